@@ -1,0 +1,97 @@
+"""What a differentiable operation is: a `Node`, and the `Sample` points it is checked at."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A named point at which a node is checked.
+
+    Attributes
+    ----------
+    name : str
+        Says what this point is there to catch ("row broadcast over 3", "both sides of the kink").
+    primals : tuple of ndarray
+        The differentiable inputs, in the order in which `forward` takes them.
+    settings : mapping
+        Keyword arguments of `forward` that are not differentiated (axis, stride, labels).
+    """
+
+    name: str
+    primals: tuple[Array, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A differentiable operation with its hand-derived backward pass.
+
+    Attributes
+    ----------
+    name, family : str
+        The file and the folder that it comes from.
+    forward : callable
+        ``forward(*primals, **settings) -> (output, residuals)``; several outputs are a tuple.
+    backward : callable
+        ``backward(residuals, g) -> tuple``, one gradient per primal; with several outputs `g` is a tuple.
+    samples : callable
+        ``samples(rng)`` yields `Sample` objects.
+    reference : callable or None
+        ``reference(*primals, **settings) -> output``, an independent forward.
+    zero_gradient : str
+        The reason why an all-zero gradient is right everywhere; empty for every other node.
+    doc : str
+        Its documentation: name, two formulas, source of the derivation.
+    """
+
+    name: str
+    family: str
+    forward: Callable[..., tuple[Any, Any]]
+    backward: Callable[[Any, Any], tuple[Array, ...]]
+    samples: Callable[[np.random.Generator], Iterable[Sample]]
+    reference: Callable[..., Any] | None = None
+    zero_gradient: str = ""
+    doc: str = ""
+
+    def draw_samples(self, seed: int = 0) -> list[Sample]:
+        """Return the samples drawn from this node's own random stream.
+
+        The stream depends on the node's name, so that a new node never shifts another node's samples.
+        """
+        return list(self.samples(named_rng(seed, self.name)))
+
+
+def primal_names(forward: Callable[..., Any], count: int) -> list[str]:
+    """Return the names of the first `count` positional parameters of `forward`.
+
+    ``*xs`` gives xs0, xs1, ...; a callable without a readable signature gives x0, x1, ...
+    """
+    try:
+        parameters = inspect.signature(forward).parameters.values()
+    except (TypeError, ValueError):
+        return [f"x{i}" for i in range(count)]
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    variadic = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "x")
+    return [*named, *(f"{variadic}{i}" for i in range(count - len(named)))][:count]
+
+
+def named_rng(seed: int, *names: str) -> np.random.Generator:
+    """Return a generator whose stream is fixed by `seed` and `names` alone.
+
+    Two generators made from one seed are one stream, and a cotangent that equals its primal hides faults;
+    so whatever draws random numbers asks for a stream of its own.
+    """
+    return np.random.default_rng([seed, *"/".join(names).encode()])
+
+
+def as_tuple(values: Any) -> tuple[Any, ...]:
+    """Return several outputs as they are, and a single one as a tuple of one."""
+    return values if isinstance(values, tuple) else (values,)
