@@ -1,0 +1,33 @@
+"""Addition, with broadcasting.
+
+forward:  out = x + y
+backward: dx = g, dy = g, each summed over the axes along which it was broadcast
+
+Source: the sum rule; the addition node of Deep Learning from Scratch, chapter 5.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from gradlab.node import Array, Sample
+from gradlab.nodes._broadcasting import unbroadcast
+from gradlab.sampling import normal
+
+
+def forward(x: Array, y: Array) -> tuple[Array, Any]:
+    return x + y, (x.shape, y.shape)
+
+
+def backward(residuals: Any, g: Array) -> tuple[Array, ...]:
+    x_shape, y_shape = residuals
+    return unbroadcast(g, x_shape), unbroadcast(g, y_shape)
+
+
+def samples(rng: np.random.Generator) -> Iterator[Sample]:
+    yield Sample("same shape", (normal(rng, 2, 3), normal(rng, 2, 3)))
+    yield Sample("row broadcast over a batch of 4", (normal(rng, 4, 3), normal(rng, 3)))
+    yield Sample("batch of 1", (normal(rng, 1, 3), normal(rng, 3)))
+    yield Sample("both broadcast", (normal(rng, 2, 1, 3), normal(rng, 4, 1)))
+    yield Sample("scalar and vector", (normal(rng), normal(rng, 5)))

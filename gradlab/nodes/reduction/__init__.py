@@ -1,0 +1,1 @@
+"""From many numbers to fewer."""

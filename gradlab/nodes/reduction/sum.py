@@ -1,0 +1,38 @@
+"""Sum over all elements, one axis or several.
+
+forward:  y = sum of x over `axis`
+backward: dx = g, repeated along the summed axes
+
+Source: the repeat node turned round; the sum node of Deep Learning from Scratch 2, chapter 1.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from gradlab.node import Array, Sample
+from gradlab.nodes._reduction import Axis, einsum_total, restore_axes
+from gradlab.sampling import normal
+
+
+def forward(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Any]:
+    return np.sum(x, axis=axis, keepdims=keepdims), (x.shape, axis)
+
+
+def backward(residuals: Any, g: Array) -> tuple[Array, ...]:
+    shape, axis = residuals
+    return (np.broadcast_to(restore_axes(g, shape, axis), shape).copy(),)
+
+
+def reference(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Any:
+    return einsum_total(x, axis, keepdims)
+
+
+def samples(rng: np.random.Generator) -> Iterator[Sample]:
+    yield Sample("everything", (normal(rng, 2, 3),))
+    yield Sample("over a batch of 4", (normal(rng, 4, 3),), {"axis": 0})
+    yield Sample("over a batch of 1", (normal(rng, 1, 3),), {"axis": 0})
+    yield Sample("last axis, kept", (normal(rng, 3, 3),), {"axis": -1, "keepdims": True})
+    yield Sample("two axes of three", (normal(rng, 2, 3, 4),), {"axis": (0, -1)})
+    yield Sample("everything, kept", (normal(rng, 2, 3),), {"keepdims": True})
