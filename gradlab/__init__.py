@@ -1,0 +1,35 @@
+"""gradlab: a gradient verification lab.
+
+Is this hand-derived backward pass right, how sure are we, and if it is wrong, what exactly is the mistake?
+"""
+
+from gradlab.adapters.scipy_style import check_gradient
+from gradlab.compare import Verdict
+from gradlab.finite_difference import (
+    Estimate,
+    numerical_gradient,
+    numerical_jacobian,
+    numerical_jvp,
+    numerical_vjp,
+)
+from gradlab.harness import check_vjp, verify
+from gradlab.node import Node, Sample
+from gradlab.report import Fault, GradientError, Report, Row
+
+__all__ = [
+    "Estimate",
+    "Fault",
+    "GradientError",
+    "Node",
+    "Report",
+    "Row",
+    "Sample",
+    "Verdict",
+    "check_gradient",
+    "check_vjp",
+    "numerical_gradient",
+    "numerical_jacobian",
+    "numerical_jvp",
+    "numerical_vjp",
+    "verify",
+]

@@ -1,0 +1,1 @@
+"""Other people's gradients, brought to the node contract."""

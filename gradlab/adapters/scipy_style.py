@@ -1,0 +1,63 @@
+"""A scalar function and its gradient, as `scipy.optimize` takes them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradlab.harness import check_vjp, float_primal
+from gradlab.node import Array
+from gradlab.report import Report
+
+
+def check_gradient(
+    f: Callable[..., Any],
+    grad: Callable[..., Any],
+    x: Array,
+    *,
+    args: tuple[Any, ...] = (),
+    rtol: float | None = None,
+    atol: float | None = None,
+    seed: int = 0,
+    checks: Sequence[str] | None = None,
+    name: str | None = None,
+) -> Report:
+    """Check the gradient of a scalar function.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(x, *args) -> scalar``.
+    grad : callable
+        ``grad(x, *args) -> ndarray`` of the shape of `x`.
+    x : ndarray of floats
+        The point.
+    args : tuple
+        Further arguments of both.
+    rtol, atol, seed, checks, name
+        As for `check_vjp`.
+
+    Returns
+    -------
+    Report
+
+    Examples
+    --------
+    >>> check_gradient(lambda x: np.sum(x**2), lambda x: 2 * x, np.array([3.0, 4.0])).ok
+    True
+    """
+
+    def forward(x: Array) -> tuple[Array, Array]:
+        value = np.asarray(f(x, *args))
+        if value.shape != ():
+            raise ValueError(f"f returned shape {value.shape}: return one real number, for example its sum")
+        # a copy: the caller may move x before backward looks at it
+        return value, x.copy()
+
+    def backward(x: Array, g: Array) -> tuple[Array, ...]:
+        return (np.asarray(g * np.asarray(grad(x, *args))),)
+
+    name = name or getattr(f, "__name__", type(f).__name__)
+    return check_vjp(
+        forward, backward, (float_primal(x, "x"),), rtol=rtol, atol=atol, seed=seed, checks=checks, name=name
+    )

@@ -1,0 +1,52 @@
+"""The checks: one file a check, found by looking.
+
+Each file holds one function, ``check(trial)``, or ``check_all(trials)`` where the question is about all
+samples of a node together; it yields a `CheckResult` for each thing that it compared.
+
+Attributes
+----------
+CHECKS : Mapping[str, Check]
+    Every check by its name, filled when it is first asked for.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+from gradlab.checks._trial import Trial
+from gradlab.compare import CheckResult
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check as the harness runs it: on the trials of one node, one at a time or all together."""
+
+    run: Callable[[Sequence[Trial]], Iterable[tuple[Trial, CheckResult]]]
+    needs_all_samples: bool
+
+
+CHECKS: Mapping[str, Check]
+
+
+@cache
+def _discover() -> Mapping[str, Check]:
+    paths = sorted(p for p in Path(__file__).parent.glob("*.py") if not p.name.startswith("_"))
+    modules = {path.stem: import_module(f"{__name__}.{path.stem}") for path in paths}
+    return MappingProxyType({name: _check_from_module(module) for name, module in modules.items()})
+
+
+def _check_from_module(module: ModuleType) -> Check:
+    if hasattr(module, "check_all"):
+        return Check(module.check_all, needs_all_samples=True)
+    run = lambda trials: ((trial, result) for trial in trials for result in module.check(trial))  # noqa: E731
+    return Check(run, needs_all_samples=False)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "CHECKS":
+        return _discover()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,42 @@
+"""Neither forward nor backward writes into primals, settings or cotangents."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+
+from gradlab.checks._trial import Trial, map_arrays
+from gradlab.compare import CheckResult, Verdict
+from gradlab.node import as_tuple
+
+
+def check(trial: Trial) -> Iterator[CheckResult]:
+    """Run forward and backward once, and compare every argument with the copy made before."""
+    primals, g = trial.primals(), map_arrays(np.array, trial.cotangent())
+    settings = trial.settings()
+    arguments: dict[str, Any] = dict(zip(trial.names, primals, strict=True)) | settings
+    before = deepcopy((arguments, g))
+    _, residuals = trial.node.forward(*primals, **settings)
+    written = [
+        f"forward writes into {name}" for name in arguments if not _same(arguments[name], before[0][name])
+    ]
+    after_forward = deepcopy(arguments)
+    trial.node.backward(residuals, g)
+    written += [
+        f"backward writes into {name}"
+        for name in arguments
+        if not _same(arguments[name], after_forward[name])
+    ]
+    if not all(_same(a, b) for a, b in zip(as_tuple(g), as_tuple(before[1]), strict=True)):
+        written.append("backward writes into the cotangent")
+    if written:
+        yield CheckResult(Verdict.WRONG, note="; ".join(written) + ": write into a copy")
+    else:
+        yield CheckResult(Verdict.PASS)
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray):
+        return bool(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes())
+    return bool(a == b)

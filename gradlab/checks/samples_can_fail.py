@@ -1,0 +1,34 @@
+"""On every primal some sample would catch an all-zero backward."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from gradlab.checks._trial import Trial
+from gradlab.compare import CheckResult, Verdict, compare
+
+
+def check_all(trials: Sequence[Trial]) -> Iterator[tuple[Trial, CheckResult]]:
+    """Judge a gradient of zeros, as if backward had returned it, over all samples of a node."""
+    if trials[0].node.zero_gradient:
+        yield trials[0], CheckResult(Verdict.PASS, note=f"zero by nature: {trials[0].node.zero_gradient}")
+        return
+    for i in range(max(len(trial.sample.primals) for trial in trials)):
+        having = [trial for trial in trials if i < len(trial.sample.primals)]
+        name = having[0].names[i]
+        if any(_catches_zero(trial, i) for trial in having):
+            yield having[0], CheckResult(Verdict.PASS, name)
+            continue
+        note = (
+            f"a backward that returns zeros for {name} would pass on every sample: add one where it would not"
+        )
+        # a function of somebody's own is checked where its author asks, and its gradient may well be zero there
+        yield (
+            having[0],
+            CheckResult(Verdict.WRONG if having[0].registered else Verdict.WARNING, name, note=note),
+        )
+
+
+def _catches_zero(trial: Trial, i: int) -> bool:
+    zeros = np.zeros_like(trial.sample.primals[i])
+    return compare(zeros, trial.estimates[i], rtol=trial.rtol, atol=trial.atol).verdict is Verdict.WRONG

@@ -1,0 +1,19 @@
+"""Every gradient is an array of its primal's shape and dtype, and there is one for each primal."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from gradlab.checks._trial import Trial
+from gradlab.compare import CheckResult, Verdict
+
+
+def check(trial: Trial) -> Iterator[CheckResult]:
+    """Compare number and shapes (by way of `Trial.gradients`), then dtypes."""
+    gradients = trial.gradients(trial.cotangent())
+    for name, x, gradient in zip(trial.names, trial.sample.primals, gradients, strict=True):
+        if gradient.dtype == x.dtype:
+            yield CheckResult(Verdict.PASS, name)
+        else:
+            note = f"the gradient of {name} is {np.dtype(gradient.dtype)}, {name} is {x.dtype}: keep the primal's dtype"
+            yield CheckResult(Verdict.WRONG, name, note=note)

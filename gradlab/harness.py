@@ -1,0 +1,272 @@
+"""Runs checks on samples, times forward, backward and numerical gradient, and makes the report."""
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from timeit import Timer
+from typing import Any
+
+import numpy as np
+
+from gradlab import checks as check_room
+from gradlab import nodes as node_room
+from gradlab.checks._trial import ContractError, Trial
+from gradlab.compare import CheckResult, Verdict
+from gradlab.finite_difference import numerical_vjp
+from gradlab.node import Array, Node, Sample
+from gradlab.report import Report, Row
+from gradlab.report.envelope import environment
+
+Times = Mapping[str, Any]
+
+
+class UnknownNameError(ValueError):
+    """A node, family or check that does not exist; the message offers the nearest names."""
+
+
+def verify(
+    *names: str,
+    family: str | None = None,
+    seed: int = 0,
+    rtol: float | None = None,
+    atol: float | None = None,
+    checks: Sequence[str] | None = None,
+    progress: bool = False,
+) -> Report:
+    """Hold registered nodes to the whole contract.
+
+    Parameters
+    ----------
+    *names : str
+        The nodes; none means all.
+    family : str, optional
+        Only the nodes of this family.
+    seed : int
+        Seed of samples and cotangents, not negative.
+    rtol, atol : float, optional
+        Tolerances; by default they follow from the dtype and the size of the gradient.
+    checks : sequence of str, optional
+        The checks to run; by default all.
+    progress : bool
+        Whether to show a bar on stderr when that is a terminal.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    UnknownNameError
+        If a node, family or check does not exist.
+
+    Examples
+    --------
+    >>> verify("sigmoid").ok
+    True
+    """
+    chosen = select_nodes(names, family)
+    run = select_checks(checks)
+    rows: list[Row] = []
+    interrupted = False
+    try:
+        for node in _with_progress(chosen, progress):
+            trials = [Trial(node, sample, seed, rtol, atol) for sample in node.draw_samples(seed)]
+            rows += run_checks(trials, run)
+    except KeyboardInterrupt:
+        interrupted = True
+    return Report(rows, environment(seed=seed), interrupted)
+
+
+def check_vjp(
+    forward: Callable[..., tuple[Any, Any]],
+    backward: Callable[[Any, Any], tuple[Array, ...]],
+    primals: Sequence[Array],
+    *,
+    settings: Mapping[str, Any] | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    seed: int = 0,
+    checks: Sequence[str] | None = None,
+    name: str | None = None,
+) -> Report:
+    """Hold functions of your own to the node contract.
+
+    Parameters
+    ----------
+    forward : callable
+        ``forward(*primals, **settings) -> (output, residuals)``; several outputs are a tuple.
+    backward : callable
+        ``backward(residuals, g) -> tuple``, one gradient per primal, each of its primal's shape and dtype.
+    primals : sequence of ndarray
+        The differentiable inputs, arrays of floats.
+    settings : mapping, optional
+        Keyword arguments of `forward` that are not differentiated.
+    rtol, atol : float, optional
+        Tolerances; by default they follow from the dtype and the size of the gradient.
+    seed : int
+        Seed of the cotangents, not negative.
+    checks : sequence of str, optional
+        The checks to run; by default all that apply.
+    name : str, optional
+        The name in the report; by default that of `forward`.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    TypeError
+        If a primal is no array of floats.
+    UnknownNameError
+        If a check does not exist.
+
+    Examples
+    --------
+    >>> def forward(x):
+    ...     return x**2, x
+    >>> def backward(x, g):
+    ...     return (3 * x * g,)
+    >>> check_vjp(forward, backward, (np.array([1.0, 2.0]),)).ok
+    False
+    """
+    arrays = tuple(float_primal(x, f"primal {i}") for i, x in enumerate(primals))
+    sample = Sample("given", arrays, dict(settings or {}))
+    title = str(name or getattr(forward, "__name__", type(forward).__name__))
+    node = Node(title, "own", forward, backward, lambda rng: iter([sample]))
+    trial = Trial(node, sample, seed, rtol, atol, registered=False)
+    return Report(list(run_checks([trial], select_checks(checks))), environment(seed=seed))
+
+
+def float_primal(x: Any, what: str) -> Array:
+    """Return `x` as an array if it holds real floats.
+
+    Raises
+    ------
+    TypeError
+        If it does not: a small step cannot be taken in integers.
+    """
+    array = np.asarray(x)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise TypeError(
+            f"{what} has dtype {array.dtype}, which cannot be differentiated: "
+            "pass it as floats, or as a setting if it is a label or an index"
+        )
+    return array
+
+
+def select_nodes(names: Sequence[str], family: str | None = None) -> list[Node]:
+    """Return the registered nodes of these names (all, if none is given) and this family."""
+    known = node_room.NODES
+    for name in names:
+        if name not in known:
+            raise UnknownNameError(_unknown("node", name, known, "gradlab list shows all"))
+    families = sorted({node.family for node in known.values()})
+    if family is not None and family not in families:
+        raise UnknownNameError(_unknown("family", family, families, f"there are {', '.join(families)}"))
+    chosen = [known[name] for name in dict.fromkeys(names)] or list(known.values())
+    return [node for node in chosen if family in (None, node.family)]
+
+
+def select_checks(names: Sequence[str] | None) -> dict[str, check_room.Check]:
+    """Return the checks of these names (all, if None)."""
+    known = check_room.CHECKS
+    for name in names or ():
+        if name not in known:
+            raise UnknownNameError(_unknown("check", name, known, f"there are {', '.join(known)}"))
+    return {name: check for name, check in known.items() if names is None or name in names}
+
+
+def run_checks(trials: Sequence[Trial], checks: Mapping[str, check_room.Check]) -> Iterator[Row]:
+    """Yield a row for each thing that the checks compared on the trials of one node.
+
+    What a node raises, or returns in a form that cannot be compared, is a row as well: one broken node never
+    ends the run.
+    """
+    times: dict[str, Times] = {}
+    for name, check in checks.items():
+        timed = name == "matches_numerical"
+        for group in [trials] if check.needs_all_samples else [[trial] for trial in trials]:
+            for trial, result in _guarded(check, group):
+                if timed and trial.sample.name not in times:
+                    times[trial.sample.name] = _times(trial)
+                yield _row(trial, name, result, times[trial.sample.name] if timed else {})
+
+
+def _times(trial: Trial) -> Times:
+    # a faulty backward need not survive a second call; its verdict stands without times
+    try:
+        with np.errstate(all="ignore"):
+            return measure(trial)
+    except Exception:
+        return {}
+
+
+def measure(trial: Trial) -> Times:
+    """Return the best times of forward, backward and the numerical gradient, in seconds, and their ratio."""
+    node, settings, primals = trial.node, trial.settings(), trial.primals()
+    _, residuals = node.forward(*primals, **settings)
+    g = trial.cotangent()
+    forward = best_time(lambda: node.forward(*primals, **settings))
+    backward = best_time(lambda: node.backward(residuals, g))
+    numerical = best_time(lambda: numerical_vjp(lambda *xs: node.forward(*xs, **settings)[0], primals, g))
+    return {
+        "forward_s": forward,
+        "backward_s": backward,
+        "numerical_s": numerical,
+        "speedup": numerical / (forward + backward),
+    }
+
+
+def best_time(function: Callable[[], object], repeat: int = 3, enough_s: float = 1e-3) -> float:
+    """Return the best time of one call, in seconds.
+
+    The number of calls grows as 1, 2, 5, 10, 20, ... until they take `enough_s` together, as in
+    `timeit.Timer.autorange`, whose fixed 0.2 s would make minutes of a run over all samples of all nodes. What
+    takes a hundred times as long for a single call is timed that once.
+    """
+    timer = Timer(function)
+    for number in _one_two_five():
+        first = timer.timeit(number)
+        if first >= enough_s:
+            break
+    again = [] if first >= 100 * enough_s else timer.repeat(repeat - 1, number)
+    return min([first, *again]) / number
+
+
+def _one_two_five() -> Iterator[int]:
+    decade = 1
+    while True:
+        yield from (decade, 2 * decade, 5 * decade)
+        decade *= 10
+
+
+def _guarded(check: check_room.Check, trials: Sequence[Trial]) -> Iterator[tuple[Trial, CheckResult]]:
+    try:
+        yield from check.run(trials)
+    except ContractError as error:
+        yield trials[0], CheckResult(Verdict.WRONG, note=str(error))
+    except Exception as error:
+        yield trials[0], CheckResult(Verdict.WRONG, note=f"raised {type(error).__name__}: {error}")
+
+
+def _row(trial: Trial, check: str, result: CheckResult, times: Times) -> Row:
+    dtypes = dict(zip(trial.names, (str(x.dtype) for x in trial.sample.primals), strict=True))
+    dtype = dtypes.get(result.primal) or ", ".join(dict.fromkeys(dtypes.values()))
+    return Row(
+        node=trial.node.name, sample=trial.sample.name, check=check, dtype=dtype, **asdict(result), **times
+    )
+
+
+def _with_progress(nodes: Sequence[Node], progress: bool) -> Iterable[Node]:
+    if not progress:
+        return nodes
+    from tqdm import tqdm
+
+    # disable=None: a bar on a terminal, none in a pipe
+    return tqdm(nodes, unit="node", leave=False, disable=None)
+
+
+def _unknown(kind: str, name: str, known: Iterable[str], otherwise: str) -> str:
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"no {kind} is named {name!r}: " + (f"did you mean {' or '.join(near)}?" if near else otherwise)

@@ -1,0 +1,45 @@
+"""The markdown pages in reports/: errors and timings apart, so that one can be read without the other's noise."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gradlab.report._report import Report
+from gradlab.report.files import write_atomically
+from gradlab.report.tables import check_table, error_table, failures, timing_table
+
+
+def write_pages(report: Report, folder: Path, command: str) -> list[Path]:
+    """Write errors.md and timings.md into `folder`, each whole or not at all; return their paths.
+
+    `command` is what made the report, and stands on each page.
+    """
+    errors = [
+        "# Backward against numerical gradient",
+        made_by(command, report.environment),
+        f"Verdict: **{'all right' if report.ok else 'not all right'}**."
+        + (" Interrupted: the rest was not checked." if report.interrupted else ""),
+        failures(report, "github"),
+        "## What each check concluded",
+        check_table(report, "github"),
+        "## Every sample",
+        error_table(report, "github"),
+    ]
+    timings = [
+        "# Forward, backward and numerical gradient in time",
+        made_by(command, report.environment),
+        "Best of several runs. The numerical gradient is the textbook's central difference over all primals; "
+        "the ratio is its time over that of forward and backward together.",
+        timing_table(report, "github"),
+    ]
+    pages = {folder / "errors.md": errors, folder / "timings.md": timings}
+    for path, parts in pages.items():
+        write_atomically(path, "\n\n".join(filter(None, parts)) + "\n")
+    return list(pages)
+
+
+def made_by(command: str, environment: Mapping[str, Any]) -> str:
+    """Return the line that says which command, on what, made a page."""
+    return (
+        f"Made by `{command}` with " + ", ".join(f"{key} {value}" for key, value in environment.items()) + "."
+    )

@@ -1,0 +1,136 @@
+"""Tables for the console and for markdown."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+from gradlab.compare import Verdict
+from gradlab.report._report import Report, Row
+
+_ORDER = [Verdict.PASS, Verdict.KINK, Verdict.WARNING, Verdict.INCONCLUSIVE, Verdict.WRONG]
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], style: str) -> str:
+    """Return a table in one of tabulate's styles; text as it is, numbers already formatted."""
+    return tabulate(rows, headers, tablefmt=style, disable_numparse=True, colalign=_alignment(headers))
+
+
+def summary(report: Report, style: str) -> str:
+    """Return one row a node and primal with the worst over its samples, then every failure in full."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in report.rows:
+        if row.check == "matches_numerical":
+            groups.setdefault((row.node, row.primal), []).append(row)
+    by_node: dict[str, list[Row]] = {}
+    for row in report.rows:
+        by_node.setdefault(row.node, []).append(row)
+    shown = [
+        (node, primal, str(len(rows)), error(rows), _verdict(by_node[node], primal), *_times(rows))
+        for (node, primal), rows in groups.items()
+    ]
+    shown += [
+        (node, "", "", "", _verdict(rows, ""), "", "", "", "")
+        for node, rows in by_node.items()
+        if not any(key[0] == node for key in groups)
+    ]
+    headers = (
+        "node",
+        "primal",
+        "samples",
+        "relative error",
+        "verdict",
+        "forward",
+        "backward",
+        "numerical",
+        "ratio",
+    )
+    return "\n\n".join(filter(None, [table(headers, shown, style), failures(report, style), _totals(report)]))
+
+
+def failures(report: Report, style: str) -> str:
+    """Return a line for each row that is wrong, undecided or warned of."""
+    bullet = "- " if style == "github" else ""
+    return "\n".join(bullet + fault.sentence for fault in report.faults)
+
+
+def error_table(report: Report, style: str) -> str:
+    """Return the comparison of every sample and primal, without times."""
+    rows = [
+        (r.node, r.sample, r.primal, number(r.relative_error), number(r.absolute_error),
+         number(r.reference_error), f"({', '.join(map(str, r.worst_index or ()))})",
+         f"{r.analytic:.9g}", f"{r.numerical:.9g}", str(r.verdict))
+        for r in report.rows
+        if r.check == "matches_numerical" and r.analytic is not None and r.numerical is not None
+    ]  # fmt: skip
+    headers = ("node", "sample", "primal", "relative error", "absolute error", "numerical's own error",
+               "worst at", "analytic", "numerical", "verdict")  # fmt: skip
+    return table(headers, rows, style)
+
+
+def check_table(report: Report, style: str) -> str:
+    """Return how many comparisons each check made, and what became of them."""
+    counts: dict[str, dict[Verdict, int]] = {}
+    for row in report.rows:
+        of_check = counts.setdefault(row.check, dict.fromkeys(_ORDER, 0))
+        of_check[row.verdict] += 1
+    rows = [(check, *(str(n) for n in by_verdict.values())) for check, by_verdict in sorted(counts.items())]
+    return table(("check", *map(str, _ORDER)), rows, style)
+
+
+def timing_table(report: Report, style: str) -> str:
+    """Return forward, backward and numerical time of every sample, and their ratio."""
+    timed = {(r.node, r.sample): r for r in report.rows if r.forward_s is not None}
+    rows = [(node, sample, *_times([r])) for (node, sample), r in timed.items()]
+    return table(("node", "sample", "forward", "backward", "numerical", "ratio"), rows, style)
+
+
+def number(value: float | None) -> str:
+    """Return an error in two digits, exact zero as 0."""
+    return "" if value is None else "0" if value == 0 else f"{value:.1e}"
+
+
+def seconds(value: float | None) -> str:
+    """Return a time with its unit."""
+    if value is None:
+        return ""
+    if value == 0:
+        return "0 s"
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value / 1e-9:.3g} ns"
+
+
+def error(rows: Sequence[Row]) -> str:
+    """Return the largest relative error of some rows."""
+    known = [row.relative_error for row in rows if row.relative_error is not None]
+    return number(max(known)) if known else ""
+
+
+def _times(rows: Sequence[Row]) -> tuple[str, str, str, str]:
+    timed = [row for row in rows if row.speedup is not None]
+    if not timed:
+        return "", "", "", ""
+    slowest = max(timed, key=lambda row: row.numerical_s or 0.0)
+    ratio = f"{slowest.speedup:.3g}x"
+    return seconds(slowest.forward_s), seconds(slowest.backward_s), seconds(slowest.numerical_s), ratio
+
+
+def _verdict(rows: Sequence[Row], primal: str) -> str:
+    """Return the worst verdict about this primal, or about the node as a whole."""
+    concerned = [row.verdict for row in rows if row.primal in ("", primal) or row.primal.startswith("output")]
+    return str(max(concerned, key=_ORDER.index)) if concerned else ""
+
+
+def _totals(report: Report) -> str:
+    nodes = len({row.node for row in report.rows})
+    counts = {verdict: sum(row.verdict is verdict for row in report.rows) for verdict in _ORDER}
+    parts = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
+    cut = " Interrupted: the rest was not checked." if report.interrupted else ""
+    return f"{nodes} nodes, {len(report.rows)} comparisons: {parts or 'none'}.{cut}"
+
+
+def _alignment(headers: Sequence[str]) -> list[str]:
+    text = {"node", "sample", "primal", "verdict", "check", "family", "primals", "data"}
+    return ["left" if header in text else "right" for header in headers]

@@ -1,0 +1,135 @@
+"""Every registered node passes every check; one list drives test, benchmark and report."""
+
+import mpmath
+import numpy as np
+import pytest
+
+from gradlab import verify
+from gradlab.checks import CHECKS
+from gradlab.harness import check_vjp, select_checks
+from gradlab.node import named_rng, primal_names
+from gradlab.nodes import NODES
+
+
+@pytest.mark.parametrize("name", NODES)
+@pytest.mark.parametrize("check", CHECKS)
+def test_node(name, check):
+    report = verify(name, checks=[check])
+    assert all(row.verdict.ok for row in report.rows), "\n".join(f.sentence for f in report.faults)
+    if check != "matches_reference" or NODES[name].reference is not None:
+        assert report.rows
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_relative_error_is_below_1e_7(name):
+    rows = verify(name, checks=["matches_numerical"]).rows
+    assert max(row.relative_error for row in rows) < 1e-7
+
+
+@pytest.mark.parametrize("name", NODES)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_other_seeds(name, seed):
+    verify(name, seed=seed).raise_if_failed()
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_documented_and_named(name):
+    node = NODES[name]
+    assert "forward:" in node.doc
+    assert "backward:" in node.doc
+    assert "Source:" in node.doc
+    names = [sample.name for sample in node.draw_samples()]
+    assert len(set(names)) == len(names)
+
+
+def broken(node, how):
+    """Return a backward with a mistake in it, from a right one."""
+
+    def backward(residuals, g):
+        g0 = g
+        if how == "ignores the cotangent":
+            g = tuple(np.ones_like(x) for x in g) if isinstance(g, tuple) else np.ones_like(g)
+        gradients = node.backward(residuals, g)
+        if how == "sign":
+            return tuple(-d for d in gradients)
+        if how == "factor":
+            return tuple(d * d.dtype.type(1.0001) for d in gradients)
+        if how == "dropped term":
+            return tuple(np.where(np.abs(d) == np.abs(d).max(), 0, d) for d in gradients)
+        if how == "last gradient forgotten":
+            return (*gradients[:-1], np.zeros_like(gradients[-1]))
+        if how == "not summed over what was broadcast":
+            first = g0[0] if isinstance(g0, tuple) else g0
+            return tuple(
+                np.broadcast_to(d, np.broadcast_shapes(d.shape, (2, *first.shape))) for d in gradients
+            )
+        return gradients
+
+    return backward
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["sign", "factor", "dropped term", "last gradient forgotten", "ignores the cotangent",
+     "not summed over what was broadcast"],
+)  # fmt: skip
+@pytest.mark.parametrize("name", [n for n in NODES if not NODES[n].zero_gradient])  # 0 is 0 with each of them
+def test_a_broken_backward_is_caught(name, how):
+    node = NODES[name]
+    reports = [
+        check_vjp(node.forward, broken(node, how), s.primals, settings=s.settings, name=name)
+        for s in node.draw_samples()
+    ]
+    assert any(fault.node == name for report in reports if not report.ok for fault in report.faults)
+
+
+def test_a_new_node_never_shifts_another_nodes_samples():
+    assert named_rng(0, "add").integers(2**60) == named_rng(0, "add").integers(2**60)
+    assert named_rng(0, "add").integers(2**60) != named_rng(0, "adds").integers(2**60)
+    assert named_rng(0, "add").integers(2**60) != named_rng(1, "add").integers(2**60)
+
+
+def test_names_of_primals():
+    assert primal_names(lambda x, W, b, stride=1: None, 3) == ["x", "W", "b"]
+    assert primal_names(lambda *xs: None, 2) == ["xs0", "xs1"]
+    assert primal_names(lambda x, *, axis: None, 1) == ["x"]
+    assert len(primal_names(max, 2)) == 2
+
+
+def test_extremes_do_not_overflow():
+    x = np.array([-1e4, -800.0, 0.0, 800.0, 1e4])
+    for name in ("sigmoid", "tanh", "softmax"):
+        y, residuals = NODES[name].forward(x)
+        assert np.isfinite(y).all()
+        assert np.isfinite(NODES[name].backward(residuals, np.ones_like(x))[0]).all()
+    loss, residuals = NODES["softmax_with_loss"].forward(np.array([[1e4, -1e4]]), np.array([1]))
+    assert loss == 2e4
+    assert NODES["softmax_with_loss"].backward(residuals, np.array(1.0))[0].tolist() == [[1, -1]]
+    loss, residuals = NODES["sigmoid_with_loss"].forward(x, np.ones(5))
+    assert np.isfinite(loss)
+
+
+def test_saturated_slopes_keep_their_digits():
+    mpmath.mp.dps = 60
+    # y (1 - y) from a rounded y has no digits left here
+    truth = float(mpmath.diff(lambda x: 1 / (1 + mpmath.exp(-x)), 30))
+    _, residuals = NODES["sigmoid"].forward(np.array([30.0, -30.0]))
+    np.testing.assert_allclose(NODES["sigmoid"].backward(residuals, np.ones(2))[0], truth, rtol=1e-14)
+    truth = float(mpmath.diff(mpmath.tanh, 15))
+    _, residuals = NODES["tanh"].forward(np.array([15.0]))
+    np.testing.assert_allclose(NODES["tanh"].backward(residuals, np.ones(1))[0], truth, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("t", "message"),
+    [(np.array([0, 3]), "label 3.*0 to 2"), (np.array([0, -1]), "label -1"), (np.array([0, 1, 2]), "shape"),
+     (np.array([0.0, 1.0]), "float64")],
+)  # fmt: skip
+def test_bad_labels(t, message):
+    with pytest.raises(ValueError, match=message):
+        NODES["softmax_with_loss"].forward(np.zeros((2, 3)), t)
+
+
+def test_unknown_check():
+    with pytest.raises(ValueError, match="did you mean matches_numerical"):
+        select_checks(["match_numerical"])

@@ -1,0 +1,158 @@
+"""Report, its tables, its JSON and its files."""
+
+import json
+
+import numpy as np
+import pytest
+
+from gradlab import GradientError, Report, Row, Verdict, check_gradient, check_vjp, verify
+from gradlab.harness import best_time
+from gradlab.report.files import write_atomically
+from gradlab.report.tables import seconds
+
+FIELDS = [
+    "node",
+    "sample",
+    "check",
+    "primal",
+    "dtype",
+    "verdict",
+    "relative_error",
+    "absolute_error",
+    "reference_error",
+    "worst_index",
+    "analytic",
+    "numerical",
+    "forward_s",
+    "backward_s",
+    "numerical_s",
+    "speedup",
+    "evaluations",
+    "note",
+]
+
+
+def wrong():
+    x = np.array([[1.0, 2.0], [3.0, 4.0]])
+    forward = lambda x: (x**2, x)  # noqa: E731
+    return check_vjp(forward, lambda x, g: (-2 * x * g,), (x,), name="squares")
+
+
+def test_rows_have_the_designs_fields():
+    (row,) = verify("exp", checks=["matches_numerical"]).rows[:1]
+    assert list(json.loads(verify("exp").to_json())["rows"][0]) == FIELDS
+    assert (row.node, row.check, row.primal, row.dtype) == ("exp", "matches_numerical", "x", "float64")
+    assert row.evaluations == 6 * 6
+    assert row.numerical_s > row.forward_s > 0
+    assert row.backward_s > 0
+    assert row.speedup == pytest.approx(row.numerical_s / (row.forward_s + row.backward_s))
+
+
+def test_json_is_the_envelope():
+    envelope = json.loads(verify("add", "exp").to_json())
+    assert list(envelope) == ["ok", "environment", "rows"]
+    assert envelope["ok"] is True
+    assert {row["node"] for row in envelope["rows"]} == {"add", "exp"}
+    assert envelope["environment"]["seed"] == 0
+
+
+def test_json_without_numbers_that_json_lacks():
+    row = Row(
+        "n",
+        "s",
+        "c",
+        "p",
+        "float64",
+        Verdict.WRONG,
+        relative_error=np.inf,
+        analytic=-np.inf,
+        numerical=np.nan,
+    )
+    read = json.loads(Report([row]).to_json())["rows"][0]
+    assert (read["relative_error"], read["analytic"], read["numerical"]) == ("Infinity", "-Infinity", "NaN")
+    assert float(read["numerical"]) != float(read["numerical"])
+
+
+def test_a_failure_says_where_and_what():
+    report = wrong()
+    assert not report.ok
+    with pytest.raises(GradientError) as caught:
+        report.raise_if_failed()
+    assert isinstance(caught.value, AssertionError)
+    message = str(caught.value)
+    for part in ("squares", "given", "x", "matches_numerical", "analytic", "±", "relative error 2"):
+        assert part in message
+    fault = report.faults[0]
+    assert (fault.node, fault.primal, fault.name) == ("squares", "x", "matches_numerical")
+    assert fault.sentence in str(report)
+    assert f"- {fault.sentence}" in report.to_markdown()
+
+
+def test_a_pass_raises_nothing_and_lists_nothing():
+    report = verify("add")
+    report.raise_if_failed()
+    assert report.ok
+    assert report.faults == []
+
+
+def test_a_report_without_rows_is_not_all_right():
+    assert not Report([]).ok
+    with pytest.raises(GradientError, match="nothing was checked"):
+        Report([]).raise_if_failed()
+
+
+def test_markdown_is_a_table():
+    lines = verify("add").to_markdown().splitlines()
+    assert lines[0].startswith("| node")
+    assert lines[2].startswith("| add")
+
+
+def test_the_summary_shows_the_worst_verdict_of_a_node():
+    x = np.ones((2, 2))
+    report = check_vjp(lambda x: (x**2, x), lambda x, g: (2 * x * g**3 / g**2,), (x,), name="fine")
+    assert "nan" not in str(report)
+    written = check_vjp(
+        lambda x: (x**2, x), lambda x, g: (np.multiply(g, 2 * x, out=g),), (x,), name="writes"
+    )
+    assert "wrong" in str(written).splitlines()[2]
+
+
+def test_check_gradient_takes_scipys_convention():
+    f = lambda x, a: a * np.sum(x**3)  # noqa: E731
+    x = np.array([1.0, -2.0])
+    check_gradient(f, lambda x, a: 3 * a * x**2, x, args=(2.0,)).raise_if_failed()
+    assert not check_gradient(f, lambda x, a: 3 * x**2, x, args=(2.0,)).ok
+    assert not check_gradient(f, lambda x, a: [6.0, 24.0001], x, args=(2.0,)).ok
+    check_gradient(f, lambda x, a: [6.0, 24.0], x, args=(2.0,)).raise_if_failed()
+
+
+def test_check_gradient_with_an_f_that_is_no_scalar():
+    report = check_gradient(lambda x: x, lambda x: np.ones(2), np.ones(2))
+    assert "return one real number" in report.faults[0].sentence
+
+
+def test_check_gradient_refuses_integers():
+    with pytest.raises(TypeError, match="x has dtype int64"):
+        check_gradient(np.sum, np.ones_like, np.array([1, 2]))
+
+
+def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path):
+    path = tmp_path / "deep" / "page.md"
+    write_atomically(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(path, "new \ud800")
+    assert path.read_text() == "old"
+    assert [p.name for p in path.parent.iterdir()] == ["page.md"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(2.5, "2.5 s"), (1.234e-3, "1.23 ms"), (5e-6, "5 µs"), (7e-8, "70 ns"), (None, "")]
+)
+def test_times_have_units(value, text):
+    assert seconds(value) == text
+
+
+def test_best_time_counts_one_call():
+    calls = []
+    best_time(lambda: calls.append(1), enough_s=0.0)
+    assert len(calls) == 1  # a single call is enough: 1 >= 100 * 0 is timed once
