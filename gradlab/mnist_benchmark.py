@@ -1,0 +1,261 @@
+"""The MNIST benchmark: one network, its gradient both ways, and training by either."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from gradlab.compare import Verdict
+from gradlab.datasets import Dataset
+from gradlab.finite_difference import numerical_gradient
+from gradlab.harness import best_time
+from gradlab.models import TwoLayerNet
+from gradlab.node import Array
+from gradlab.report import Row
+from gradlab.report.envelope import environment, to_json
+from gradlab.report.figures import accuracy_figure, can_plot
+from gradlab.report.files import write_atomically
+from gradlab.report.tables import number, seconds, table
+from gradlab.training import History, Progress, train
+
+# Above this the two gradients do not agree: central differences with h = 1e-4 reach about 1e-8 here.
+AGREEMENT = 1e-6
+
+
+@dataclass(frozen=True)
+class MnistReport:
+    """What the benchmark found.
+
+    Attributes
+    ----------
+    data : str
+        The data set's name, which every title carries.
+    gradients : list of Row
+        Numerical against backprop for each parameter, and for "all"; empty if they were not compared.
+    training : dict of History
+        By the gradient that was used.
+    environment : mapping
+    """
+
+    data: str
+    gradients: list[Row]
+    training: dict[str, History]
+    environment: Mapping[str, Any] = field(default_factory=environment)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the two gradients agree, as far as they were compared."""
+        return all(row.verdict.ok for row in self.gradients)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended a training."""
+        return any(history.interrupted for history in self.training.values())
+
+    def to_table(self, style: str) -> str:
+        """Return both tables, each with its title, in one of tabulate's styles."""
+        heading = "## " if style == "github" else ""
+        parts = []
+        if self.gradients:
+            parts += [
+                f"{heading}{self.data}: numerical gradient against backprop",
+                _gradient_table(self.gradients, style),
+            ]
+        for way, history in self.training.items():
+            parts += [f"{heading}{self.data}: training by {way}", _training_table(history, style)]
+            parts += ["Interrupted: this is how far it came."] if history.interrupted else []
+        return "\n\n".join(parts)
+
+    def to_json(self) -> str:
+        """Return the envelope; the ``table`` of a row is "gradient" (a `Row`) or "training" (a `Progress`)."""
+        rows: list[dict[str, Any]] = [{"table": "gradient", **asdict(row)} for row in self.gradients]
+        for way, history in self.training.items():
+            rows += [{"table": "training", "gradient": way, **asdict(point)} for point in history.points]
+        return to_json(self.ok, rows, self.environment)
+
+
+def run(
+    data: Dataset,
+    *,
+    gradient: str = "both",
+    steps: int = 10_000,
+    batch_size: int = 100,
+    hidden: int = 50,
+    lr: float = 0.1,
+    seed: int = 0,
+    progress: bool = False,
+) -> MnistReport:
+    """Compare and train the textbook's TwoLayerNet.
+
+    Parameters
+    ----------
+    data : Dataset
+    gradient : {"both", "backprop", "numerical"}
+        "both" compares the two gradients on one batch, then trains by backprop.
+    steps, batch_size : int
+        See `gradlab.training.train`.
+    hidden : int
+        The number of hidden units.
+    lr : float
+        The learning rate.
+    seed : int
+        Of the initial weights and of the batches, not negative.
+    progress : bool
+        Whether to show a bar on stderr when that is a terminal.
+    """
+    for_weights, for_batches, for_comparison = np.random.default_rng(seed).spawn(3)
+    net = TwoLayerNet(data.x_train.shape[1], hidden, 10, rng=for_weights)
+    rows = []
+    if gradient == "both":
+        batch = for_comparison.integers(len(data.x_train), size=batch_size)
+        rows = compare_gradients(net, data.x_train[batch], data.t_train[batch], progress=progress)
+    way = "numerical" if gradient == "numerical" else "backprop"
+    with _bar(f"training by {way}", steps, progress) as bar:
+        history = train(
+            net,
+            net.numerical_gradient if way == "numerical" else net.gradient,
+            data,
+            steps=steps,
+            batch_size=batch_size,
+            lr=lr,
+            rng=for_batches,
+            on_step=lambda x, t: bar(lambda: f"loss {net.loss(x, t):.3f}"),
+        )
+    more = {"data": data.name, "batch_size": batch_size, "hidden": hidden, "learning_rate": lr, "seed": seed}
+    return MnistReport(data.name, rows, {way: history}, environment(**more))
+
+
+def compare_gradients(net: TwoLayerNet, x: Array, t: Array, *, progress: bool = False) -> list[Row]:
+    """Return a row for each parameter, and one for all of them, with both gradients of one batch.
+
+    The relative error is ||analytic - numerical|| / ||numerical||, the norm over all elements: most of the
+    784 x 50 single elements are smaller than the differences' own rounding.
+    """
+    backprop_s = best_time(lambda: net.gradient(x, t))
+    forward_s = best_time(lambda: net.loss(x, t))
+    analytic = net.gradient(x, t)
+    numerical: dict[str, Array] = {}
+    numerical_s: dict[str, float] = {}
+    with _bar("numerical gradient", 2 * sum(p.size for p in net.params.values()), progress) as bar:
+
+        def loss(_: Array) -> float:
+            bar(None)
+            return net.loss(x, t)
+
+        for name, parameter in net.params.items():
+            start = perf_counter()
+            numerical[name] = numerical_gradient(loss, parameter)
+            numerical_s[name] = perf_counter() - start
+    analytic["all"] = np.concatenate([g.ravel() for g in analytic.values()])
+    numerical["all"] = np.concatenate([g.ravel() for g in numerical.values()])
+    numerical_s["all"] = sum(numerical_s.values())
+    sample = f"batch of {len(x)}"
+    return [
+        _gradient_row(sample, name, analytic[name], numerical[name], forward_s, backprop_s, numerical_s[name])
+        for name in numerical
+    ]
+
+
+def _gradient_row(
+    sample: str,
+    name: str,
+    analytic: Array,
+    numerical: Array,
+    forward_s: float,
+    backprop_s: float,
+    numerical_s: float,
+) -> Row:
+    difference = np.abs(analytic - numerical)
+    relative = float(np.linalg.norm(difference) / np.linalg.norm(numerical))
+    worst = np.unravel_index(difference.argmax(), difference.shape)
+    return Row(
+        node="two_layer_net",
+        sample=sample,
+        check="matches_numerical",
+        primal=name,
+        dtype=str(analytic.dtype),
+        verdict=Verdict.PASS if relative < AGREEMENT else Verdict.WRONG,
+        relative_error=relative,
+        absolute_error=float(difference.max()),
+        worst_index=tuple(int(i) for i in worst),
+        analytic=float(analytic[worst]),
+        numerical=float(numerical[worst]),
+        forward_s=forward_s,
+        backward_s=backprop_s,
+        numerical_s=numerical_s,
+        speedup=numerical_s / backprop_s,
+        evaluations=2 * analytic.size,
+        note="relative error of the norms; backward_s is one backprop for all parameters, forward pass included",
+    )
+
+
+def _gradient_table(rows: list[Row], style: str) -> str:
+    headers = ("parameter", "elements", "relative error", "verdict", "numerical", "backprop (all)", "ratio")
+    shown = [
+        (r.primal, f"{(r.evaluations or 0) // 2:,}", number(r.relative_error), str(r.verdict),
+         seconds(r.numerical_s), seconds(r.backward_s), f"{r.speedup:,.0f}x")
+        for r in rows
+    ]  # fmt: skip
+    return table(headers, shown, style)
+
+
+def _training_table(history: History, style: str) -> str:
+    headers = ("epoch", "step", "loss", "train accuracy", "test accuracy", "time")
+    return table(headers, [_training_row(point) for point in _shown(history.points)], style)
+
+
+def _training_row(point: Progress) -> tuple[str, ...]:
+    accuracies = (f"{point.train_accuracy:.4f}", f"{point.test_accuracy:.4f}")
+    return (f"{point.epoch:.4g}", str(point.step), f"{point.loss:.4f}", *accuracies, seconds(point.seconds))
+
+
+def _shown(points: list[Progress]) -> list[Progress]:
+    """Return the start, the epochs that are powers of two, and the end."""
+    powers = {2**k for k in range(32)}
+    return [p for p in points if p is points[-1] or p.epoch == 0 or p.epoch in powers]
+
+
+@contextmanager
+def _bar(title: str, total: int, progress: bool) -> Iterator[Callable[[Callable[[], str] | None], None]]:
+    """Give a function to call once a step; what it is given is asked for a word only when the bar is redrawn."""
+    if not progress:
+        yield lambda word: None
+        return
+    from tqdm import tqdm
+
+    last_s = 0.0
+    with tqdm(desc=title, total=total, leave=False, disable=None) as bar:
+
+        def advance(word: Callable[[], str] | None) -> None:
+            nonlocal last_s
+            bar.update()
+            if word is not None and not bar.disable and perf_counter() - last_s > 0.2:
+                last_s = perf_counter()
+                bar.set_postfix_str(word(), refresh=False)
+
+        yield advance
+
+
+def write_page(report: MnistReport, folder: Path, made_by: str) -> list[Path]:
+    """Write mnist.md into `folder`, and mnist.svg if the extra `plot` is installed; return their paths."""
+    parts = ["# MNIST: why nobody trains by numerical gradients", made_by, report.to_table("github")]
+    paths = [folder / "mnist.md"]
+    if can_plot():
+        paths.insert(0, folder / "mnist.svg")
+        accuracy_figure(paths[0], f"{report.data}: accuracy", _curves(report.training))
+        parts.append(f"![accuracy over the epochs on {report.data}](mnist.svg)")
+    write_atomically(paths[-1], "\n\n".join(parts) + "\n")
+    return paths
+
+
+def _curves(training: Mapping[str, History]) -> dict[str, tuple[list[float], list[float]]]:
+    curves = {}
+    for way, history in training.items():
+        epochs = [point.epoch for point in history.points]
+        curves[f"{way}, training set"] = (epochs, [point.train_accuracy for point in history.points])
+        curves[f"{way}, test set"] = (epochs, [point.test_accuracy for point in history.points])
+    return curves
