@@ -1,0 +1,131 @@
+"""The command line: output, exit status, and what it says to bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from gradlab import cli
+
+
+def test_verify_all(capsys):
+    assert cli.main(["verify", "add", "relu"]) == 0
+    out, err = capsys.readouterr()
+    assert "relative error" in out
+    assert "2 nodes" in out
+    assert err == ""
+
+
+def test_python_m_gradlab_does_the_same():
+    done = subprocess.run([sys.executable, "-m", "gradlab", "verify", "add"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "1 nodes" in done.stdout
+
+
+@pytest.mark.parametrize("command", [["verify", "exp"], ["list"], ["list", "--family", "loss"]])
+def test_json_is_alone_on_stdout(command, capsys):
+    assert cli.main([*command, "--format", "json"]) == 0
+    out, err = capsys.readouterr()
+    envelope = json.loads(out)
+    assert list(envelope) == ["ok", "environment", "rows"]
+    assert envelope["rows"]
+    assert err == ""
+
+
+def test_list_counts_samples(capsys):
+    cli.main(["list", "--format", "markdown"])
+    out = capsys.readouterr().out
+    assert "| affine" in out
+    assert "x, W, b" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["verify", "sigmoyd"], "no node is named 'sigmoyd': did you mean sigmoid or"),
+        (["verify", "xyzzy"], "gradlab list shows all"),
+        (["verify", "--family", "losses"], "did you mean loss?"),
+        (["verify", "add", "--checks", "zebra"], "there are leaves_arguments_unchanged"),
+        (["list", "--family", "zebra"], "there are activation"),
+        (["mnist", "--data", "/nowhere"], "/nowhere"),
+        (["verify", "add", "--output", "/proc/nowhere"], "/proc/nowhere"),
+    ],
+)
+def test_unusable_input_is_one_line_and_status_2(arguments, message, capsys):
+    assert cli.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "COMMAND"),
+        (["verfy"], "invalid choice: 'verfy'"),
+        (["verify", "--seed", "-1"], "seed"),
+        (["verify", "--format", "yaml"], "yaml"),
+        (["mnist", "--steps", "0"], "'0' is no whole number from 1 up"),
+        (["mnist", "--steps", "many"], "'many' is no whole number"),
+        (["mnist", "--learning-rate", "fast"], "no positive number"),
+        (["mnist", "--learning-rate", "nan"], "no positive number"),
+    ],
+)
+def test_a_bad_call_is_one_line_and_status_2(arguments, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert "--help" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_output_writes_both_pages(tmp_path, capsys):
+    assert cli.main(["verify", "add", "relu", "--output", str(tmp_path)]) == 0
+    errors, timings = (tmp_path / "errors.md").read_text(), (tmp_path / "timings.md").read_text()
+    assert f"Made by `gradlab verify add relu --output {tmp_path}`" in errors
+    assert "| add" in errors
+    assert "at the kink" in errors
+    assert "µs" not in errors, "a report of errors is free of times"
+    assert "µs" in timings
+    assert "relative error" not in timings
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["errors.md", "timings.md"]
+
+
+def test_a_reader_that_stops_early():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gradlab", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert process.wait() == 0
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT, which Windows has not")
+def test_ctrl_c_keeps_what_was_reached(tmp_path):
+    command = [sys.executable, "-m", "gradlab", "mnist", "--data", "digits", "--gradient", "backprop",
+               "--steps", "10000000", "--format", "json", "--output", str(tmp_path)]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(12)  # the digits are drawn, and training is under way
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    rows = json.loads(out)["rows"]
+    assert rows[-1]["step"] > 0
+    assert "Interrupted" in (tmp_path / "mnist.md").read_text()
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--help"])
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    assert all(command in out for command in ("verify", "list", "mnist"))
