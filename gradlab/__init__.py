@@ -5,8 +5,8 @@ Is this hand-derived backward pass right, how sure are we, and if it is wrong, w
 
 from gradlab.adapters.scipy_style import check_gradient
 from gradlab.compare import Verdict
+from gradlab.estimate import Estimate, estimate_gradient, estimate_jacobian, estimate_jvp, estimate_vjp
 from gradlab.finite_difference import (
-    Estimate,
     numerical_gradient,
     numerical_jacobian,
     numerical_jvp,
@@ -27,6 +27,10 @@ __all__ = [
     "Verdict",
     "check_gradient",
     "check_vjp",
+    "estimate_gradient",
+    "estimate_jacobian",
+    "estimate_jvp",
+    "estimate_vjp",
     "numerical_gradient",
     "numerical_jacobian",
     "numerical_jvp",

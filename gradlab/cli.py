@@ -63,6 +63,7 @@ def _verify(arguments: argparse.Namespace, command: str) -> int:
         family=arguments.family,
         seed=arguments.seed,
         checks=arguments.checks,
+        method=arguments.method,
         progress=True,
     )
     if arguments.output:
@@ -120,6 +121,12 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("node", nargs="*", metavar="NODE", help="nodes to verify (default: all)")
     check.add_argument("--family", help="only the nodes of this family")
     check.add_argument("--checks", nargs="+", metavar="CHECK", help="only these checks")
+    check.add_argument(
+        "--method",
+        choices=("auto", "central"),
+        default="auto",
+        help="numerical side: the ladder that knows its error, or the textbook's central differences",
+    )
     check.add_argument("--seed", type=_count, default=0, help="seed of samples and cotangents")
     check.add_argument("--output", type=Path, metavar="DIR", help="write errors.md and timings.md there")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.finite_difference import Estimate
+from gradlab.estimate import Estimate
 from gradlab.node import Array
 
 # How far a right gradient may be from the truth, relative to each element. A backward pass loses a few
@@ -14,7 +14,7 @@ from gradlab.node import Array
 RTOL = {"float16": 1e-2, "float32": 1e-4, "float64": 1e-8, "longdouble": 1e-10}
 # The analytic side rounds too: every element may be off by this many units in the last place of the
 # gradient's largest one (softmax's sums to zero leave such crumbs).
-ATOL_ULPS = 16
+ATOL_ULPS = 4
 
 
 class Verdict(StrEnum):
@@ -48,6 +48,10 @@ class CheckResult:
         The largest |analytic - numerical|.
     reference_error : float or None
         The bound on the numerical value's own error at `worst_index`.
+    sensitivity : float or None
+        Beside a pass: a relative error of this size in any one element that is not zero would have been caught.
+    textbook_error : float or None
+        `relative_error` against the textbook's central difference, h = 1e-4, instead of the reference.
     worst_index : tuple of int or None
         The element that exceeds its tolerance by most, or comes nearest to it.
     analytic, numerical : float or None
@@ -63,6 +67,8 @@ class CheckResult:
     relative_error: float | None = None
     absolute_error: float | None = None
     reference_error: float | None = None
+    sensitivity: float | None = None
+    textbook_error: float | None = None
     worst_index: tuple[int, ...] | None = None
     analytic: float | None = None
     numerical: float | None = None
@@ -81,11 +87,6 @@ def crumbs(expected: Array, dtype: Any) -> float:
     return ATOL_ULPS * float(np.finfo(dtype).eps) * float(finite.max(initial=0.0))
 
 
-def exact(value: Array) -> Estimate:
-    """Return `value` as an estimate without an error, to compare what needs no differences."""
-    return Estimate(value, np.zeros_like(value), 0, value, value)
-
-
 def compare(
     analytic: Array,
     estimate: Estimate,
@@ -96,9 +97,10 @@ def compare(
 ) -> CheckResult:
     """Judge an analytic array against a numerical estimate, element by element.
 
-    An element passes where ``|analytic - numerical| <= atol + rtol * |numerical| + error``; at a kink it must
-    lie between the one-sided derivatives; where the error bound alone is wider than the tolerance of the
-    largest element the result is inconclusive, unless the element is wrong beyond the bound as well.
+    An element is wrong beyond ``|analytic - numerical| <= atol + rtol * |numerical| + error``; at a kink it must
+    lie between the one-sided derivatives, at a jump equal the one that exists. The result is inconclusive where
+    no element is wrong but the error bound alone is wider than the tolerance of the largest element; where all
+    are zero to within their bounds, that of an ordinary slope counts instead (see `Estimate.scale`).
 
     Parameters
     ----------
@@ -112,19 +114,19 @@ def compare(
         The name to give in the result.
     """
     rtol = rtol_for(analytic.dtype) if rtol is None else rtol
-    atol = crumbs(estimate.value, analytic.dtype) if atol is None else atol
-    analytic = analytic.astype(estimate.value.dtype)
+    floor = crumbs(estimate.value, analytic.dtype)
+    atol = floor if atol is None else atol
     if analytic.size == 0:
         return CheckResult(Verdict.PASS, primal, evaluations=estimate.evaluations, note="no elements")
-    nearest = np.clip(analytic, estimate.lower, estimate.upper)
-    distance = np.abs(analytic - np.where(estimate.kink, nearest, estimate.value))
-    tolerance = atol + rtol * np.abs(nearest)
-    allowed = tolerance + estimate.error
-    distance = np.where(np.isfinite(analytic) | (analytic == estimate.value), distance, np.inf)
-    wrong = ~(distance <= allowed)
-    widest = atol + rtol * float(np.max(np.abs(estimate.value)))
-    vague = ~wrong & ~(estimate.error <= widest)
-    verdict, chosen = Verdict.PASS, np.ones_like(wrong)
+    analytic = analytic.astype(estimate.value.dtype)
+    unknown = ~np.isfinite(estimate.value) | ~np.isfinite(estimate.error)
+    expected = _expected(analytic, estimate)
+    with np.errstate(invalid="ignore"):
+        distance = np.where(np.isfinite(analytic), np.abs(analytic - expected), np.inf)
+        allowed = atol + rtol * np.abs(expected) + estimate.error
+        wrong = ~unknown & ~(distance <= allowed)
+    vague = unknown | (~wrong & ~estimate.kink & (estimate.error > atol + rtol * _largest(estimate)))
+    verdict, chosen = Verdict.PASS, ~unknown
     for candidate, where in (
         (Verdict.KINK, estimate.kink),
         (Verdict.INCONCLUSIVE, vague),
@@ -132,23 +134,46 @@ def compare(
     ):
         if where.any():
             verdict, chosen = candidate, where
-    with np.errstate(divide="ignore", invalid="ignore"):
-        severity = np.where(distance > 0, distance / allowed, 0.0)
-    index = np.unravel_index(
-        np.argmax(np.where(chosen, np.nan_to_num(severity, nan=np.inf), -1.0)), analytic.shape
-    )
+    with np.errstate(all="ignore"):
+        severity = np.nan_to_num(np.where(distance > 0, distance / allowed, 0.0), nan=np.inf)
+    index = np.unravel_index(np.argmax(np.where(chosen, severity, -1.0)), analytic.shape)
+    known = ~unknown
     return CheckResult(
         verdict=verdict,
         primal=primal,
-        relative_error=_relative_error(analytic, distance, nearest, crumbs(estimate.value, analytic.dtype)),
-        absolute_error=float(np.max(distance)),
+        relative_error=_relative_error(analytic[known], distance[known], expected[known], floor),
+        absolute_error=float(np.max(distance[known], initial=0.0)),
         reference_error=float(estimate.error[index]),
+        sensitivity=_sensitivity(distance, allowed, expected) if verdict is Verdict.PASS else None,
         worst_index=tuple(int(i) for i in index),
         analytic=float(analytic[index]),
         numerical=float(estimate.value[index]),
         evaluations=estimate.evaluations,
         note=_note(verdict, estimate, index),
     )
+
+
+def _expected(analytic: Array, estimate: Estimate) -> Array:
+    """Return what each element should be: at a kink whatever lies in its interval, nearest to what it is."""
+    smooth_or_jump = ~estimate.kink | estimate.jump
+    return np.where(smooth_or_jump, estimate.value, np.clip(analytic, estimate.lower, estimate.upper))
+
+
+def _largest(estimate: Estimate) -> float:
+    """Return the size that a gradient has here: its largest element, or an ordinary slope if all are zero."""
+    known = np.isfinite(estimate.value) & np.isfinite(estimate.error)
+    size = np.abs(estimate.value[known])
+    if (size <= estimate.error[known]).all():
+        return float(np.max(estimate.scale[known], initial=0.0))
+    return float(np.max(size, initial=0.0))
+
+
+def _sensitivity(distance: Array, allowed: Array, expected: Array) -> float:
+    """Return the relative error that would have been caught in whichever element it stood."""
+    nonzero = expected != 0
+    # the present deviation may point the other way, and the sum of the two must still exceed what is allowed
+    caught = (allowed + distance)[nonzero] / np.abs(expected[nonzero])
+    return float(np.max(caught * (1 + 1e-6), initial=0.0))
 
 
 def _relative_error(analytic: Array, distance: Array, expected: Array, floor: float) -> float:
@@ -160,11 +185,17 @@ def _relative_error(analytic: Array, distance: Array, expected: Array, floor: fl
 
 
 def _note(verdict: Verdict, estimate: Estimate, index: tuple[Any, ...]) -> str:
+    if estimate.jump[index] and verdict in (Verdict.KINK, Verdict.WRONG):
+        side = "a jump: " if verdict is Verdict.KINK else "a jump, and the analytic value is not "
+        return f"{side}the one-sided derivative that exists, {estimate.value[index]:.6g}"
     between = f"between the one-sided derivatives {estimate.lower[index]:.6g} and {estimate.upper[index]:.6g}"
     if verdict is Verdict.KINK:
         return f"a kink: the analytic value lies {between}"
     if verdict is Verdict.WRONG and estimate.kink[index]:
         return f"a kink, and the analytic value does not lie {between}"
     if verdict is Verdict.INCONCLUSIVE:
-        return "the numerical error bound is too wide to decide: choose a better-scaled point, or pass a larger rtol"
+        return (
+            f"the numerical value is only known to ± {estimate.error[index]:.1g}: "
+            "choose a point where forward is smoother or less rounded, or pass a larger rtol"
+        )
     return ""

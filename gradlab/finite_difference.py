@@ -1,7 +1,6 @@
-"""Numerical derivatives by central differences: gradient, vjp, jvp and Jacobian, and an error with each."""
+"""Numerical derivatives by central differences: gradient, vjp, jvp and Jacobian."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -55,7 +54,7 @@ def numerical_gradient(
     >>> numerical_gradient(lambda x: x[0] ** 2 + x[1] ** 2, np.array([3.0, 4.0])).round(6)
     array([6., 8.])
     """
-    x = _float_array(x)
+    x = float_array(x)
     gradient = np.empty_like(x)
     if vectorized:
         for i, difference, step in _stacked_differences(f, x, h):
@@ -74,7 +73,7 @@ def numerical_jacobian(f: Callable[[Array], Any], x: Array, h: float = 1e-4) -> 
 
     Column by column what `numerical_gradient` does, and under the same conditions.
     """
-    x = _float_array(x, writeable=True)
+    x = float_array(x, writeable=True)
     columns = []
     for index in np.ndindex(x.shape):
         plus, minus, step = _perturbed(f, x, index, h)
@@ -100,88 +99,6 @@ def numerical_vjp(
     """
     points = [np.array(x) for x in primals]
     return tuple(numerical_gradient(lambda _: _inner(cotangent, f(*points)), x, h) for x in points)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A numerical derivative that knows its own error.
-
-    Attributes
-    ----------
-    value : ndarray
-        The derivative, one element per element of the primal.
-    error : ndarray
-        A bound on the error of each element, in the same unit.
-    evaluations : int
-        How often the function was evaluated.
-    lower, upper : ndarray
-        The interval of the one-sided derivatives; where they agree, both equal `value`.
-    """
-
-    value: Array
-    error: Array
-    evaluations: int
-    lower: Array
-    upper: Array
-
-    @property
-    def kink(self) -> Array:
-        """Where the one-sided derivatives disagree."""
-        return np.asarray(self.lower < self.upper)
-
-
-def estimate_vjp(f: Callable[..., Any], primals: Sequence[Array], cotangent: Any) -> tuple[Estimate, ...]:
-    """Return an `Estimate` of the cotangent times the Jacobian for each primal.
-
-    Central differences with the steps h, h/2 and h/4, extrapolated twice (Richardson); what the last
-    extrapolation changed, and the rounding of ``sum(g * f)``, make the error. Where left and right slopes stay
-    apart while h is halved there is a kink, and the interval between them is given.
-    """
-    points = [np.array(x) for x in primals]
-    start = [np.array(y) for y in as_tuple(f(*points))]
-    return tuple(_estimate(lambda: f(*points), x, start, as_tuple(cotangent)) for x in points)
-
-
-def _estimate(f: Callable[[], Any], x: Array, start: Sequence[Array], g: Sequence[Array]) -> Estimate:
-    value, error, lower, upper = (np.zeros_like(x) for _ in range(4))
-    for index in np.ndindex(x.shape):
-        # eps^(1/7) balances the h^6 that is left after two extrapolations against rounding
-        h = float(np.finfo(x.dtype).eps) ** (1 / 7) * min(max(abs(float(x[index])), 0.1), 1.0)
-        left, right, noise = _slopes(f, x, index, (h, h / 2, h / 4), start, g)
-        central = (left + right) / 2
-        once = (4 * central[1:] - central[:-1]) / 3
-        value[index] = lower[index] = upper[index] = (16 * once[1] - once[0]) / 15
-        error[index] = abs(once[1] - value[index]) + noise
-        gap = np.abs(right - left)
-        if gap[2] > 0.75 * gap[1] > 0.5 * gap[0] and gap[2] > 100 * noise:
-            # halving h halves the gap of a smooth function, leaves that of a kink, doubles that of a jump
-            value[index], error[index] = central[2], noise
-            lower[index], upper[index] = min(left[2], right[2]), max(left[2], right[2])
-    return Estimate(value, error, 6 * x.size, lower, upper)
-
-
-def _slopes(
-    f: Callable[[], Any],
-    x: Array,
-    index: tuple[int, ...],
-    steps: Sequence[float],
-    start: Sequence[Array],
-    g: Sequence[Array],
-) -> tuple[Array, Array, float]:
-    """Return the slopes of sum(g * f) to the left and to the right for each step, and their rounding."""
-    left, right, noise = np.empty(len(steps)), np.empty(len(steps)), 0.0
-    for i, h in enumerate(steps):
-        plus, minus, taken = _perturbed(lambda _: f(), x, index, h)
-        # subtracting before summing keeps the rounding of the sum in proportion to the change
-        above = [y - y0 for y, y0 in zip(as_tuple(plus), start, strict=True)]
-        below = [y0 - y for y, y0 in zip(as_tuple(minus), start, strict=True)]
-        right[i] = _inner(g, tuple(above)) / (taken / 2)
-        left[i] = _inner(g, tuple(below)) / (taken / 2)
-        moved = [
-            np.abs(gk * y0)[(a != 0) | (b != 0)] for gk, y0, a, b in zip(g, start, above, below, strict=True)
-        ]
-        noise = max(noise, 8 * float(np.finfo(x.dtype).eps) * float(sum(m.sum() for m in moved)) / h)
-    return left, right, noise
 
 
 def _perturbed(f: Callable[[Array], Any], x: Array, index: tuple[int, ...], h: float) -> tuple[Any, Any, Any]:
@@ -219,12 +136,7 @@ def _stacked_differences(f: Callable[[Array], Any], x: Array, h: float) -> Itera
         stack = np.repeat(flat[np.newaxis], 2 * moved.size, axis=0)
         stack[np.arange(moved.size), moved] = plus
         stack[moved.size + np.arange(moved.size), moved] = minus
-        values = np.asarray(f(stack.reshape(-1, *x.shape)))
-        if values.shape != (2 * moved.size,):
-            raise ValueError(
-                f"f returned shape {values.shape} for a stack of {2 * moved.size} points: "
-                f"return one real number a point, shape ({2 * moved.size},), or leave vectorized off"
-            )
+        values = real_stack(f(stack.reshape(-1, *x.shape)), 2 * moved.size)
         for k, i in enumerate(moved):
             index = np.unravel_index(i, x.shape)
             above, below = values[k], values[moved.size + k]
@@ -235,7 +147,8 @@ def _stacked_differences(f: Callable[[Array], Any], x: Array, h: float) -> Itera
             yield int(i), _scalar(above, index, h) - _scalar(below, index, -h), plus[k] - minus[k]
 
 
-def _float_array(x: Any, writeable: bool = False) -> Array:
+def float_array(x: Any, writeable: bool = False) -> Array:
+    """Return `x` as an array of real floats, or say why it is none."""
     array = np.asarray(x)
     if not np.issubdtype(array.dtype, np.floating):
         cure = (
@@ -247,19 +160,36 @@ def _float_array(x: Any, writeable: bool = False) -> Array:
     return array
 
 
-def _scalar(value: Any, index: Sequence[Any], h: float) -> Any:
-    """Return the value of f if it is one finite real number; say what it is otherwise."""
+def real_scalar(value: Any) -> Array:
+    """Return what f returned as a 0-d array of floats, or say what it is instead."""
     array = np.asarray(value)
     if array.shape != ():
         raise ValueError(f"f returned shape {array.shape}: return one real number, for example its sum")
     if array.dtype.kind not in "fiub":
         raise TypeError(f"f returned {array.dtype}: return one real number, for example its real part")
+    return array if array.dtype.kind == "f" else array.astype(float)
+
+
+def real_stack(values: Any, points: int) -> Array:
+    """Return what a vectorized f returned for a stack of `points`, or say what it is instead."""
+    array = np.asarray(values)
+    if array.shape != (points,):
+        raise ValueError(
+            f"f returned shape {array.shape} for a stack of {points} points: "
+            f"return one real number a point, shape ({points},), or leave vectorized off"
+        )
+    return array
+
+
+def _scalar(value: Any, index: Sequence[Any], h: float) -> Any:
+    """Return the value of f if it is one finite real number; say what it is otherwise."""
+    array = real_scalar(value)
     if not np.isfinite(array):
         raise ValueError(
             f"f is {array} where x[{_show(index)}] is moved by {h:+g}: "
             "choose a point away from the edge of f's domain, or a smaller h"
         )
-    return array if array.dtype.kind == "f" else array.astype(float)
+    return array
 
 
 def _inner(cotangent: Any, output: Any) -> Any:

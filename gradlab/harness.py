@@ -12,6 +12,7 @@ from gradlab import checks as check_room
 from gradlab import nodes as node_room
 from gradlab.checks._trial import ContractError, Trial
 from gradlab.compare import CheckResult, Verdict
+from gradlab.estimate import Method
 from gradlab.finite_difference import numerical_vjp
 from gradlab.node import Array, Node, Sample
 from gradlab.report import Report, Row
@@ -31,6 +32,7 @@ def verify(
     rtol: float | None = None,
     atol: float | None = None,
     checks: Sequence[str] | None = None,
+    method: Method = "auto",
     progress: bool = False,
 ) -> Report:
     """Hold registered nodes to the whole contract.
@@ -47,6 +49,8 @@ def verify(
         Tolerances; by default they follow from the dtype and the size of the gradient.
     checks : sequence of str, optional
         The checks to run; by default all.
+    method : {"auto", "central", "forward", "backward", "complex-step"}
+        The numerical side: see `gradlab.estimate_gradient`.
     progress : bool
         Whether to show a bar on stderr when that is a terminal.
 
@@ -70,7 +74,7 @@ def verify(
     interrupted = False
     try:
         for node in _with_progress(chosen, progress):
-            trials = [Trial(node, sample, seed, rtol, atol) for sample in node.draw_samples(seed)]
+            trials = [Trial(node, sample, seed, rtol, atol, method) for sample in node.draw_samples(seed)]
             rows += run_checks(trials, run)
     except KeyboardInterrupt:
         interrupted = True
@@ -87,6 +91,7 @@ def check_vjp(
     atol: float | None = None,
     seed: int = 0,
     checks: Sequence[str] | None = None,
+    method: Method = "auto",
     name: str | None = None,
 ) -> Report:
     """Hold functions of your own to the node contract.
@@ -107,6 +112,8 @@ def check_vjp(
         Seed of the cotangents, not negative.
     checks : sequence of str, optional
         The checks to run; by default all that apply.
+    method : {"auto", "central", "forward", "backward", "complex-step"}
+        The numerical side: see `estimate_gradient`.
     name : str, optional
         The name in the report; by default that of `forward`.
 
@@ -134,7 +141,7 @@ def check_vjp(
     sample = Sample("given", arrays, dict(settings or {}))
     title = str(name or getattr(forward, "__name__", type(forward).__name__))
     node = Node(title, "own", forward, backward, lambda rng: iter([sample]))
-    trial = Trial(node, sample, seed, rtol, atol, registered=False)
+    trial = Trial(node, sample, seed, rtol, atol, method, registered=False)
     return Report(list(run_checks([trial], select_checks(checks))), environment(seed=seed))
 
 

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradlab import numerical_gradient, numerical_jacobian, numerical_jvp, numerical_vjp
-from gradlab.finite_difference import estimate_vjp
 
 
 def test_the_textbooks_quadratic():
@@ -155,19 +154,3 @@ def test_vjp_of_several_primals_and_outputs():
     dx, dy = numerical_vjp(f, (x, y), (np.array([1.0, -1.0]), np.array(2.0)))
     np.testing.assert_allclose(dx, [5 + 50, -5 + 50], rtol=1e-7)
     np.testing.assert_allclose(dy, 2 - 3 + 2 * 5 * 2 * 5, rtol=1e-7)
-
-
-def test_the_estimates_bound_holds_and_is_narrow():
-    x = np.linspace(-2, 2, 9)
-    (estimate,) = estimate_vjp(lambda x: np.sin(3 * x), (x,), np.ones(9))
-    actual = np.abs(estimate.value - 3 * np.cos(3 * x))
-    assert (actual <= estimate.error).all()
-    assert (estimate.error < 1e-7).all()
-    assert not estimate.kink.any()
-    assert estimate.evaluations == 6 * 9
-
-
-def test_a_kink_is_seen_where_the_one_sided_slopes_differ():
-    (estimate,) = estimate_vjp(np.abs, (np.array([-1.0, 0.0, 1.0]),), np.array([2.0, 2.0, 2.0]))
-    assert estimate.kink.tolist() == [False, True, False]
-    assert (estimate.lower[1], estimate.upper[1]) == (-2, 2)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.finite_difference import Estimate, estimate_vjp
+from gradlab.estimate import Estimate, Method, estimate_vjp
 from gradlab.node import Array, Node, Sample, as_tuple, named_rng, primal_names
 
 
@@ -30,6 +30,7 @@ class Trial:
     seed: int = 0
     rtol: float | None = None
     atol: float | None = None
+    method: Method = "auto"
     registered: bool = True
 
     @property
@@ -113,10 +114,7 @@ class Trial:
     @cached_property
     def estimates(self) -> tuple[Estimate, ...]:
         """The numerical vjp of this sample's cotangent, one estimate per primal, in float64 at least."""
-        primals = [x.astype(np.promote_types(x.dtype, np.float64)) for x in self.sample.primals]
-        return estimate_vjp(
-            self.function, primals, map_arrays(lambda y: y.astype(np.float64), self.cotangent())
-        )
+        return estimate_vjp(self.function, self.sample.primals, self.cotangent(), method=self.method)
 
 
 def map_arrays(function: Callable[[Array], Array], values: Any) -> Any:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from gradlab.checks._trial import Trial
-from gradlab.compare import CheckResult, Verdict, compare, exact
+from gradlab.compare import CheckResult, Verdict, compare
+from gradlab.estimate import exact
 from gradlab.node import as_tuple
 
 

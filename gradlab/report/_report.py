@@ -16,7 +16,7 @@ class GradientError(AssertionError):
 class Row:
     """What one check found for one primal of one node at one sample; times in seconds.
 
-    `relative_error` to `numerical` are those of `gradlab.compare.CheckResult`. The times are the sample's, the
+    `relative_error` to `evaluations` are those of `gradlab.compare.CheckResult`. The times are the sample's, the
     same on all its rows: one forward, one backward for all primals, one full numerical gradient for all
     primals. `speedup` is ``numerical_s / (forward_s + backward_s)``, what backprop saves.
     """
@@ -30,6 +30,8 @@ class Row:
     relative_error: float | None = None
     absolute_error: float | None = None
     reference_error: float | None = None
+    sensitivity: float | None = None
+    textbook_error: float | None = None
     worst_index: tuple[int, ...] | None = None
     analytic: float | None = None
     numerical: float | None = None

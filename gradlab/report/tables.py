@@ -25,8 +25,16 @@ def summary(report: Report, style: str) -> str:
     by_node: dict[str, list[Row]] = {}
     for row in report.rows:
         by_node.setdefault(row.node, []).append(row)
-    shown = [
-        (node, primal, str(len(rows)), error(rows), _verdict(by_node[node], primal), *_times(rows))
+    shown: list[tuple[str, ...]] = [
+        (
+            node,
+            primal,
+            str(len(rows)),
+            error(rows),
+            _sensitivity(rows),
+            _verdict(by_node[node], primal),
+            *_times(rows),
+        )
         for (node, primal), rows in groups.items()
     ]
     shown += [
@@ -39,6 +47,7 @@ def summary(report: Report, style: str) -> str:
         "primal",
         "samples",
         "relative error",
+        "sensitivity",
         "verdict",
         "forward",
         "backward",
@@ -57,14 +66,15 @@ def failures(report: Report, style: str) -> str:
 def error_table(report: Report, style: str) -> str:
     """Return the comparison of every sample and primal, without times."""
     rows = [
-        (r.node, r.sample, r.primal, number(r.relative_error), number(r.absolute_error),
-         number(r.reference_error), f"({', '.join(map(str, r.worst_index or ()))})",
+        (r.node, r.sample, r.primal, number(r.textbook_error), number(r.relative_error),
+         number(r.absolute_error), number(r.reference_error), number(r.sensitivity),
+         f"({', '.join(map(str, r.worst_index or ()))})",
          f"{r.analytic:.9g}", f"{r.numerical:.9g}", str(r.verdict))
         for r in report.rows
         if r.check == "matches_numerical" and r.analytic is not None and r.numerical is not None
     ]  # fmt: skip
-    headers = ("node", "sample", "primal", "relative error", "absolute error", "numerical's own error",
-               "worst at", "analytic", "numerical", "verdict")  # fmt: skip
+    headers = ("node", "sample", "primal", "textbook's error, h = 1e-4", "relative error",
+               "absolute error", "bound", "sensitivity", "worst at", "analytic", "numerical", "verdict")  # fmt: skip
     return table(headers, rows, style)
 
 
@@ -105,6 +115,11 @@ def seconds(value: float | None) -> str:
 def error(rows: Sequence[Row]) -> str:
     """Return the largest relative error of some rows."""
     known = [row.relative_error for row in rows if row.relative_error is not None]
+    return number(max(known)) if known else ""
+
+
+def _sensitivity(rows: Sequence[Row]) -> str:
+    known = [row.sensitivity for row in rows if row.sensitivity is not None]
     return number(max(known)) if known else ""
 
 
