@@ -37,7 +37,9 @@ class Slopes(NamedTuple):
     diverges: Array
 
 
-def slopes(h: Array, c: Array, noise: Array, size: Array, power: int, gap: Array | None = None) -> Slopes:
+def slopes(
+    h: Array, c: Array, noise: Array, size: Array, usual: Array, power: int, gap: Array | None = None
+) -> Slopes:
     """Extrapolate the difference quotients of each line to a step of zero.
 
     Parameters
@@ -45,6 +47,8 @@ def slopes(h: Array, c: Array, noise: Array, size: Array, power: int, gap: Array
     h, c, noise, size : ndarray of shape (lines, steps)
         Steps, largest first; difference quotients, NaN outside the domain; the rounding of each quotient, as far
         as it follows from the size of the outputs; and that size.
+    usual : ndarray of shape (lines,)
+        The size of the outputs on the ladder's first steps.
     power : int
         2 for central differences, whose error is a series in h^2; 1 for one-sided ones.
     gap : ndarray of shape (lines, steps), optional
@@ -69,6 +73,9 @@ def slopes(h: Array, c: Array, noise: Array, size: Array, power: int, gap: Array
         known, np.maximum(SAMPLED_NOISE * measured, unmeasured) * amplified_unit
     )
     size = np.nan_to_num(size) / largest
+    # where f stays put, its last places may hide a slope: of numbers as large as f is nearby
+    hidden = np.finfo(c.dtype).eps / 2 * (usual / largest[:, 0])[:, None] / h
+    error = np.where(values == 0, np.maximum(error, hidden[:, :, None]), error)
     # what swings by as much as f itself is no noise, it is f: steps that are too large for it
     too_loud = (measured > LOUDEST_NOISE * size[:, :, None]) & (
         measured > 0.1 * np.abs(values) * h[:, :, None]

@@ -22,6 +22,8 @@ class Scan:
         What f gave there.
     y0 : ndarray of shape (outputs,)
         What f gives at x.
+    reach : ndarray of shape (elements,)
+        The largest step of the first `add`.
     evaluations : int
         How often f was evaluated, x itself not counted.
     """
@@ -30,10 +32,13 @@ class Scan:
         self._evaluate, self._index, self._at, self.y0 = evaluate, index, at, y0
         self.h, self.up, self.down = (np.empty((len(at), 0), dtype=at.dtype) for _ in range(3))
         self.above = self.below = np.empty((len(at), 0, y0.size), dtype=y0.dtype)
+        self.reach = np.zeros(len(at), dtype=at.dtype)
         self.evaluations = 0
 
     def add(self, h: Array) -> None:
         """Evaluate f at further steps, shape (elements, more steps); NaN means none for this element."""
+        if not self.h.size:
+            self.reach = np.max(np.nan_to_num(h), axis=1, initial=0.0)
         at = self._at[:, None]
         up, down = at + h, at - h
         wanted = ~np.isnan(h) & (up != at) & (down != at)
@@ -79,9 +84,20 @@ class Scan:
     def only(self, e: int) -> "Scan":
         """Return the scan of one of the elements."""
         one = Scan(self._evaluate, [self._index[e]], self._at[e : e + 1], self.y0)
-        for name in ("h", "up", "down", "above", "below"):
+        for name in ("h", "up", "down", "above", "below", "reach"):
             setattr(one, name, getattr(self, name)[e : e + 1])
         return one
+
+    def usual_size(self, g: Array) -> Array:
+        """Return the largest size of sum(g * f) within reach, shape (M, elements)."""
+        sizes = np.where(self.h <= self.reach[:, None], np.nan_to_num(self.quotients(g)[4]), 0.0)
+        return np.asarray(np.max(sizes, axis=2, initial=0.0))
+
+    def shares(self, g: Array, step: Array) -> Array:
+        """Return the sum of the sizes of all outputs' shares in the slope, from one step of each element."""
+        rows = np.arange(len(self.h))
+        change = np.abs(self.above[rows, step] - self.below[rows, step])
+        return np.asarray(np.nan_to_num(change @ np.abs(g) / (self.up + self.down)[rows, step]))
 
     def _eps(self) -> Array:
         """Return the precision that each output is computed in.

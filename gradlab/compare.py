@@ -12,9 +12,12 @@ from gradlab.node import Array
 # How far a right gradient may be from the truth, relative to each element. A backward pass loses a few
 # digits to conditioning, never half of them; a wrong one is rarely this near.
 RTOL = {"float16": 1e-2, "float32": 1e-4, "float64": 1e-8, "longdouble": 1e-10}
-# The analytic side rounds too: every element may be off by this many units in the last place of the
-# gradient's largest one (softmax's sums to zero leave such crumbs).
+# The analytic side rounds too: every element may be off by this many units in the last place of what was added
+# up on the way (softmax's sums to zero leave such crumbs).
 ATOL_ULPS = 4
+# A gradient that is zero to within its error bound is known if that bound is this many times rtol, or less, of
+# an ordinary slope.
+ZERO_BESIDE = 100
 
 
 class Verdict(StrEnum):
@@ -81,10 +84,17 @@ def rtol_for(dtype: Any) -> float:
     return RTOL.get(np.dtype(dtype).name, RTOL["longdouble"])
 
 
-def crumbs(expected: Array, dtype: Any) -> float:
-    """Return the default absolute tolerance: a few ulps, in `dtype`, of the largest expected entry."""
-    finite = np.abs(expected[np.isfinite(expected)])
-    return ATOL_ULPS * float(np.finfo(dtype).eps) * float(finite.max(initial=0.0))
+def crumbs(estimate: Estimate, dtype: Any) -> Array:
+    """Return the default absolute tolerance of each element: a few ulps, in `dtype`, of what was added up.
+
+    That is of the gradient's largest entry, and of the terms of each; what may be there unseen; and the smallest
+    number that `dtype` has all its digits for.
+    """
+    known = np.abs(estimate.value[np.isfinite(estimate.value)])
+    info = np.finfo(dtype)
+    size = float(known.max(initial=0.0)) + np.where(np.isfinite(estimate.terms), estimate.terms, 0.0)
+    unseen = np.where(np.abs(estimate.value) <= estimate.error, estimate.unseen, 0.0)
+    return np.asarray(ATOL_ULPS * float(info.eps) * size + unseen + float(info.tiny))
 
 
 def compare(
@@ -114,8 +124,8 @@ def compare(
         The name to give in the result.
     """
     rtol = rtol_for(analytic.dtype) if rtol is None else rtol
-    floor = crumbs(estimate.value, analytic.dtype)
-    atol = floor if atol is None else atol
+    floor = crumbs(estimate, analytic.dtype)
+    allowance = floor if atol is None else np.full_like(floor, atol)
     if analytic.size == 0:
         return CheckResult(Verdict.PASS, primal, evaluations=estimate.evaluations, note="no elements")
     analytic = analytic.astype(estimate.value.dtype)
@@ -123,9 +133,9 @@ def compare(
     expected = _expected(analytic, estimate)
     with np.errstate(invalid="ignore"):
         distance = np.where(np.isfinite(analytic), np.abs(analytic - expected), np.inf)
-        allowed = atol + rtol * np.abs(expected) + estimate.error
+        allowed = allowance + rtol * np.abs(expected) + estimate.error
         wrong = ~unknown & ~(distance <= allowed)
-    vague = unknown | (~wrong & ~estimate.kink & (estimate.error > atol + rtol * _largest(estimate)))
+    vague = unknown | (~wrong & ~estimate.kink & (estimate.error > allowance + rtol * _largest(estimate)))
     verdict, chosen = Verdict.PASS, ~unknown
     for candidate, where in (
         (Verdict.KINK, estimate.kink),
@@ -141,7 +151,7 @@ def compare(
     return CheckResult(
         verdict=verdict,
         primal=primal,
-        relative_error=_relative_error(analytic[known], distance[known], expected[known], floor),
+        relative_error=_relative_error(analytic[known], distance[known], expected[known], floor[known]),
         absolute_error=float(np.max(distance[known], initial=0.0)),
         reference_error=float(estimate.error[index]),
         sensitivity=_sensitivity(distance, allowed, expected) if verdict is Verdict.PASS else None,
@@ -164,7 +174,7 @@ def _largest(estimate: Estimate) -> float:
     known = np.isfinite(estimate.value) & np.isfinite(estimate.error)
     size = np.abs(estimate.value[known])
     if (size <= estimate.error[known]).all():
-        return float(np.max(estimate.scale[known], initial=0.0))
+        return float(np.max(estimate.scale[known], initial=0.0)) * ZERO_BESIDE
     return float(np.max(size, initial=0.0))
 
 
@@ -176,7 +186,7 @@ def _sensitivity(distance: Array, allowed: Array, expected: Array) -> float:
     return float(np.max(caught * (1 + 1e-6), initial=0.0))
 
 
-def _relative_error(analytic: Array, distance: Array, expected: Array, floor: float) -> float:
+def _relative_error(analytic: Array, distance: Array, expected: Array, floor: Array) -> float:
     if not np.isfinite(distance).all():
         return float("inf")
     scale = np.maximum(np.abs(analytic), np.abs(expected))

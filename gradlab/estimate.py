@@ -27,6 +27,9 @@ ROUNDS = (3, 4)
 SETTLED = 1e-11
 # The textbook's step, for the methods that take one.
 STEP = 1e-4
+# A slope of less than this many ulps of the cotangent may leave no trace at all in f: the loss of a saturated
+# softmax is 0, or log(1 + 1e-16) and so 0 again, wherever it is looked at.
+TRACELESS_ULPS = 1000
 # What one process is handed at once.
 ELEMENTS_A_TASK = 64
 # So many numbers of output are held at once, at the most.
@@ -51,6 +54,10 @@ class Estimate:
     scale : ndarray
         The slope at which the outputs would change by all of their size over the largest step. A derivative that
         is zero to within `error` is known well if `error` is small beside it.
+    terms : ndarray
+        The sum of the sizes of what an analytic gradient adds up: its rounding is in proportion to that.
+    unseen : float
+        Where `value` is 0 to within `error`, the size of a slope that may be there and leave no trace.
     """
 
     value: Array
@@ -59,6 +66,8 @@ class Estimate:
     lower: Array
     upper: Array
     scale: Array
+    terms: Array
+    unseen: float = 0.0
 
     @property
     def kink(self) -> Array:
@@ -74,7 +83,7 @@ class Estimate:
 def exact(value: Array) -> Estimate:
     """Return `value` as an estimate without an error, to compare what needs no differences."""
     zero = np.zeros_like(value)
-    return Estimate(value, zero, 0, value, value, zero)
+    return Estimate(value, zero, 0, value, value, zero, np.abs(value))
 
 
 def estimate_gradient(
@@ -174,17 +183,18 @@ def estimate_jacobian(f: Callable[[Array], Any], x: Array, *, method: Method = "
     rows = [
         estimate_vjp(f, (x,), one.reshape(shape), method=method)[0] for one in np.eye(int(np.prod(shape)))
     ]
-    parts = {
+    parts: dict[str, Any] = {
         name: np.reshape([getattr(row, name) for row in rows], (*shape, *np.shape(x)))
-        for name in ("value", "error", "lower", "upper", "scale")
+        for name in ("value", "error", "lower", "upper", "scale", "terms")
     }
-    return Estimate(evaluations=sum(row.evaluations for row in rows), **parts)
+    unseen = max((row.unseen for row in rows), default=0.0)
+    return Estimate(evaluations=sum(row.evaluations for row in rows), unseen=unseen, **parts)
 
 
 def _complex_step(f: Callable[..., Any], points: tuple[Array, ...], which: int, cotangent: Any) -> Estimate:
     value, evaluations = complex_step(f, points, which, cotangent)
     error = 16 * np.finfo(value.dtype).eps * np.abs(value)
-    return Estimate(value, error, evaluations, value, value, np.zeros_like(value))
+    return Estimate(value, error, evaluations, value, value, np.zeros_like(value), np.abs(value))
 
 
 def _double(x: Any) -> Array:
@@ -272,11 +282,12 @@ def _over_elements(
     indices = [np.arange(first, min(first + columns, x.size)) for first in range(0, x.size, columns)]
     task = partial(_quietly, read, evaluate, x=x.reshape(-1), y0=y0, g=g, method=method)
     parts = list(_map(workers, task, indices))
-    value, error, lower, upper, scale = (
+    value, error, lower, upper, scale, terms = (
         np.concatenate([part[i] for part in parts] or [np.empty(0, x.dtype)]).reshape(x.shape)
-        for i in range(5)
+        for i in range(6)
     )
-    return Estimate(value, error, 1 + sum(part[5] for part in parts), lower, upper, scale)
+    unseen = TRACELESS_ULPS * float(np.finfo(np.float64).eps) * float(np.sum(np.abs(g)))
+    return Estimate(value, error, 1 + sum(part[6] for part in parts), lower, upper, scale, terms, unseen)
 
 
 def _map(workers: Workers, task: Callable[..., Any], items: Sequence[Any]) -> Iterable[Any]:
@@ -296,7 +307,7 @@ def _quietly(read: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
 
 def _one_step(
     evaluate: Any, index: Array, x: Array, y0: Array, g: Array, method: Method
-) -> tuple[Array, Array, Array, Array, Array, int]:
+) -> tuple[Array, Array, Array, Array, Array, Array, int]:
     """Return what `_elements` returns, from the textbook's step and, for the error, one half as long."""
     scan = Scan(evaluate, index.tolist(), x[index], y0)
     scan.add(np.broadcast_to(STEP * np.array([1.0, 0.5]), (len(index), 2)))
@@ -310,12 +321,13 @@ def _one_step(
     sides = np.stack([left[0, :, 0], right[0, :, 0]])
     lower, upper = np.where(kinked, sides.min(axis=0), value), np.where(kinked, sides.max(axis=0), value)
     scale = np.full(len(index), float(np.sum(np.abs(g * y0))) / STEP)
-    return value, error, lower, upper, scale, scan.evaluations
+    terms = np.abs(value) + scale * STEP
+    return value, error, lower, upper, scale, terms, scan.evaluations
 
 
 def _elements(
     evaluate: Any, index: Array, x: Array, y0: Array, g: Array, method: Method
-) -> tuple[Array, Array, Array, Array, Array, int]:
+) -> tuple[Array, Array, Array, Array, Array, Array, int]:
     """Return value, error, lower, upper, scale and evaluations for some elements of x."""
     at = x[index]
     scan = Scan(evaluate, index.tolist(), at, y0)
@@ -330,10 +342,10 @@ def _elements(
             break
         scan.add(np.where(pending[:, None], _next_steps(scan, found, more), np.nan))
     value, error, lower, upper = _judge(scan, g, watched)
-    top = np.max(np.where(np.isnan(scan.above).any(axis=2), 0.0, np.nan_to_num(scan.h)), axis=1)
-    size = np.max(np.nan_to_num(scan.quotients(g[None])[4][0]), axis=1, initial=float(np.sum(np.abs(g * y0))))
-    scale = np.where(top > 0, size / np.where(top > 0, top, 1), 0.0)
-    return value, error, lower, upper, scale, scan.evaluations
+    scale = scan.usual_size(g[None])[0] / scan.reach
+    # what the rounding of an analytic gradient is in proportion to: the terms that it adds up, and its outputs
+    terms = scan.shares(g, _read(scan, g[None]).found().top) + np.sum(np.abs(g * y0))
+    return value, error, lower, upper, scale, terms, scan.evaluations
 
 
 def _weights(size: int) -> Array:
@@ -369,11 +381,12 @@ def _read(scan: Scan, g: Array) -> _Sides:
     """Return the slopes of every functional (rows of `g`) and element."""
     central, right, left, noise, size = (q.reshape(-1, q.shape[-1]) for q in scan.quotients(g))
     h = np.broadcast_to(scan.h, (len(g), *scan.h.shape)).reshape(central.shape)
+    usual = scan.usual_size(g).reshape(-1)
     return _Sides(
-        slopes(h, central, noise, size, 2, right - left),
-        slopes(h, right, noise, size, 1),
-        slopes(h, left, noise, size, 1),
-        slopes(h, right - left, 2 * noise, size, 1),
+        slopes(h, central, noise, size, usual, 2, right - left),
+        slopes(h, right, noise, size, usual, 1),
+        slopes(h, left, noise, size, usual, 1),
+        slopes(h, right - left, 2 * noise, size, usual, 1),
     )
 
 

@@ -22,6 +22,8 @@ def check(trial: Trial) -> Iterator[CheckResult]:
         # the two sides round differently where terms cancel: by a few ulps of the terms, not of their sum
         rounding = ATOL_ULPS * np.finfo(total.dtype).eps * (np.abs(2 * a) + np.abs(3 * b))
         expected = np.asarray(2 * a - 3 * b)
-        estimate = Estimate(expected, np.asarray(rounding), 0, expected, expected, np.abs(expected))
+        estimate = Estimate(
+            expected, np.asarray(rounding), 0, expected, expected, np.abs(expected), np.abs(expected)
+        )
         yield compare(total, estimate, rtol=trial.rtol, atol=trial.atol, primal=name)
         yield compare(nothing, exact(np.zeros_like(nothing)), rtol=0.0, atol=0.0, primal=name)

@@ -1,0 +1,42 @@
+"""Right gradients are never called wrong: 10,000 random checks, two precisions, twelve decades."""
+
+import numpy as np
+import pytest
+
+from gradlab import Sample, Verdict
+from gradlab.checks._trial import Trial
+from gradlab.checks.matches_numerical import check
+from gradlab.nodes import NODES
+
+SCALES = [1e-6, 1e-4, 1e-2, 1.0, 1e2, 1e4, 1e6]
+# 140 gradients a seed over today's nodes and samples, times two precisions and seven scales: 11,760 checks
+SEEDS = range(100, 106)
+
+
+def trials(name, dtype, scale):
+    node = NODES[name]
+    for seed in SEEDS:
+        for sample in node.draw_samples(seed):
+            primals = tuple((scale * x).astype(dtype) for x in sample.primals)
+            yield Trial(node, Sample(sample.name, primals, sample.settings), seed)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", NODES)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # exp of 1e6 overflows, as it must
+def test_a_right_gradient_is_never_called_wrong(name, dtype, scale, request):
+    if (name, dtype, scale) == ("softmax_with_loss", np.float32, 1e2):
+        # known and not mended: the float32 loss of so sure a softmax is 0 or 1.5e-11, and its right float32
+        # gradient of 0 is not within any few ulps of the true -3e-11
+        request.applymarker(
+            pytest.mark.xfail(strict=True, reason="float32 rounds a saturated softmax to its limit")
+        )
+    for trial in trials(name, dtype, scale):
+        if not all(
+            np.isfinite(y).all()
+            for y in (trial.output if isinstance(trial.output, tuple) else (trial.output,))
+        ):
+            continue  # exp(1e6) has no derivative to speak of
+        for result in check(trial):
+            assert result.verdict is not Verdict.WRONG, (trial.sample, result)
