@@ -1,19 +1,22 @@
 """The command line: arguments in, exit status out."""
 
 import argparse
+import inspect
 import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
 from gradlab.harness import UnknownNameError, select_nodes, verify
 from gradlab.node import primal_names
+from gradlab.report import Row
 from gradlab.report.envelope import environment, to_json
 from gradlab.report.pages import made_by, write_pages
-from gradlab.report.tables import summary, table
+from gradlab.report.tables import number, summary, table
 
 OK, WRONG, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 STYLES = {"table": "simple", "markdown": "github"}
@@ -88,6 +91,100 @@ def _list(arguments: argparse.Namespace, command: str) -> int:
     return OK
 
 
+def _sweep(arguments: argparse.Namespace, command: str) -> int:
+    from gradlab.report.figures import can_plot, sweep_figure
+    from gradlab.report.files import write_atomically
+    from gradlab.sweep import sketch, sweep
+
+    (node,) = select_nodes([arguments.node])
+    names = primal_names(node.forward, len(node.draw_samples()[0].primals))
+    wanted = arguments.primal or names[0]
+    if wanted not in names:
+        raise UnknownNameError(f"{node.name} has no primal {wanted!r}: there are {', '.join(names)}")
+    rows, against = sweep(node, names.index(wanted), arguments.seed)
+    title = f"{node.name}, {wanted}: relative error against the step (truth: {against})"
+    headers = ("h", "forward", "central", "extrapolated", "complex-step")
+    shown = [
+        (f"{r.h:.0e}", *(number(e) or "none" for e in (r.forward, r.central, r.extrapolated, r.complex_step)))
+        for r in rows
+    ]
+    if arguments.output:
+        made = made_by(command, environment(seed=arguments.seed))
+        page = [f"# {title}", made, table(headers, shown, "github")]
+        paths = [arguments.output / f"sweep_{node.name}.md"]
+        if can_plot():
+            paths.append(paths[0].with_suffix(".svg"))
+            errors = {name: [getattr(r, name.replace("-", "_")) for r in rows] for name in headers[1:]}
+            curves = {
+                name: (
+                    [r.h for r, e in zip(rows, of, strict=True) if e is not None],
+                    [e for e in of if e is not None],
+                )
+                for name, of in errors.items()
+            }
+            sweep_figure(paths[1], title, curves)
+            page.append(f"![{title}]({paths[1].name})")
+        write_atomically(paths[0], "\n\n".join(page) + "\n")
+        for path in paths:
+            print(f"wrote {path}", file=sys.stderr)
+    if arguments.format == "json":
+        print(to_json(True, [asdict(r) for r in rows], environment(seed=arguments.seed, truth=against)))
+    else:
+        print(f"{title}\n\n{table(headers, shown, STYLES[arguments.format])}")
+        if arguments.format == "table" and sys.stdout.isatty():
+            print(f"\n{sketch(rows)}")
+    return OK
+
+
+def _explain(arguments: argparse.Namespace, command: str) -> int:
+    (node,) = select_nodes([arguments.node])
+    report = verify(node.name, checks=["matches_numerical"])
+    by_sample: dict[str, list[Row]] = {}
+    for row in report.rows:
+        by_sample.setdefault(row.sample, []).append(row)
+    rows: list[dict[str, str | float | None]] = []
+    for sample in node.draw_samples():
+        names = primal_names(node.forward, len(sample.primals))
+        shapes = ", ".join(f"{name} {x.shape}" for name, x in zip(names, sample.primals, strict=True))
+        of = by_sample.get(sample.name, [])
+        rows.append(
+            {
+                "sample": sample.name,
+                "primals": shapes,
+                "settings": ", ".join(sample.settings),
+                "relative_error": max((r.relative_error or 0.0 for r in of), default=None),
+                "bound": max((r.reference_error or 0.0 for r in of), default=None),
+                "sensitivity": max((r.sensitivity or 0.0 for r in of), default=None),
+                "note": "; ".join(dict.fromkeys(r.note for r in of if r.note)),
+            }
+        )
+    if arguments.format == "json":
+        print(to_json(report.ok, rows, report.environment))
+        return OK
+    contract = (
+        f"forward{_plain_signature(node.forward)} -> output, residuals\nbackward(residuals, g) -> gradients"
+    )
+    shown = [tuple(v if isinstance(v, str) else number(v) for v in r.values()) for r in rows]
+    headers = ("sample", "primals", "settings", "relative error", "bound", "sensitivity", "note")
+    reference = (
+        "forward is compared with an independent reference" if node.reference else "there is no reference"
+    )
+    print(
+        f"{node.name} ({node.family})\n\n{node.doc}\n\n{contract}\n{reference}\n\n"
+        f"{table(headers, shown, STYLES[arguments.format])}\n\n"
+        "relative error: analytic against numerical. bound: what the numerical side may be off by, by truncation "
+        "and\nby the rounding of forward; an error below it is the numerical side's own. sensitivity: a relative "
+        "error of\nthis size in any one element would have been caught."
+    )
+    return OK
+
+
+def _plain_signature(function: Callable[..., object]) -> inspect.Signature:
+    signature = inspect.signature(function)
+    bare = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
+    return signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)
+
+
 def _mnist(arguments: argparse.Namespace, command: str) -> int:
     from gradlab.datasets import load_dataset
     from gradlab.mnist_benchmark import run, write_page
@@ -132,6 +229,15 @@ def _parser() -> argparse.ArgumentParser:
 
     listing = _command(commands, "list", "list the nodes", _list)
     listing.add_argument("--family", help="only the nodes of this family")
+
+    step = _command(commands, "sweep", "show the error of a numerical derivative against its step", _sweep)
+    step.add_argument("node", metavar="NODE")
+    step.add_argument("--primal", help="the primal to move (default: the first)")
+    step.add_argument("--seed", type=_count, default=0, help="seed of sample and cotangent")
+    step.add_argument("--output", type=Path, metavar="DIR", help="write sweep_NODE.md (and .svg) there")
+
+    explain = _command(commands, "explain", "show a node's formulas, contract, samples and errors", _explain)
+    explain.add_argument("node", metavar="NODE")
 
     mnist = _command(
         commands, "mnist", "train the textbook's TwoLayerNet, numerically and by backprop", _mnist

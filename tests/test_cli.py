@@ -36,6 +36,60 @@ def test_json_is_alone_on_stdout(command, capsys):
     assert err == ""
 
 
+def test_method_central_keeps_the_textbooks(capsys):
+    assert cli.main(["verify", "add", "exp", "--method", "central", "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert {
+        row["evaluations"]
+        for row in rows
+        if row["check"] == "matches_numerical" and row["sample"] == "scalar"
+    } == {5}
+
+
+def test_the_error_table_shows_what_the_better_reference_buys(tmp_path):
+    cli.main(["verify", "exp", "--output", str(tmp_path)])
+    header = (tmp_path / "errors.md").read_text()
+    assert "textbook's error, h = 1e-4" in header
+    assert "sensitivity" in header
+
+
+def test_sweep_shows_the_v(capsys, tmp_path):
+    assert cli.main(["sweep", "exp", "--format", "json", "--output", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    rows = json.loads(out)["rows"]
+    assert len(rows) == 15
+    central = [row["central"] for row in rows]
+    assert min(central) < central[0] / 1e3
+    assert min(central) < central[-1] / 1e3
+    assert rows[9]["complex_step"] < 1e-14
+    assert rows[1]["extrapolated"] < rows[1]["central"] < rows[1]["forward"]
+    assert (tmp_path / "sweep_exp.md").exists()
+    assert err.count("wrote") >= 1
+
+
+def test_sweep_never_trusts_a_complex_step_where_forward_is_not_analytic(capsys):
+    cli.main(["sweep", "sigmoid", "--format", "json"])  # it takes |x| in forward
+    envelope = json.loads(capsys.readouterr().out)
+    assert {row["complex_step"] for row in envelope["rows"]} == {None}
+    assert "adaptive" in envelope["environment"]["truth"]
+
+
+def test_sketch_fits_a_terminal():
+    from gradlab.nodes import NODES
+    from gradlab.sweep import sketch, sweep
+
+    drawn = sketch(sweep(NODES["exp"])[0])
+    assert max(map(len, drawn.splitlines())) <= 80
+    assert "f" in drawn.splitlines()[1]
+
+
+def test_explain(capsys):
+    assert cli.main(["explain", "affine"]) == 0
+    out = capsys.readouterr().out
+    for part in ("Affine layer", "forward:", "forward(x, W, b)", "batch of 1", "W (3, 4)", "sensitivity"):
+        assert part in out
+
+
 def test_list_counts_samples(capsys):
     cli.main(["list", "--format", "markdown"])
     out = capsys.readouterr().out
@@ -51,6 +105,8 @@ def test_list_counts_samples(capsys):
         (["verify", "--family", "losses"], "did you mean loss?"),
         (["verify", "add", "--checks", "zebra"], "there are leaves_arguments_unchanged"),
         (["list", "--family", "zebra"], "there are activation"),
+        (["sweep", "affine", "--primal", "q"], "there are x, W, b"),
+        (["explain", "sigmoyd"], "did you mean sigmoid"),
         (["mnist", "--data", "/nowhere"], "/nowhere"),
         (["verify", "add", "--output", "/proc/nowhere"], "/proc/nowhere"),
     ],

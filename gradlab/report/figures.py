@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from gradlab.report.files import write_atomically
 
@@ -13,6 +14,29 @@ def can_plot() -> bool:
     from importlib.util import find_spec
 
     return find_spec("matplotlib") is not None
+
+
+def sweep_figure(
+    path: Path, title: str, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+) -> None:
+    """Write the error against the step, both logarithmic, as SVG: the well-known V."""
+    os.environ.setdefault("MPLBACKEND", "svg")
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "gradlab", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+        axes = figure.add_subplot()
+        for name, (steps, errors) in curves.items():
+            # an error of exactly 0 has no place on a logarithmic axis; nothing is known below 1e-17
+            axes.loglog(
+                steps, [max(e, 1e-17) for e in errors], marker="o", markersize=3, linewidth=1.2, label=name
+            )
+        axes.invert_xaxis()
+        axes.set(title=title, xlabel="step h", ylabel="relative error")
+        axes.grid(alpha=0.3)
+        axes.legend()
+        _write(figure, path)
 
 
 def accuracy_figure(
@@ -31,6 +55,10 @@ def accuracy_figure(
         axes.set(title=title, xlabel="epoch", ylabel="accuracy", ylim=(0, 1))
         axes.grid(alpha=0.3)
         axes.legend(loc="lower right")
-        text = StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None})
+        _write(figure, path)
+
+
+def _write(figure: Any, path: Path) -> None:
+    text = StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
     write_atomically(path, text.getvalue())

@@ -147,5 +147,18 @@ def _totals(report: Report) -> str:
 
 
 def _alignment(headers: Sequence[str]) -> list[str]:
-    text = {"node", "sample", "primal", "verdict", "check", "family", "primals", "data"}
+    text = {
+        "node",
+        "sample",
+        "primal",
+        "verdict",
+        "check",
+        "family",
+        "primals",
+        "data",
+        "h",
+        "settings",
+        "note",
+        "method",
+    }
     return ["left" if header in text else "right" for header in headers]
