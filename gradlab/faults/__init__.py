@@ -1,0 +1,44 @@
+"""Fault injection: wrong backward passes, made from a right one on purpose.
+
+A pass is worth what the checks would have caught. `mutants` puts one fault at a time into a node: into the
+source of its backward, and around it. `equivalent` tells a mutant that is the same function after all from one
+that a check has missed, and `run_bounded` keeps a mutant that never ends from ending the run.
+"""
+
+from gradlab.faults._derived import derived_samples
+from gradlab.faults._mutant import Mutant
+from gradlab.faults.behaviour import behaviour_mutants
+from gradlab.faults.bounded import Outcome, run_bounded
+from gradlab.faults.equivalence import equivalent
+from gradlab.faults.source import source_mutants
+from gradlab.node import Node
+
+__all__ = [
+    "Mutant",
+    "Outcome",
+    "behaviour_mutants",
+    "derived_samples",
+    "equivalent",
+    "mutants",
+    "run_bounded",
+    "source_mutants",
+]
+
+
+def mutants(node: Node, seed: int = 0) -> list[Mutant]:
+    """Return every mutant of a node: those of its source first, then those of its behaviour.
+
+    Parameters
+    ----------
+    node : Node
+        A right node.
+    seed : int
+        Fixes whatever is drawn (which element is wrong, the noise), not negative. The same seed gives the
+        same mutants in the same order, so that a worker process can be told a number instead of a function.
+
+    Returns
+    -------
+    list of Mutant
+        No two alike: by their normalised source, and by what they did where they were tried.
+    """
+    return [*source_mutants(node), *behaviour_mutants(node, seed)]

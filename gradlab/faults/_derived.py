@@ -1,0 +1,76 @@
+"""Primals near a node's samples: where a fault is looked for that the samples do not show."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+from warnings import catch_warnings, simplefilter
+
+import numpy as np
+
+from gradlab.node import Array, Node, Sample, as_tuple
+
+
+def _with_a_zero(x: Array) -> Array:
+    x.flat[:1] = 0
+    return x
+
+
+def _with_a_tie(x: Array) -> Array:
+    x.flat[-1:] = x.flat[:1]
+    return x
+
+
+CHANGES: tuple[tuple[str, Callable[[Array], Array]], ...] = (
+    ("sign turned", lambda x: -x),
+    ("times 10", lambda x: 10 * x),
+    ("times 1000", lambda x: 1000 * x),
+    ("plus 4", lambda x: x + 4),
+    ("minus 4", lambda x: x - 4),
+    ("with a zero", _with_a_zero),
+    ("with a tie", _with_a_tie),
+    ("in float32", lambda x: x.astype(np.float32)),
+)
+
+
+def derived_samples(node: Node, samples: Sequence[Sample]) -> Iterator[Sample]:
+    """Yield samples derived from the given ones, where forward takes them and stays finite.
+
+    So a domain is respected without being declared: the logarithm of a negative number is not finite. Here a
+    fault is looked for that the given samples do not show; what a check explores is the check's own affair.
+    """
+    for sample in samples:
+        for name, change in CHANGES:
+            changed = tuple(np.asarray(change(np.array(x))) for x in sample.primals)
+            derived = Sample(f"{sample.name}, {name}", changed, sample.settings)
+            if accepts(node, derived):
+                yield derived
+        alone = _batch_of_one(sample)
+        if alone is not None and accepts(node, alone):
+            yield alone
+
+
+def accepts(node: Node, sample: Sample) -> bool:
+    """Return whether forward takes the primals of a sample, and gives finite numbers."""
+    with catch_warnings(), np.errstate(all="ignore"):
+        simplefilter("ignore")
+        try:
+            output = node.forward(*map(np.array, sample.primals), **sample.settings)[0]
+            return all(bool(np.isfinite(y).all()) for y in as_tuple(output))
+        except Exception:
+            return False
+
+
+def _batch_of_one(sample: Sample) -> Sample | None:
+    batch = sample.primals[0]
+    if batch.ndim < 2 or len(batch) < 2:
+        return None
+    cut: Callable[[Any], Any] = lambda x: x[:1] if np.ndim(x) and len(x) == len(batch) else x  # noqa: E731
+    settings: Mapping[str, Any] = {name: _cut_array(cut, value) for name, value in sample.settings.items()}
+    first, *others = sample.primals
+    # of the other primals, those that go with the batch have as many axes; W of x W has too, but then it does
+    # not fit, and forward says so
+    rest = (cut(x) if x.ndim == first.ndim else x for x in others)
+    return Sample(f"{sample.name}, batch cut to 1", (cut(first), *rest), settings)
+
+
+def _cut_array(cut: Callable[[Any], Any], value: Any) -> Any:
+    return cut(value) if isinstance(value, np.ndarray) else value
