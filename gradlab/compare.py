@@ -15,8 +15,10 @@ RTOL = {"float16": 1e-2, "float32": 1e-4, "float64": 1e-8, "longdouble": 1e-10}
 # The analytic side rounds too: every element may be off by this many units in the last place of what was added
 # up on the way (softmax's sums to zero leave such crumbs).
 ATOL_ULPS = 4
-# A gradient that is zero to within its error bound is known if that bound is this many times rtol, or less, of
-# an ordinary slope.
+# A numerical value that is known to this, relative to the gradient's largest entry, decides.
+DECIDES = 1e-5
+# A gradient that is zero to within its error bound is known if that bound is this many times as wide, or less,
+# beside an ordinary slope.
 ZERO_BESIDE = 100
 
 
@@ -109,8 +111,8 @@ def compare(
 
     An element is wrong beyond ``|analytic - numerical| <= atol + rtol * |numerical| + error``; at a kink it must
     lie between the one-sided derivatives, at a jump equal the one that exists. The result is inconclusive where
-    no element is wrong but the error bound alone is wider than the tolerance of the largest element; where all
-    are zero to within their bounds, that of an ordinary slope counts instead (see `Estimate.scale`).
+    no element is wrong but some error bound alone is wider than `rtol` (by default `DECIDES`) of the largest
+    element; where all are zero to within their bounds, an ordinary slope counts instead (see `Estimate.scale`).
 
     Parameters
     ----------
@@ -123,6 +125,9 @@ def compare(
     primal : str
         The name to give in the result.
     """
+    # with a tolerance of the caller's own, a bound wider than it decides nothing; without one, a bound that is
+    # narrow in itself does, and the sensitivity beside the pass says how narrow
+    decides = max(rtol_for(analytic.dtype), DECIDES) if rtol is None else rtol
     rtol = rtol_for(analytic.dtype) if rtol is None else rtol
     floor = crumbs(estimate, analytic.dtype)
     allowance = floor if atol is None else np.full_like(floor, atol)
@@ -135,7 +140,7 @@ def compare(
         distance = np.where(np.isfinite(analytic), np.abs(analytic - expected), np.inf)
         allowed = allowance + rtol * np.abs(expected) + estimate.error
         wrong = ~unknown & ~(distance <= allowed)
-    vague = unknown | (~wrong & ~estimate.kink & (estimate.error > allowance + rtol * _largest(estimate)))
+    vague = unknown | (~wrong & ~estimate.kink & (estimate.error > allowance + decides * _largest(estimate)))
     verdict, chosen = Verdict.PASS, ~unknown
     for candidate, where in (
         (Verdict.KINK, estimate.kink),

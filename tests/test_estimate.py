@@ -118,6 +118,24 @@ def test_ties_that_feed_several_outputs_are_judged_output_by_output():
     assert compare(np.array([0.0, 1.5, -1.0]), estimate).verdict is Verdict.WRONG
 
 
+@pytest.mark.parametrize("distance", KINKS)
+def test_sort_at_and_near_a_tie(distance):
+    x = np.array([1.0, 1.0 + distance, 3.0])
+    g = np.array([1.0, -2.0, 0.5])
+    (estimate,) = estimate_vjp(np.sort, (x,), g)
+    # which of two tied elements takes which place is a choice: both ways are right, and no third
+    one_way, other_way, neither = (
+        compare(np.array(d), estimate).verdict for d in ([1.0, -2.0, 0.5], [-2.0, 1.0, 0.5], [1.5, -2.0, 0.5])
+    )
+    assert one_way is not Verdict.WRONG
+    assert neither not in (Verdict.PASS, Verdict.KINK)
+    if distance == 0:
+        assert (one_way, other_way, neither) == (Verdict.KINK, Verdict.KINK, Verdict.WRONG)
+    if distance >= 1e-6:
+        # (nearer to a tie of numbers of size 1 than that, what rounding would do leaves it undecided)
+        assert (one_way, other_way, neither) == (Verdict.PASS, Verdict.WRONG, Verdict.WRONG)
+
+
 def test_kinks_that_cancel_in_the_sum_are_seen():
     both = lambda x: np.array([np.abs(x), np.abs(x)])  # noqa: E731
     (estimate,) = estimate_vjp(both, (np.array(0.0),), np.array([1.0, -1.0]))

@@ -6,6 +6,7 @@ import pytest
 from gradlab import Sample, Verdict
 from gradlab.checks._trial import Trial
 from gradlab.checks.matches_numerical import check
+from gradlab.compare import compare
 from gradlab.nodes import NODES
 
 SCALES = [1e-6, 1e-4, 1e-2, 1.0, 1e2, 1e4, 1e6]
@@ -40,3 +41,20 @@ def test_a_right_gradient_is_never_called_wrong(name, dtype, scale, request):
             continue  # exp(1e6) has no derivative to speak of
         for result in check(trial):
             assert result.verdict is not Verdict.WRONG, (trial.sample, result)
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_an_error_of_1e_6_is_caught_wherever_the_sensitivity_says_so(name):
+    node = NODES[name]
+    for sample in node.draw_samples(7):
+        trial = Trial(node, sample, 7)
+        for result, gradient, estimate in zip(
+            check(trial), trial.gradients(trial.cotangent()), trial.estimates, strict=True
+        ):
+            if result.sensitivity is None or result.sensitivity > 1e-6:
+                continue
+            for index in np.argwhere(gradient != 0):
+                for sign in (1, -1):
+                    off = gradient.copy()
+                    off[tuple(index)] *= 1 + sign * 1e-6
+                    assert compare(off, estimate).verdict is Verdict.WRONG, (sample.name, tuple(index))
