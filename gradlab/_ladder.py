@@ -27,7 +27,11 @@ UNMEASURED_NOISE = 1e3
 
 
 class Slopes(NamedTuple):
-    """One slope a line: its value, a bound on its error, and whether it grows without bound as steps shrink."""
+    """One slope a line: its value, a bound on its error, and whether it grows without bound as steps shrink.
+
+    `truncation`, `top` and `last` are those of the window that was believed: its truncation error, and the places
+    of its largest and its smallest step.
+    """
 
     value: Array
     error: Array

@@ -49,9 +49,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ImportError) as error:
         if not _is_expected(error):
             raise
-        print(f"gradlab: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"gradlab: {_in_one_line(error)}", file=sys.stderr)
         return UNUSABLE
     return status
+
+
+def _in_one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename} cannot be written ({error.strerror}): give --output a folder that can be"
+    return " ".join(str(error).split())
 
 
 def _is_expected(error: Exception) -> bool:

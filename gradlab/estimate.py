@@ -1,5 +1,6 @@
 """Numerical derivatives that know their own error."""
 
+import pickle
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -164,6 +165,10 @@ def estimate_vjp(
         return tuple(_complex_step(f, points, i, cotangent) for i in range(len(points)))
     y0 = _flat(f(*(x.copy() for x in points)))
     g = _flat(cotangent).astype(y0.dtype)
+    if g.size != y0.size:
+        raise ValueError(
+            f"the cotangent has {g.size} elements, f's output {y0.size}: give it the output's shape"
+        )
     return tuple(
         _over_elements(_Moved(f, points, i), x, y0, g, method, workers) for i, x in enumerate(points)
     )
@@ -295,6 +300,13 @@ def _map(workers: Workers, task: Callable[..., Any], items: Sequence[Any]) -> It
         return map(task, items)
     if callable(workers):
         return workers(task, items)
+    try:
+        pickle.dumps(task)
+    except (AttributeError, TypeError, pickle.PicklingError) as error:
+        raise TypeError(
+            f"f cannot be sent to other processes ({error}): define it at the top level of a module, or "
+            "leave workers out"
+        ) from error
     with ProcessPoolExecutor(workers) as pool:
         return list(pool.map(task, items))
 

@@ -68,6 +68,7 @@ def verify(
     >>> verify("sigmoid").ok
     True
     """
+    _check_seed(seed)
     chosen = select_nodes(names, family)
     run = select_checks(checks)
     rows: list[Row] = []
@@ -137,12 +138,22 @@ def check_vjp(
     >>> check_vjp(forward, backward, (np.array([1.0, 2.0]),)).ok
     False
     """
+    if len(primals) == 0:
+        raise ValueError(
+            "there are no primals, so there is nothing to differentiate: pass at least one array"
+        )
+    _check_seed(seed)
     arrays = tuple(float_primal(x, f"primal {i}") for i, x in enumerate(primals))
     sample = Sample("given", arrays, dict(settings or {}))
     title = str(name or getattr(forward, "__name__", type(forward).__name__))
     node = Node(title, "own", forward, backward, lambda rng: iter([sample]))
     trial = Trial(node, sample, seed, rtol, atol, method, registered=False)
     return Report(list(run_checks([trial], select_checks(checks))), environment(seed=seed))
+
+
+def _check_seed(seed: int) -> None:
+    if seed < 0:
+        raise ValueError(f"the seed is {seed}: give a whole number from 0 up")
 
 
 def float_primal(x: Any, what: str) -> Array:

@@ -195,6 +195,13 @@ def test_float32_is_judged_against_float64():
     assert verdicts(lambda x: (np.tanh(x), x), off, x) == {"matches_numerical"}
 
 
+def test_no_primals_and_negative_seeds_are_refused():
+    with pytest.raises(ValueError, match="at least one array"):
+        check_vjp(square, d_square, ())
+    with pytest.raises(ValueError, match="from 0 up"):
+        check_vjp(square, d_square, (X,), seed=-1)
+
+
 def test_integer_primals_are_refused():
     with pytest.raises(TypeError, match=r"primal 1 has dtype int64.*as a setting"):
         check_vjp(square, d_square, (X, np.array([1, 2])))

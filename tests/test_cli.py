@@ -108,7 +108,7 @@ def test_list_counts_samples(capsys):
         (["sweep", "affine", "--primal", "q"], "there are x, W, b"),
         (["explain", "sigmoyd"], "did you mean sigmoid"),
         (["mnist", "--data", "/nowhere"], "/nowhere"),
-        (["verify", "add", "--output", "/proc/nowhere"], "/proc/nowhere"),
+        (["verify", "add", "--output", "/proc/nowhere"], "/proc/nowhere cannot be written"),
     ],
 )
 def test_unusable_input_is_one_line_and_status_2(arguments, message, capsys):

@@ -293,6 +293,16 @@ def test_vectorized_gives_the_same(method):
     assert one.evaluations == many.evaluations
 
 
+def test_a_cotangent_of_another_size():
+    with pytest.raises(ValueError, match="cotangent has 3 elements, f's output 2"):
+        estimate_vjp(lambda x: 2 * x, (np.ones(2),), np.ones(3))
+
+
+def test_what_cannot_be_sent_to_other_processes():
+    with pytest.raises(TypeError, match="top level of a module"):
+        estimate_gradient(lambda x: np.sum(x), np.ones(2), workers=2)
+
+
 def cubes(x):
     return np.sum(x**3)
 
