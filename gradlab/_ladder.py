@@ -42,7 +42,14 @@ class Slopes(NamedTuple):
 
 
 def slopes(
-    h: Array, c: Array, noise: Array, size: Array, usual: Array, power: int, gap: Array | None = None
+    h: Array,
+    c: Array,
+    noise: Array,
+    size: Array,
+    usual: Array,
+    reach: Array,
+    power: int,
+    gap: Array | None = None,
 ) -> Slopes:
     """Extrapolate the difference quotients of each line to a step of zero.
 
@@ -53,6 +60,9 @@ def slopes(
         as it follows from the size of the outputs; and that size.
     usual : ndarray of shape (lines,)
         The size of the outputs on the ladder's first steps.
+    reach : ndarray of shape (lines,)
+        The largest of the ladder's first steps. Larger ones were only added against rounding: what they say may
+        be of another part of f, beyond a pole or many periods away.
     power : int
         2 for central differences, whose error is a series in h^2; 1 for one-sided ones.
     gap : ndarray of shape (lines, steps), optional
@@ -94,7 +104,8 @@ def slopes(
     best, bound, at = _least(values, np.where(against, np.inf, error))
     last, width = at // error.shape[2], at % error.shape[2]
     coarser = np.arange(h.shape[1]) < (last - width)[:, None]
-    other, other_bound, _ = _least(values, np.where(unclear & coarser[:, :, None], error, np.inf))
+    rival = coarser & (h <= (reach / largest[:, 0])[:, None])
+    other, other_bound, _ = _least(values, np.where(unclear & rival[:, :, None], error, np.inf))
     # two answers, and no telling whether the finer one is noise or the coarser one beyond a kink
     apart = np.abs(best - other)
     rows = np.arange(len(h))

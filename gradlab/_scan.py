@@ -68,14 +68,14 @@ class Scan:
         """Return central, right and left quotients, their rounding and the size of f, for functionals `g`.
 
         `g` has the shape (M, outputs), each of the five (M, elements, steps). The outputs at x are subtracted
-        before the sum is taken, so that what does not move leaves no rounding behind; each output's own rounding
-        is counted all the same.
+        before the sum is taken, so that what does not move leaves no rounding behind, and counts for nothing; the
+        own rounding of each output that moves is counted.
         """
         rise, fall = self.above - self.y0, self.y0 - self.below
         right = np.einsum("mk,eik->mei", g, rise) / self.up
         left = np.einsum("mk,eik->mei", g, fall) / self.down
         central = np.einsum("mk,eik->mei", g, rise + fall) / (self.up + self.down)
-        size = np.fmax(np.fmax(np.abs(self.above), np.abs(self.below)), np.abs(self.y0))
+        size = np.fmax(np.fmax(np.abs(self.above), np.abs(self.below)), np.abs(self.y0)) * self._moves()
         noise = np.einsum("mk,eik->mei", np.abs(g), size * self._eps()) / self.h
         own = np.finfo(central.dtype).eps * np.nan_to_num(np.fmax(np.abs(right), np.abs(left)))
         tiny = np.finfo(central.dtype).tiny
@@ -98,6 +98,14 @@ class Scan:
         rows = np.arange(len(self.h))
         change = np.abs(self.above[rows, step] - self.below[rows, step])
         return np.asarray(np.nan_to_num(change @ np.abs(g) / (self.up + self.down)[rows, step]))
+
+    def _moves(self) -> Array:
+        """Return which outputs each element moves at all, shape (elements, 1, outputs); all, if it moves none."""
+        moves = ((self.above != self.y0) & ~np.isnan(self.above)) | (
+            (self.below != self.y0) & ~np.isnan(self.below)
+        )
+        some = moves.any(axis=1, keepdims=True)
+        return np.asarray(some | ~some.any(axis=2, keepdims=True))
 
     def _eps(self) -> Array:
         """Return the precision that each output is computed in.

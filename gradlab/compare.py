@@ -89,12 +89,14 @@ def rtol_for(dtype: Any) -> float:
 def crumbs(estimate: Estimate, dtype: Any) -> Array:
     """Return the default absolute tolerance of each element: a few ulps, in `dtype`, of what was added up.
 
-    That is of the gradient's largest entry, and of the terms of each; what may be there unseen; and the smallest
-    number that `dtype` has all its digits for.
+    That is of the gradient's largest entry, of the terms of each, and of an ordinary slope of the function (at a
+    minimum nothing else has a size); what may be there unseen; and the smallest number that `dtype` has all its
+    digits for.
     """
     known = np.abs(estimate.value[np.isfinite(estimate.value)])
     info = np.finfo(dtype)
     size = float(known.max(initial=0.0)) + np.where(np.isfinite(estimate.terms), estimate.terms, 0.0)
+    size = size + np.where(np.isfinite(estimate.scale), estimate.scale, 0.0)
     unseen = np.where(np.abs(estimate.value) <= estimate.error, estimate.unseen, 0.0)
     return np.asarray(ATOL_ULPS * float(info.eps) * size + unseen + float(info.tiny))
 

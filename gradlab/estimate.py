@@ -378,12 +378,22 @@ class _Sides(NamedTuple):
         for side in (self.right, self.left):
             lacking = np.isnan(found.value)
             found = Slopes(*(np.where(lacking, a, b) for a, b in zip(side, found, strict=True)))
-        return found
+        # where only the second derivative jumps, the central quotients are a series in h and not in h^2, and the
+        # one-sided ones know more
+        error = self.right.error + self.left.error + np.abs(self.right.value - self.left.value)
+        value = (self.right.value + self.left.value) / 2
+        agrees = np.abs(value - found.value) <= found.error + error
+        better = np.isfinite(found.error) & (error < found.error / 10) & agrees
+        return found._replace(
+            value=np.where(better, value, found.value),
+            error=np.where(better, error, found.error),
+        )
 
     def kinked(self) -> Array:
         """Return where the right slope and the left one differ however small the step."""
         # the noise that the central slope shows counts here too: a gap may be free of it by symmetry
-        noise = np.where(np.isfinite(self.central.error), self.central.error, 0.0)
+        noise = np.fmin(self.central.error, self.right.error + self.left.error)
+        noise = np.where(np.isfinite(noise), noise, 0.0)
         apart = np.abs(self.gap.value) > 2 * (self.gap.error + noise)
         both = ~np.isnan(self.right.value) & ~np.isnan(self.left.value)
         return np.asarray(both & (apart | (self.right.diverges != self.left.diverges)))
@@ -393,12 +403,12 @@ def _read(scan: Scan, g: Array) -> _Sides:
     """Return the slopes of every functional (rows of `g`) and element."""
     central, right, left, noise, size = (q.reshape(-1, q.shape[-1]) for q in scan.quotients(g))
     h = np.broadcast_to(scan.h, (len(g), *scan.h.shape)).reshape(central.shape)
-    usual = scan.usual_size(g).reshape(-1)
+    usual, reach = scan.usual_size(g).reshape(-1), np.tile(scan.reach, len(g))
     return _Sides(
-        slopes(h, central, noise, size, usual, 2, right - left),
-        slopes(h, right, noise, size, usual, 1),
-        slopes(h, left, noise, size, usual, 1),
-        slopes(h, right - left, 2 * noise, size, usual, 1),
+        slopes(h, central, noise, size, usual, reach, 2, right - left),
+        slopes(h, right, noise, size, usual, reach, 1),
+        slopes(h, left, noise, size, usual, reach, 1),
+        slopes(h, right - left, 2 * noise, size, usual, reach, 1),
     )
 
 
