@@ -106,7 +106,7 @@ def compare(
     estimate: Estimate,
     *,
     rtol: float | None = None,
-    atol: float | None = None,
+    atol: float | Array | None = None,
     primal: str = "",
 ) -> CheckResult:
     """Judge an analytic array against a numerical estimate, element by element.
@@ -123,7 +123,8 @@ def compare(
     estimate : Estimate
         What they should be.
     rtol, atol : float, optional
-        Tolerances; by default they follow from the dtype of `analytic` and the size of the gradient.
+        Tolerances; by default they follow from the dtype of `analytic` and the size of the gradient. `atol` may be
+        an array of one for each element.
     primal : str
         The name to give in the result.
     """

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from timeit import Timer
 from typing import Any
 
@@ -15,7 +15,7 @@ from gradlab.compare import CheckResult, Verdict
 from gradlab.estimate import Method
 from gradlab.finite_difference import numerical_vjp
 from gradlab.node import Array, Node, Sample
-from gradlab.report import Report, Row
+from gradlab.report import Explored, Report, Row
 from gradlab.report.envelope import environment
 
 Times = Mapping[str, Any]
@@ -32,6 +32,7 @@ def verify(
     rtol: float | None = None,
     atol: float | None = None,
     checks: Sequence[str] | None = None,
+    explore: bool = True,
     method: Method = "auto",
     progress: bool = False,
 ) -> Report:
@@ -49,6 +50,8 @@ def verify(
         Tolerances; by default they follow from the dtype and the size of the gradient.
     checks : sequence of str, optional
         The checks to run; by default all.
+    explore : bool
+        Whether to look at primals derived from the samples as well (see `check_vjp`).
     method : {"auto", "central", "forward", "backward", "complex-step"}
         The numerical side: see `gradlab.estimate_gradient`.
     progress : bool
@@ -72,14 +75,20 @@ def verify(
     chosen = select_nodes(names, family)
     run = select_checks(checks)
     rows: list[Row] = []
+    explored: list[Explored] = []
     interrupted = False
     try:
         for node in _with_progress(chosen, progress):
             trials = [Trial(node, sample, seed, rtol, atol, method) for sample in node.draw_samples(seed)]
-            rows += run_checks(trials, run)
+            found = list(run_checks(trials, run))
+            rows += found
+            if explore:
+                more, places = explore_trials(trials, run, found)
+                rows += more
+                explored += places
     except KeyboardInterrupt:
         interrupted = True
-    return Report(rows, environment(seed=seed), interrupted)
+    return Report(rows, environment(seed=seed), interrupted, explored)
 
 
 def check_vjp(
@@ -92,6 +101,8 @@ def check_vjp(
     atol: float | None = None,
     seed: int = 0,
     checks: Sequence[str] | None = None,
+    explore: bool = True,
+    strict: bool = True,
     method: Method = "auto",
     name: str | None = None,
 ) -> Report:
@@ -113,6 +124,13 @@ def check_vjp(
         Seed of the cotangents, not negative.
     checks : sequence of str, optional
         The checks to run; by default all that apply.
+    explore : bool
+        Whether to look beyond the given primals as well: at some that are derived from them (another sign, size,
+        order or batch, ties, exact zeros), wherever forward accepts them and stays finite. A fault there is
+        reported with the smallest primals that show it.
+    strict : bool
+        Whether a breach of the contract that leaves the numbers right (memory that is shared or written into,
+        another dtype) is an error; otherwise it is a warning.
     method : {"auto", "central", "forward", "backward", "complex-step"}
         The numerical side: see `estimate_gradient`.
     name : str, optional
@@ -147,8 +165,11 @@ def check_vjp(
     sample = Sample("given", arrays, dict(settings or {}))
     title = str(name or getattr(forward, "__name__", type(forward).__name__))
     node = Node(title, "own", forward, backward, lambda rng: iter([sample]))
-    trial = Trial(node, sample, seed, rtol, atol, method, registered=False)
-    return Report(list(run_checks([trial], select_checks(checks))), environment(seed=seed))
+    trial = Trial(node, sample, seed, rtol, atol, method, registered=False, strict=strict)
+    run = select_checks(checks)
+    rows = list(run_checks([trial], run))
+    more, explored = explore_trials([trial], run, rows) if explore else ([], [])
+    return Report([*rows, *more], environment(seed=seed), explored=explored)
 
 
 def _check_seed(seed: int) -> None:
@@ -209,6 +230,74 @@ def run_checks(trials: Sequence[Trial], checks: Mapping[str, check_room.Check]) 
                 if timed and trial.sample.name not in times:
                     times[trial.sample.name] = _times(trial)
                 yield _row(trial, name, result, times[trial.sample.name] if timed else {})
+
+
+def explore_trials(
+    trials: Sequence[Trial],
+    checks: Mapping[str, check_room.Check],
+    rows: Sequence[Row],
+    shrinking: bool = True,
+) -> tuple[list[Row], list[Explored]]:
+    """Look beyond the trials of one node, for every check that does.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+    checks : mapping
+    rows : sequence of Row
+        What the checks found at the trials themselves: what is wrong there already is not looked for again.
+    shrinking : bool
+        Whether to look for the smallest primals that show a fault.
+
+    Returns
+    -------
+    more : list of Row
+        A row for each fault that shows only at derived primals.
+    explored : list of Explored
+        Where was looked.
+    """
+    more: list[Row] = []
+    explored = []
+    wrong = {(row.sample, row.check) for row in rows if row.verdict is Verdict.WRONG}
+    for trial in trials:
+        looked: dict[str, None] = {}
+        for name, check in checks.items():
+            if check.elsewhere is None or (trial.sample.name, name) in wrong:
+                continue
+            where, found = check_room.explore(trial, check.elsewhere, shrinking=shrinking)
+            looked |= dict.fromkeys(where)
+            if found:
+                more.append(_found_row(trial, name, found))
+        explored.append(Explored(trial.node.name, trial.sample.name, tuple(looked)))
+    return more, explored
+
+
+def first_wrong(trials: Sequence[Trial], checks: Mapping[str, check_room.Check]) -> tuple[str, str] | None:
+    """Return the name of the first check that rejects the node of these trials, and what it says; None if none does.
+
+    For one wrong node among thousands: nothing is timed, nothing shrunk, and the first fault ends it. The samples
+    come first, and what is derived from them last.
+    """
+    for name, check in checks.items():
+        for _, result in _guarded(check, trials):
+            if result.verdict is Verdict.WRONG:
+                return name, result.note
+    for name, check in checks.items():
+        for trial in trials:
+            if check.elsewhere is None:
+                break
+            _, found = check_room.explore(trial, check.elsewhere, shrinking=False)
+            if found:
+                return f"{name} (explored)", f"{trial.sample.name}, {found.how}"
+    return None
+
+
+def _found_row(trial: Trial, check: str, found: check_room.Found) -> Row:
+    changed = found.trial.sample.settings is not trial.sample.settings
+    python = check_room.as_python(found.trial, changed)
+    row = _row(found.trial, check, found.result, {})
+    note = "; ".join(filter(None, [found.result.note, f"not at the given primals, but at others: {python}"]))
+    return replace(row, sample=f"{trial.sample.name}, {found.how}", note=note)
 
 
 def _times(trial: Trial) -> Times:

@@ -48,6 +48,9 @@ class Node:
         ``reference(*primals, **settings) -> output``, an independent forward.
     zero_gradient : str
         The reason why an all-zero gradient is right everywhere; empty for every other node.
+    equivalent_mutants : mapping
+        Of the one-place changes of this backward's source that change nothing, the line as it is then and the
+        reason why it is the same function.
     doc : str
         Its documentation: name, two formulas, source of the derivation.
     """
@@ -59,6 +62,7 @@ class Node:
     samples: Callable[[np.random.Generator], Iterable[Sample]]
     reference: Callable[..., Any] | None = None
     zero_gradient: str = ""
+    equivalent_mutants: Mapping[str, str] = field(default_factory=dict)
     doc: str = ""
 
     def draw_samples(self, seed: int = 0) -> list[Sample]:

@@ -16,7 +16,8 @@ from gradlab.nodes import NODES
 def test_node(name, check):
     report = verify(name, checks=[check])
     assert all(row.verdict.ok for row in report.rows), "\n".join(f.sentence for f in report.faults)
-    if check != "matches_reference" or NODES[name].reference is not None:
+    # these ask only of some nodes: that they have a reference, are analytic, or give one number
+    if check not in ("matches_reference", "complex_step_agrees", "hessian_is_symmetric"):
         assert report.rows
 
 

@@ -20,6 +20,8 @@ def check_gradient(
     atol: float | None = None,
     seed: int = 0,
     checks: Sequence[str] | None = None,
+    explore: bool = True,
+    strict: bool = False,
     name: str | None = None,
 ) -> Report:
     """Check the gradient of a scalar function.
@@ -34,8 +36,11 @@ def check_gradient(
         The point.
     args : tuple
         Further arguments of both.
-    rtol, atol, seed, checks, name
+    rtol, atol, seed, checks, explore, name
         As for `check_vjp`.
+    strict : bool
+        Whether to hold `grad` to the whole node contract; otherwise a breach of it that leaves the numbers right is
+        a warning.
 
     Returns
     -------
@@ -59,5 +64,14 @@ def check_gradient(
 
     name = name or getattr(f, "__name__", type(f).__name__)
     return check_vjp(
-        forward, backward, (float_primal(x, "x"),), rtol=rtol, atol=atol, seed=seed, checks=checks, name=name
+        forward,
+        backward,
+        (float_primal(x, "x"),),
+        rtol=rtol,
+        atol=atol,
+        seed=seed,
+        checks=checks,
+        explore=explore,
+        strict=strict,
+        name=name,
     )

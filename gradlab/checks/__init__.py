@@ -1,7 +1,8 @@
 """The checks: one file a check, found by looking.
 
 Each file holds one function, ``check(trial)``, or ``check_all(trials)`` where the question is about all
-samples of a node together; it yields a `CheckResult` for each thing that it compared.
+samples of a node together; it yields a `CheckResult` for each thing that it compared. A check that also looks at
+primals derived from the given ones has ``check_elsewhere(trial)``, which yields what is wrong there.
 
 Attributes
 ----------
@@ -17,8 +18,11 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-from gradlab.checks._trial import Trial
+from gradlab.checks._explore import CheckElsewhere, Found, as_python, explore
+from gradlab.checks._trial import Trial, quiet
 from gradlab.compare import CheckResult
+
+__all__ = ["CHECKS", "Check", "Found", "Trial", "as_python", "explore", "quiet"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Check:
 
     run: Callable[[Sequence[Trial]], Iterable[tuple[Trial, CheckResult]]]
     needs_all_samples: bool
+    elsewhere: CheckElsewhere | None = None
 
 
 CHECKS: Mapping[str, Check]
@@ -34,7 +39,9 @@ CHECKS: Mapping[str, Check]
 
 @cache
 def _discover() -> Mapping[str, Check]:
-    paths = sorted(p for p in Path(__file__).parent.glob("*.py") if not p.name.startswith("_"))
+    files = (p for p in Path(__file__).parent.glob("*.py") if not p.name.startswith("_"))
+    # the values first: they decide most, and every other check says less about a gradient whose values are wrong
+    paths = sorted(files, key=lambda p: (p.stem != "matches_numerical", p.stem))
     modules = {path.stem: import_module(f"{__name__}.{path.stem}") for path in paths}
     return MappingProxyType({name: _check_from_module(module) for name, module in modules.items()})
 
@@ -43,7 +50,7 @@ def _check_from_module(module: ModuleType) -> Check:
     if hasattr(module, "check_all"):
         return Check(module.check_all, needs_all_samples=True)
     run = lambda trials: ((trial, result) for trial in trials for result in module.check(trial))  # noqa: E731
-    return Check(run, needs_all_samples=False)
+    return Check(run, needs_all_samples=False, elsewhere=getattr(module, "check_elsewhere", None))
 
 
 def __getattr__(name: str) -> Any:

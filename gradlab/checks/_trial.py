@@ -1,13 +1,16 @@
 """One node at one sample: what every check looks at."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
+from gradlab.compare import Verdict
 from gradlab.estimate import Estimate, Method, estimate_vjp
 from gradlab.node import Array, Node, Sample, as_tuple, named_rng, primal_names
 
@@ -21,8 +24,25 @@ class Trial:
     """One node at one sample, with the tolerances and the seed of this run.
 
     Whatever a check passes to the node is a fresh copy, so that a node which writes into its arguments spoils
-    neither the sample nor another check. `registered` says whether the node comes with samples of its own, and
-    is held to them.
+    neither the sample nor another check.
+
+    Attributes
+    ----------
+    node : Node
+    sample : Sample
+    seed : int
+    rtol, atol : float or None
+    method : str
+    registered : bool
+        Whether the node comes with samples of its own, and is held to them.
+    strict : bool
+        Whether a breach of the contract that leaves the numbers right (shared memory, another dtype) is an error;
+        otherwise it is a warning.
+    witness : Trial or None
+        A trial of the same forward at the same sample: what differences of forward say is taken from it, and not
+        computed again. So a thousand mutants of one backward share one numerical side.
+    origin : Trial or None
+        The trial that this one's primals were derived from.
     """
 
     node: Node
@@ -32,15 +52,50 @@ class Trial:
     atol: float | None = None
     method: Method = "auto"
     registered: bool = True
+    strict: bool = True
+    witness: "Trial | None" = None
+    origin: "Trial | None" = None
+
+    def of(self, node: Node) -> "Trial":
+        """Return this trial for another backward of the same forward, with this one as its witness."""
+        return replace(self, node=node, witness=self)
+
+    def at(self, how: str, primals: Sequence[Array], settings: Mapping[str, Any] | None = None) -> "Trial":
+        """Return the trial at primals derived from these; `how` tells them apart and stands in its name."""
+        if how not in self._elsewhere:
+            there = self.sample.settings if settings is None else settings
+            sample = Sample(f"{self.sample.name}, {how}", tuple(map(np.asarray, primals)), there)
+            witness = self.witness and self.witness.at(how, primals, settings)
+            self._elsewhere[how] = replace(self, sample=sample, witness=witness, origin=self)
+        return self._elsewhere[how]
+
+    @cached_property
+    def _elsewhere(self) -> "dict[str, Trial]":
+        return {}
+
+    def remembered(self, name: str, compute: "Callable[[Trial], Any]") -> Any:
+        """Return what `compute` gives for this trial, computed once."""
+        if name not in self._memory:
+            self._memory[name] = compute(self)
+        return self._memory[name]
+
+    @cached_property
+    def _memory(self) -> dict[str, Any]:
+        return {}
 
     @property
+    def breach(self) -> Verdict:
+        """What to call a breach of the contract that leaves the numbers right."""
+        return Verdict.WRONG if self.strict else Verdict.WARNING
+
+    @cached_property
     def names(self) -> list[str]:
         """The primals' names."""
         return primal_names(self.node.forward, len(self.sample.primals))
 
     def settings(self) -> dict[str, Any]:
         """Return a deep copy of the settings."""
-        return deepcopy(dict(self.sample.settings))
+        return {name: _copy(value) for name, value in self.sample.settings.items()}
 
     def primals(self) -> tuple[Array, ...]:
         """Return fresh copies of the primals."""
@@ -75,15 +130,34 @@ class Trial:
         """The output at this sample."""
         return self.forward()[0]
 
+    @cached_property
+    def accepted(self) -> bool:
+        """Whether forward takes these primals and gives finite numbers: so a domain need not be declared."""
+        if self.witness:
+            return self.witness.accepted
+        with quiet():
+            try:
+                return all(bool(np.isfinite(y).all()) for y in as_tuple(self.output))
+            except Exception:
+                return False
+
     def cotangent(self, stream: str = "g") -> Any:
         """Return a random cotangent of the output's shape and dtype, the same for the same `stream`.
 
         Standard normal, so of both signs and nowhere zero: ones would let a softmax with an all-zero backward
         pass, and a one-hot cotangent whatever is nonlinear in it.
         """
-        rng = named_rng(self.seed, self.node.name, self.sample.name, stream)
-        like = map_arrays(np.asarray, self.output)
-        return map_arrays(lambda y: np.asarray(rng.standard_normal(y.shape), dtype=y.dtype), like)
+        if stream not in self._cotangents:
+            rng = named_rng(self.seed, self.node.name, self.sample.name, stream)
+            like = map_arrays(np.asarray, self.output)
+            self._cotangents[stream] = map_arrays(
+                lambda y: np.asarray(rng.standard_normal(y.shape), dtype=y.dtype), like
+            )
+        return map_arrays(np.copy, self._cotangents[stream])
+
+    @cached_property
+    def _cotangents(self) -> dict[str, Any]:
+        return {}
 
     def gradients(self, g: Any) -> tuple[Array, ...]:
         """Return what backward gives for `g` after a fresh forward, as one array of the right shape a primal.
@@ -93,7 +167,9 @@ class Trial:
         ContractError
             If backward returns another number of gradients, or one of another shape.
         """
-        return self.well_formed(self.node.backward(self.forward()[1], map_arrays(np.array, g)))
+        # copies, in case backward hands out one buffer again and again
+        returned = self.node.backward(self.forward()[1], map_arrays(np.array, g))
+        return tuple(map(np.array, self.well_formed(returned)))
 
     def well_formed(self, returned: Any) -> tuple[Array, ...]:
         """Return backward's gradients as arrays, or raise `ContractError` where they cannot be compared."""
@@ -114,7 +190,31 @@ class Trial:
     @cached_property
     def estimates(self) -> tuple[Estimate, ...]:
         """The numerical vjp of this sample's cotangent, one estimate per primal, in float64 at least."""
+        if self.witness:
+            return self.witness.estimates
         return estimate_vjp(self.function, self.sample.primals, self.cotangent(), method=self.method)
+
+
+def _copy(value: Any) -> Any:
+    # by far the most settings are numbers and names, which need no copy; deepcopy would find that out slowly
+    if value is None or isinstance(value, int | float | str):
+        return value
+    return value.copy() if type(value) is np.ndarray else deepcopy(value)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the warnings of primals that nobody chose: they may overflow."""
+    with catch_warnings(), np.errstate(all="ignore"):
+        simplefilter("ignore")
+        yield
+
+
+def same_bits(a: Array, b: Array) -> bool:
+    """Return whether two arrays hold the same numbers (any NaN is as good as another) in the same dtype."""
+    # not their bytes: a longdouble has some that mean nothing
+    floats = np.issubdtype(a.dtype, np.inexact)
+    return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=bool(floats))
 
 
 def map_arrays(function: Callable[[Array], Array], values: Any) -> Any:

@@ -16,4 +16,7 @@ def check(trial: Trial) -> Iterator[CheckResult]:
             yield CheckResult(Verdict.PASS, name)
         else:
             note = f"the gradient of {name} is {np.dtype(gradient.dtype)}, {name} is {x.dtype}: keep the primal's dtype"
-            yield CheckResult(Verdict.WRONG, name, note=note)
+            yield CheckResult(trial.breach, name, note=note)
+
+
+check_elsewhere = check

@@ -1,5 +1,5 @@
-"""What a run found: `Report`, `Row`, `Fault`, and `GradientError`; the files beside this one render them."""
+"""What a run found: `Report`, `Row`, `Explored`, `Fault`, `GradientError`; the files beside this one render them."""
 
-from gradlab.report._report import Fault, GradientError, Report, Row
+from gradlab.report._report import Explored, Fault, GradientError, Report, Row
 
-__all__ = ["Fault", "GradientError", "Report", "Row"]
+__all__ = ["Explored", "Fault", "GradientError", "Report", "Row"]

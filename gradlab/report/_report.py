@@ -46,7 +46,7 @@ class Row:
         """Return everything that a reader needs to find the place, in one line."""
         place = f"{self.node} [{self.sample}]" + (f", {self.primal}" if self.primal else "")
         parts = [f"{self.verdict}: {place}: {self.check}"]
-        if self.analytic is not None and self.numerical is not None:
+        if self.analytic is not None and self.numerical is not None and self.relative_error is not None:
             index = "" if not self.worst_index else f" at ({', '.join(map(str, self.worst_index))})"
             bound = f" ± {self.reference_error:.1g}" if self.reference_error else ""
             parts.append(
@@ -54,6 +54,15 @@ class Row:
                 f"expected {self.numerical:.10g}{bound}, relative error {self.relative_error:.2g}"
             )
         return "; ".join([*parts, *filter(None, [self.note])])
+
+
+@dataclass(frozen=True)
+class Explored:
+    """Where a run looked beyond one sample of a node: each way in which primals were derived from it."""
+
+    node: str
+    sample: str
+    derived: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -78,11 +87,14 @@ class Report:
         Versions, machine and seed, so that a reader can run it again.
     interrupted : bool
         Whether Ctrl-C ended the run before its last node.
+    explored : sequence of Explored
+        Where it looked beyond the given samples.
     """
 
     rows: Sequence[Row]
     environment: Mapping[str, Any] = field(default_factory=environment)
     interrupted: bool = False
+    explored: Sequence[Explored] = ()
 
     @property
     def ok(self) -> bool:
@@ -105,8 +117,12 @@ class Report:
         return summary(self, "github")
 
     def to_json(self) -> str:
-        """Return ``{"ok": ..., "environment": {...}, "rows": [...]}`` as JSON text."""
-        return to_json(self.ok, [asdict(row) for row in self.rows], self.environment)
+        """Return ``{"ok": ..., "environment": {...}, "rows": [...]}`` as JSON text.
+
+        Where the run looked beyond the given primals stands in the environment, as "explored".
+        """
+        explored = {"explored": [asdict(places) for places in self.explored]} if self.explored else {}
+        return to_json(self.ok, [asdict(row) for row in self.rows], {**self.environment, **explored})
 
     def raise_if_failed(self) -> None:
         """Raise `GradientError` with every failing row, if there is one."""

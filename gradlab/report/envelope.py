@@ -30,7 +30,7 @@ def to_json(ok: bool, rows: Sequence[Mapping[str, Any]], environment: Mapping[st
     JSON knows no NaN and no infinity: they stand as the strings "NaN", "Infinity" and "-Infinity", which
     Python's ``float`` reads back.
     """
-    envelope = {"ok": ok, "environment": dict(environment), "rows": [_plain(row) for row in rows]}
+    envelope = {"ok": ok, "environment": _plain(environment), "rows": [_plain(row) for row in rows]}
     return json.dumps(envelope, indent=2, allow_nan=False)
 
 

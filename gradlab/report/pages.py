@@ -6,7 +6,7 @@ from typing import Any
 
 from gradlab.report._report import Report
 from gradlab.report.files import write_atomically
-from gradlab.report.tables import check_table, error_table, failures, timing_table
+from gradlab.report.tables import check_table, error_table, explored_table, failures, timing_table
 
 
 def write_pages(report: Report, folder: Path, command: str) -> list[Path]:
@@ -24,6 +24,8 @@ def write_pages(report: Report, folder: Path, command: str) -> list[Path]:
         check_table(report, "github"),
         "## Every sample",
         error_table(report, "github"),
+        "## What was explored beyond the samples",
+        explored_table(report, "github"),
     ]
     timings = [
         "# Forward, backward and numerical gradient in time",

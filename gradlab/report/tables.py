@@ -142,8 +142,19 @@ def _totals(report: Report) -> str:
     nodes = len({row.node for row in report.rows})
     counts = {verdict: sum(row.verdict is verdict for row in report.rows) for verdict in _ORDER}
     parts = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
+    points = sum(len(places.derived) for places in report.explored)
+    beyond = f" Explored beyond the given primals: {points} points." if points else ""
     cut = " Interrupted: the rest was not checked." if report.interrupted else ""
-    return f"{nodes} nodes, {len(report.rows)} comparisons: {parts or 'none'}.{cut}"
+    return f"{nodes} nodes, {len(report.rows)} comparisons: {parts or 'none'}.{beyond}{cut}"
+
+
+def explored_table(report: Report, style: str) -> str:
+    """Return, for each sample, the ways in which primals were derived from it and looked at."""
+    rows = [
+        (places.node, places.sample, str(len(places.derived)), "; ".join(places.derived))
+        for places in report.explored
+    ]
+    return table(("node", "sample", "points", "derived"), rows, style)
 
 
 def _alignment(headers: Sequence[str]) -> list[str]:
@@ -160,5 +171,8 @@ def _alignment(headers: Sequence[str]) -> list[str]:
         "settings",
         "note",
         "method",
+        "derived",
+        "fault",
+        "killed first by",
     }
     return ["left" if header in text else "right" for header in headers]

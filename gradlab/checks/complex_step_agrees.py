@@ -1,0 +1,70 @@
+"""Where forward is analytic, backward gives what a complex step gives, to ten digits, as that subtracts nothing."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from gradlab.checks._lines import slopes_along
+from gradlab.checks._trial import Trial, quiet
+from gradlab.compare import ATOL_ULPS, CheckResult, Verdict
+from gradlab.node import Array, as_tuple
+
+# The imaginary step: its square is lost beside any number.
+STEP = 1e-30
+# How near the slope must come to that of real differences for forward to count as analytic, and how near the
+# analytic slope must come to it, both relative to the sum of the sizes of its terms.
+ANALYTIC_RTOL, RTOL = 1e-6, 1e-10
+
+
+def check(trial: Trial) -> Iterator[CheckResult]:
+    """Compare the slopes along some lines; nothing where forward does not compute in complex numbers."""
+    gradients = trial.gradients(trial.cotangent())
+    if any(gradient.dtype != np.float64 for gradient in gradients):
+        return
+    slopes = trial.remembered("complex slopes", _complex_slopes)
+    for direction, slope, rounding in slopes:
+        parts = [a * v for a, v in zip(gradients, direction, strict=True)]
+        total, size = (float(sum(f(p).sum() for p in parts)) for f in (np.asarray, np.abs))
+        if not abs(total - slope) <= RTOL * size + rounding:
+            note = "along a random line: where matches_numerical passes, look for a rounded constant or a small term"
+            off = abs(total - slope)
+            yield CheckResult(
+                Verdict.WRONG,
+                relative_error=off / max(abs(total), abs(slope)),
+                absolute_error=off,
+                analytic=total,
+                numerical=slope,
+                note=note,
+            )
+            return
+    if slopes:
+        yield CheckResult(Verdict.PASS)
+
+
+def _complex_slopes(trial: Trial) -> list[tuple[Sequence[Array], float, float]]:
+    """Return lines, forward's slopes along them and how far the analytic ones may be off by rounding."""
+    if trial.witness:
+        known: list[tuple[Sequence[Array], float, float]] = trial.witness.remembered(
+            "complex slopes", _complex_slopes
+        )
+        return known
+    g = as_tuple(trial.cotangent())
+    terms = sum(float(np.abs(a * y).sum()) for a, y in zip(g, as_tuple(trial.output), strict=True))
+    found = []
+    for line in trial.remembered("lines", slopes_along):
+        moved = [x + 1j * STEP * v for x, v in zip(trial.primals(), line.direction, strict=True)]
+        try:
+            with quiet(), warnings.catch_warnings():
+                warnings.simplefilter("error", np.exceptions.ComplexWarning)
+                outputs = as_tuple(trial.node.forward(*moved, **trial.settings())[0])
+        except Exception:
+            return []
+        slope = sum(float(np.sum(a * np.imag(y))) for a, y in zip(g, outputs, strict=True)) / STEP
+        size = sum(
+            float(np.sum(np.abs(e.terms * v))) for e, v in zip(trial.estimates, line.direction, strict=True)
+        )
+        if not abs(slope - line.slope) <= ANALYTIC_RTOL * abs(line.slope) + line.noise:
+            return []
+        found.append((line.direction, slope, ATOL_ULPS * float(np.finfo(np.float64).eps) * (size + terms)))
+    return found

@@ -1,0 +1,66 @@
+"""The gradient is finite wherever forward is and has a slope: no overflow, and no 0 times infinity."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from gradlab.checks._trial import Trial, quiet
+from gradlab.compare import CheckResult, Verdict
+from gradlab.node import Array
+
+# What an exponential no longer takes in double precision is 710, and in single precision 89.
+EXTREMES = (1e3, -1e3, 1e5, -1e5)
+
+
+def check(trial: Trial) -> Iterator[CheckResult]:
+    """Put extreme numbers into each primal, one element and all, where forward stays finite."""
+    with quiet():
+        wrong = [result for there in _extremes(trial) for result in _not_finite(there)]
+    yield from wrong[:1] or [CheckResult(Verdict.PASS)]
+
+
+def _extremes(trial: Trial) -> Iterator[Trial]:
+    primals = trial.primals()
+    for i, (name, x) in enumerate(zip(trial.names, primals, strict=True)):
+        if not x.size:
+            continue
+        for number in EXTREMES:
+            one = x.copy()
+            one.reshape(-1)[0] = number
+            for how, changed in (
+                (f"an element of {name} = {number:g}", one),
+                (f"all of {name} = {number:g}", np.full_like(x, number)),
+            ):
+                there = trial.at(how, (*primals[:i], changed, *primals[i + 1 :]))
+                if there.accepted:
+                    yield there
+
+
+def _not_finite(there: Trial) -> Iterator[CheckResult]:
+    try:
+        gradients = there.gradients(there.cotangent())
+    except np.linalg.LinAlgError:
+        return
+    for i, (name, gradient) in enumerate(zip(there.names, gradients, strict=True)):
+        lost = ~np.isfinite(gradient)
+        if lost.any():
+            yield from _expected(there, i, name, gradient, lost)
+
+
+def _expected(there: Trial, i: int, name: str, gradient: Array, lost: Array) -> Iterator[CheckResult]:
+    estimate = there.estimates[i]
+    known = lost & np.isfinite(estimate.value) & np.isfinite(estimate.error) & ~estimate.kink
+    if known.any():
+        index = tuple(int(k) for k in np.argwhere(known)[0])
+        how = there.sample.name.rpartition(", ")[2]
+        note = f"with {how} the gradient is not finite, and forward has a slope there: avoid the overflow, or 0/0"
+        yield CheckResult(
+            Verdict.WRONG,
+            name,
+            worst_index=index,
+            analytic=float(gradient[index]),
+            numerical=float(estimate.value[index]),
+            reference_error=float(estimate.error[index]),
+            relative_error=float("inf"),
+            note=note,
+        )

@@ -1,0 +1,63 @@
+"""Where the output is one number, the gradient is that of some function: its Jacobian is symmetric."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradlab.checks._lines import STEP, directions
+from gradlab.checks._trial import Trial, quiet
+from gradlab.compare import CheckResult, Verdict
+from gradlab.node import Array
+
+# How far u H v and v H u may differ, relative to the sum of the sizes of their terms; how far the slopes at two
+# steps, for the gradient to count as smooth; and how many ulps of a gradient a difference may lose.
+RTOL, SMOOTH_RTOL, ROUNDING_ULPS = 1e-5, 1e-3, 100
+
+
+def check(trial: Trial) -> Iterator[CheckResult]:
+    """Differentiate the gradient along two lines, and project each slope on the other line."""
+    doubles = all(x.dtype == np.float64 for x in trial.sample.primals)
+    if isinstance(trial.output, tuple) or np.shape(trial.output) != () or not doubles:
+        return
+    gradients = trial.gradients(trial.cotangent())
+    noise = [
+        ROUNDING_ULPS * float(np.finfo(np.float64).eps) / STEP * np.abs(a).max(initial=0) for a in gradients
+    ]
+    u, v = directions(trial)
+    along_u, along_v = _slope(trial, u, noise), _slope(trial, v, noise)
+    if along_u is None or along_v is None:
+        return
+    uv, vu = _inner(u, along_v), _inner(v, along_u)
+    size = _inner(map(np.abs, u), map(np.abs, along_v)) + _inner(map(np.abs, v), map(np.abs, along_u))
+    rounding = _inner(map(np.abs, u), noise) + _inner(map(np.abs, v), noise)
+    if abs(uv - vu) <= RTOL * size + rounding:
+        yield CheckResult(Verdict.PASS)
+    else:
+        note = (
+            f"the gradient is that of no function: its slope along one line, projected on another, is {uv:.10g}, "
+            f"and the other way round {vu:.10g}: something in backward does not belong to forward"
+        )
+        yield CheckResult(Verdict.WRONG, note=note)
+
+
+def _inner(a: Iterable[Any], b: Iterable[Any]) -> float:
+    return sum(float(np.sum(x * y)) for x, y in zip(a, b, strict=True))
+
+
+def _slope(trial: Trial, direction: Sequence[Array], noise: Sequence[float]) -> list[Array] | None:
+    """Return the gradients' slopes along a line; None where they have none to speak of."""
+
+    def gradients(t: float) -> tuple[Array, ...]:
+        moved = [x + t * d for x, d in zip(trial.primals(), direction, strict=True)]
+        return trial.node.backward(trial.node.forward(*moved, **trial.settings())[1], trial.cotangent())
+
+    with quiet():
+        wide, narrow = (
+            [(a - b) / (2 * h) for a, b in zip(gradients(h), gradients(-h), strict=True)]
+            for h in (STEP, STEP / 2)
+        )
+    for a, b, lost in zip(wide, narrow, noise, strict=True):
+        if not np.abs(a - b).max(initial=0) <= SMOOTH_RTOL * np.abs(b).max(initial=0) + lost:
+            return None
+    return [(4 * b - a) / 3 for a, b in zip(wide, narrow, strict=True)]
