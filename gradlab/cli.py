@@ -72,6 +72,7 @@ def _verify(arguments: argparse.Namespace, command: str) -> int:
         family=arguments.family,
         seed=arguments.seed,
         checks=arguments.checks,
+        explore=arguments.explore,
         method=arguments.method,
         progress=True,
     )
@@ -191,6 +192,24 @@ def _plain_signature(function: Callable[..., object]) -> inspect.Signature:
     return signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)
 
 
+def _mutate(arguments: argparse.Namespace, command: str) -> int:
+    from gradlab.mutation import mutate, write_page
+
+    report = mutate(
+        *arguments.node,
+        family=arguments.family,
+        seed=arguments.seed,
+        checks=arguments.checks,
+        workers=arguments.workers,
+        progress=True,
+    )
+    if arguments.output:
+        for path in write_page(report, arguments.output, made_by(command, report.environment)):
+            print(f"wrote {path}", file=sys.stderr)
+    print(report.to_json() if arguments.format == "json" else report.to_table(STYLES[arguments.format]))
+    return INTERRUPTED if report.interrupted else OK if report.ok else WRONG
+
+
 def _mnist(arguments: argparse.Namespace, command: str) -> int:
     from gradlab.datasets import load_dataset
     from gradlab.mnist_benchmark import run, write_page
@@ -225,6 +244,12 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--family", help="only the nodes of this family")
     check.add_argument("--checks", nargs="+", metavar="CHECK", help="only these checks")
     check.add_argument(
+        "--no-explore",
+        dest="explore",
+        action="store_false",
+        help="look at the samples only, not at primals derived from them",
+    )
+    check.add_argument(
         "--method",
         choices=("auto", "central"),
         default="auto",
@@ -244,6 +269,16 @@ def _parser() -> argparse.ArgumentParser:
 
     explain = _command(commands, "explain", "show a node's formulas, contract, samples and errors", _explain)
     explain.add_argument("node", metavar="NODE")
+
+    mutation = _command(
+        commands, "mutate", "put faults into right nodes, and count those that the checks notice", _mutate
+    )
+    mutation.add_argument("node", nargs="*", metavar="NODE", help="nodes to put faults into (default: all)")
+    mutation.add_argument("--family", help="only the nodes of this family")
+    mutation.add_argument("--checks", nargs="+", metavar="CHECK", help="only these checks")
+    mutation.add_argument("--workers", type=_positive, default=1, help="processes that share the work")
+    mutation.add_argument("--seed", type=_count, default=0, help="seed of samples, cotangents and faults")
+    mutation.add_argument("--output", type=Path, metavar="DIR", help="write mutation.md there")
 
     mnist = _command(
         commands, "mnist", "train the textbook's TwoLayerNet, numerically and by backprop", _mnist

@@ -43,6 +43,7 @@ def node_from_module(module: ModuleType) -> Node:
         samples=module.samples,
         reference=getattr(module, "reference", None),
         zero_gradient=getattr(module, "ZERO_GRADIENT", ""),
+        equivalent_mutants=getattr(module, "EQUIVALENT_MUTANTS", {}),
         doc=(module.__doc__ or "").strip(),
     )
 

@@ -16,6 +16,10 @@ from gradlab.node import Array, Sample
 from gradlab.nodes._labels import batch_size, target_rows
 from gradlab.sampling import labels, one_hot, probabilities
 
+EQUIVALENT_MUTANTS = {
+    "return (-g * t / shifted / batch_size(shifted),)": "predictions and targets have the same rows",
+}
+
 
 def forward(y: Array, t: Array, *, delta: float = 1e-7) -> tuple[Array, Any]:
     t = target_rows(t, y)

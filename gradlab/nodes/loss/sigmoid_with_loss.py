@@ -15,6 +15,10 @@ import numpy as np
 from gradlab.node import Array, Sample
 from gradlab.sampling import normal
 
+EQUIVALENT_MUTANTS = {
+    "return (g * (y - t) / t.size,)": "y and t have the same shape",
+}
+
 
 def forward(x: Array, t: Array) -> tuple[Array, Any]:
     t = np.asarray(t, dtype=x.dtype)

@@ -16,6 +16,10 @@ from gradlab.node import Array, Sample
 from gradlab.nodes._labels import batch_size, target_rows
 from gradlab.sampling import labels, normal, one_hot, positive
 
+EQUIVALENT_MUTANTS = {
+    "return (g * (y * t.sum(axis=-1, keepdims=True) - t) / batch_size(t),)": "y and t have the same rows",
+}
+
 
 def forward(x: Array, t: Array) -> tuple[Array, Any]:
     t = target_rows(t, x)
