@@ -12,6 +12,7 @@ from gradlab import checks as check_room
 from gradlab import nodes as node_room
 from gradlab.checks._trial import ContractError, Trial
 from gradlab.compare import CheckResult, Verdict
+from gradlab.diagnosis import Finding, diagnose
 from gradlab.estimate import Method
 from gradlab.finite_difference import numerical_vjp
 from gradlab.node import Array, Node, Sample
@@ -76,6 +77,7 @@ def verify(
     run = select_checks(checks)
     rows: list[Row] = []
     explored: list[Explored] = []
+    findings: dict[str, Sequence[Finding]] = {}
     interrupted = False
     try:
         for node in _with_progress(chosen, progress):
@@ -85,10 +87,12 @@ def verify(
             if explore:
                 more, places = explore_trials(trials, run, found)
                 rows += more
+                found += more
                 explored += places
+            findings |= _explained(trials, found)
     except KeyboardInterrupt:
         interrupted = True
-    return Report(rows, environment(seed=seed), interrupted, explored)
+    return Report(rows, environment(seed=seed), interrupted, explored, findings)
 
 
 def check_vjp(
@@ -169,7 +173,8 @@ def check_vjp(
     run = select_checks(checks)
     rows = list(run_checks([trial], run))
     more, explored = explore_trials([trial], run, rows) if explore else ([], [])
-    return Report([*rows, *more], environment(seed=seed), explored=explored)
+    rows += more
+    return Report(rows, environment(seed=seed), explored=explored, findings=_explained([trial], rows))
 
 
 def _check_seed(seed: int) -> None:
@@ -270,6 +275,15 @@ def explore_trials(
                 more.append(_found_row(trial, name, found))
         explored.append(Explored(trial.node.name, trial.sample.name, tuple(looked)))
     return more, explored
+
+
+def _explained(trials: Sequence[Trial], rows: Sequence[Row]) -> dict[str, Sequence[Finding]]:
+    """Return the likeliest mistakes of a node that some check rejects; nothing where it is only undecided."""
+    failed = {row.check for row in rows if row.verdict in (Verdict.WRONG, Verdict.WARNING)} - {
+        "samples_can_fail"
+    }
+    found = diagnose(trials, failed) if failed else []
+    return {trials[0].node.name: found} if found else {}
 
 
 def first_wrong(trials: Sequence[Trial], checks: Mapping[str, check_room.Check]) -> tuple[str, str] | None:

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from gradlab.checks import Check, Trial, quiet
+from gradlab.diagnosis import diagnose
 from gradlab.faults import Mutant, derived_samples, equivalent, mutants, run_bounded
 from gradlab.harness import first_wrong, select_checks, select_nodes
 from gradlab.node import named_rng
@@ -43,6 +44,10 @@ class MutantRow:
         or "time" or "memory" if it took more than it may.
     note : str
         What that check said, or the reason why it is the same function.
+    diagnosis : str
+        The name of the mistake that was injected; empty for a change of the source, which may look like anything.
+    named : tuple of str
+        The names that the diagnosis gave it, the likeliest first, three at the most.
     """
 
     node: str
@@ -52,6 +57,8 @@ class MutantRow:
     outcome: str
     killed_by: str = ""
     note: str = ""
+    diagnosis: str = ""
+    named: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,7 @@ class MutationReport:
         parts = [
             head.format("By node"), _counted("node", [row.node for row in self.rows], self.rows, style),
             head.format("By fault"), _counted("fault", [row.fault for row in self.rows], self.rows, style),
+            head.format("The mistake named"), _named(self.rows, style),
             head.format("By the check that killed first"), _by_check(self.rows, self.checks, style), NEVER_FIRST,
             *self._listed(SURVIVING, head, style), *self._listed(EQUIVALENT, head, style), self.totals(),
         ]  # fmt: skip
@@ -111,7 +119,7 @@ class MutationReport:
         cut = " Interrupted: the rest was not tried." if self.interrupted else ""
         return (
             f"{len({row.node for row in self.rows})} nodes, {len(self.rows)} mutants: {counts[KILLED]} killed, "
-            f"{counts[EQUIVALENT]} equivalent, {counts[SURVIVING]} surviving.{cut}"
+            f"{counts[EQUIVALENT]} equivalent, {counts[SURVIVING]} surviving.{_named_totals(self.rows)}{cut}"
         )
 
 
@@ -217,10 +225,18 @@ def _judge(mutant: Mutant, witnesses: Sequence[Trial], checks: Mapping[str, Chec
         by = {"timed out": "time", "out of memory": "memory"}.get(outcome.ended, "an error")
         return row(KILLED, by, outcome.note)
     if outcome.value is not None:
-        return row(KILLED, *outcome.value)
+        by, note = outcome.value
+        by = "memory" if "MemoryError" in note else by
+        return row(
+            KILLED, by, note, mutant.diagnosis, _names(mutant, witnesses, checks) if mutant.diagnosis else ()
+        )
     node, samples = witnesses[0].node, [witness.sample for witness in witnesses]
     rng = named_rng(witnesses[0].seed, node.name, "equivalence")
-    if not equivalent(mutant.make(), node, [*samples, *derived_samples(node, samples)], rng):
+    everywhere = [*samples, *derived_samples(node, samples)]
+    is_same = run_bounded(lambda: equivalent(mutant.make(), node, everywhere, rng), SECONDS, MEMORY)
+    if is_same.ended == "timed out":
+        return row(KILLED, "time", is_same.note)
+    if not is_same.value:
         return row(SURVIVING)
     reason = node.equivalent_mutants.get(mutant.description.rpartition(" -> ")[2], "")
     if reason:
@@ -229,6 +245,43 @@ def _judge(mutant: Mutant, witnesses: Sequence[Trial], checks: Mapping[str, Chec
         SURVIVING,
         note="does the same wherever it was tried: give the reason in the node's EQUIVALENT_MUTANTS",
     )
+
+
+def _names(mutant: Mutant, witnesses: Sequence[Trial], checks: Mapping[str, Check]) -> tuple[str, ...]:
+    def names() -> tuple[str, ...]:
+        wrong = mutant.make()
+        found = diagnose([witness.of(wrong) for witness in witnesses], list(checks))
+        return tuple(dict.fromkeys(finding.name for finding in found))[:3]
+
+    outcome = run_bounded(names, SECONDS, MEMORY)
+    return outcome.value if outcome.returned else ()
+
+
+def _named(rows: Sequence[MutantRow], style: str) -> str:
+    """Return, for each name that was injected, how often the diagnosis gave it in the first place, and in three."""
+    groups: dict[str, list[MutantRow]] = {}
+    for row in rows:
+        if row.diagnosis:
+            groups.setdefault(row.diagnosis, []).append(row)
+    shown = [
+        (name, str(len(group)), str(sum(_is_first(row) for row in group)),
+         str(sum(row.diagnosis in row.named for row in group)))
+        for name, group in sorted(groups.items())
+    ]  # fmt: skip
+    return table(("fault", "injected", "named first", "among three"), shown, style)
+
+
+def _is_first(row: MutantRow) -> bool:
+    return row.named[:1] == (row.diagnosis,)
+
+
+def _named_totals(rows: Sequence[MutantRow]) -> str:
+    injected = [row for row in rows if row.diagnosis]
+    if not injected:
+        return ""
+    first = sum(map(_is_first, injected)) / len(injected)
+    three = sum(row.diagnosis in row.named for row in injected) / len(injected)
+    return f" Of {len(injected)} named faults {first:.1%} were named in the first place, {three:.1%} among three."
 
 
 def _counted(title: str, keys: Sequence[str], rows: Sequence[MutantRow], style: str) -> str:

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from gradlab import Sample, Verdict
+from gradlab.checks import CHECKS
 from gradlab.checks._trial import Trial
 from gradlab.checks.matches_numerical import check
 from gradlab.compare import compare
+from gradlab.harness import explore_trials, run_checks
 from gradlab.nodes import NODES
 
 SCALES = [1e-6, 1e-4, 1e-2, 1.0, 1e2, 1e4, 1e6]
@@ -58,3 +60,20 @@ def test_an_error_of_1e_6_is_caught_wherever_the_sensitivity_says_so(name):
                     off = gradient.copy()
                     off[tuple(index)] *= 1 + sign * 1e-6
                     assert compare(off, estimate).verdict is Verdict.WRONG, (sample.name, tuple(index))
+
+
+@pytest.mark.parametrize("seed", [100, 101])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", NODES)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # extreme primals overflow, as they must
+def test_no_check_and_no_derived_point_accuses_a_right_node(name, dtype, seed):
+    # 20 seeds, 0 to 19: python benchmarks/false_alarms.py
+    node = NODES[name]
+    samples = node.draw_samples(seed)
+    trials = [
+        Trial(node, Sample(s.name, tuple(x.astype(dtype) for x in s.primals), s.settings), seed)
+        for s in samples
+    ]
+    rows = list(run_checks(trials, CHECKS))
+    more, _ = explore_trials(trials, CHECKS, rows)
+    assert not [row.sentence() for row in [*rows, *more] if not row.verdict.ok]

@@ -85,9 +85,12 @@ def test_a_failure_says_where_and_what():
     for part in ("squares", "given", "x", "matches_numerical", "analytic", "±", "relative error 2"):
         assert part in message
     fault = report.faults[0]
-    assert (fault.node, fault.primal, fault.name) == ("squares", "x", "matches_numerical")
+    assert (fault.node, fault.primal, fault.name) == ("squares", "x", "sign-flipped")
+    assert fault.sentence in message
     assert fault.sentence in str(report)
-    assert f"- {fault.sentence}" in report.to_markdown()
+    assert f"- likely mistake: {fault.sentence}" in report.to_markdown()
+    shown = report.faults[-1]
+    assert shown.name in [row.check for row in report.rows]
 
 
 def test_a_pass_raises_nothing_and_lists_nothing():

@@ -1,10 +1,12 @@
 """A scalar function and its gradient, as `scipy.optimize` takes them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from gradlab.compare import Verdict
 from gradlab.harness import check_vjp, float_primal
 from gradlab.node import Array
 from gradlab.report import Report
@@ -51,6 +53,7 @@ def check_gradient(
     >>> check_gradient(lambda x: np.sum(x**2), lambda x: 2 * x, np.array([3.0, 4.0])).ok
     True
     """
+    breaches: dict[str, str] = {}
 
     def forward(x: Array) -> tuple[Array, Array]:
         value = np.asarray(f(x, *args))
@@ -60,10 +63,21 @@ def check_gradient(
         return value, x.copy()
 
     def backward(x: Array, g: Array) -> tuple[Array, ...]:
-        return (np.asarray(g * np.asarray(grad(x, *args))),)
+        # what grad does to its x, and to what it returned before, no longer shows in a product with g
+        given, last = x.copy(), kept.get("last")
+        d = np.asarray(grad(given, *args))
+        if not np.array_equal(given, x, equal_nan=True):
+            breaches["leaves_arguments_unchanged"] = "grad writes into x: write into a copy"
+        if np.shares_memory(d, given) or (last is not None and np.shares_memory(d, last)):
+            breaches["owns_its_memory"] = (
+                "grad returns x itself, or the same array in every call: return a copy"
+            )
+        kept["last"] = d
+        return (np.asarray(g * d),)
 
+    kept: dict[str, Array] = {}
     name = name or getattr(f, "__name__", type(f).__name__)
-    return check_vjp(
+    report = check_vjp(
         forward,
         backward,
         (float_primal(x, "x"),),
@@ -75,3 +89,9 @@ def check_gradient(
         strict=strict,
         name=name,
     )
+    verdict = Verdict.WRONG if strict else Verdict.WARNING
+    rows = [
+        replace(row, verdict=verdict, note=breaches[row.check]) if row.check in breaches else row
+        for row in report.rows
+    ]
+    return replace(report, rows=rows)

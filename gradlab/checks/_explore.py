@@ -1,5 +1,6 @@
 """Looks for a fault beyond the primals that were given, and shrinks what shows it."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -97,4 +98,5 @@ def _literal(value: Any) -> str:
         return repr(value)
     dtype = "" if value.dtype in (np.float64, np.int64) else f", dtype=np.{value.dtype.name}"
     shape = "" if value.size else f".reshape{value.shape}"
-    return f"np.array({value.tolist()!r}{dtype}){shape}"
+    numbers = re.sub(r"\b(inf|nan)\b", r"np.\1", repr(value.tolist()))
+    return f"np.array({numbers}{dtype}){shape}"

@@ -52,7 +52,9 @@ def _complex_slopes(trial: Trial) -> list[tuple[Sequence[Array], float, float]]:
     g = as_tuple(trial.cotangent())
     terms = sum(float(np.abs(a * y).sum()) for a, y in zip(g, as_tuple(trial.output), strict=True))
     found = []
-    for line in trial.remembered("lines", slopes_along):
+    with quiet():  # a line may leave the domain
+        lines = trial.remembered("lines", slopes_along)
+    for line in lines:
         moved = [x + 1j * STEP * v for x, v in zip(trial.primals(), line.direction, strict=True)]
         try:
             with quiet(), warnings.catch_warnings():

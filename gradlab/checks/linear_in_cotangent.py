@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradlab.checks._trial import Trial, map_arrays
-from gradlab.compare import CheckResult, Verdict, compare
+from gradlab.compare import CheckResult, Verdict, compare, rtol_for
 from gradlab.estimate import exact
 from gradlab.node import Array, as_tuple
 
@@ -16,12 +16,16 @@ ROUNDING_ULPS = 64
 
 
 class _Relation(NamedTuple):
-    """What backward gave for one primal, what linearity says it should be, and the cotangent's size beside usual."""
+    """What backward gave for one primal, what linearity says it should be, and the cotangent's size beside usual.
+
+    `eps` is the precision of the coarser of cotangent and gradient: both round.
+    """
 
     i: int
     found: Array
     expected: Array
     size: float
+    eps: float
 
 
 def check(trial: Trial) -> Iterator[CheckResult]:
@@ -52,11 +56,13 @@ def _relations(trial: Trial) -> Iterator[_Relation]:
     ones, twos = trial.gradients(first), trial.gradients(second)
     zero = trial.gradients(map_arrays(np.zeros_like, first))
     large, small = (trial.gradients(_times(c, first)) for c in (LARGE, SMALL))
+    coarsest = max(float(np.finfo(part.dtype).eps) for part in as_tuple(first))
     for i, (a, b) in enumerate(zip(ones, twos, strict=True)):
-        yield _Relation(i, together[i], np.asarray(2 * a - 3 * b), 5.0)
-        yield _Relation(i, large[i], _times(LARGE, a), LARGE)
-        yield _Relation(i, small[i], _times(SMALL, a), SMALL)
-        yield _Relation(i, zero[i], np.zeros_like(a), 0.0)
+        eps = max(coarsest, float(np.finfo(a.dtype).eps))
+        yield _Relation(i, together[i], np.asarray(2 * a - 3 * b), 5.0, eps)
+        yield _Relation(i, large[i], _times(LARGE, a), LARGE, eps)
+        yield _Relation(i, small[i], _times(SMALL, a), SMALL, eps)
+        yield _Relation(i, zero[i], np.zeros_like(a), 0.0, eps)
 
 
 def _times(c: float, g: Any) -> Any:
@@ -66,7 +72,7 @@ def _times(c: float, g: Any) -> Any:
 def _is_near(relation: _Relation) -> bool:
     """Return whether the two sides differ by rounding alone, as far as their own size tells it."""
     size = np.nan_to_num(np.abs(relation.expected)).max(initial=0.0)
-    eps = np.finfo(relation.found.dtype).eps
+    eps = relation.eps
     return bool((np.abs(relation.found - relation.expected) <= ROUNDING_ULPS * eps * size).all())
 
 
@@ -79,6 +85,8 @@ def _judge(trial: Trial, relation: _Relation) -> CheckResult:
         # cancelled in the end
         terms = relation.size * float(np.nan_to_num(trial.estimates[relation.i].terms, posinf=0.0).max())
         size = float(np.nan_to_num(np.abs(relation.expected)).max())
-        atol = ROUNDING_ULPS * float(np.finfo(relation.found.dtype).eps) * (terms + size)
+        atol = ROUNDING_ULPS * relation.eps * (terms + size)
     name = trial.names[relation.i]
+    if rtol is None:
+        rtol = max(rtol_for(relation.found.dtype), ROUNDING_ULPS * relation.eps)
     return compare(relation.found, exact(relation.expected), rtol=rtol, atol=atol, primal=name)

@@ -49,12 +49,18 @@ def derived_samples(node: Node, samples: Sequence[Sample]) -> Iterator[Sample]:
 
 
 def accepts(node: Node, sample: Sample) -> bool:
-    """Return whether forward takes the primals of a sample, and gives finite numbers."""
+    """Return whether forward takes the primals of a sample, and it and its slope are finite there.
+
+    Where there is no slope, as of a square root at 0, no gradient is right and none is wrong.
+    """
     with catch_warnings(), np.errstate(all="ignore"):
         simplefilter("ignore")
         try:
-            output = node.forward(*map(np.array, sample.primals), **sample.settings)[0]
-            return all(bool(np.isfinite(y).all()) for y in as_tuple(output))
+            output, residuals = node.forward(*map(np.array, sample.primals), **sample.settings)
+            outputs = as_tuple(output)
+            ones = tuple(np.ones_like(y) for y in outputs)
+            gradients = node.backward(residuals, ones if isinstance(output, tuple) else ones[0])
+            return all(bool(np.isfinite(y).all()) for y in (*outputs, *gradients))
         except Exception:
             return False
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gradlab.compare import Verdict
+from gradlab.diagnosis import Finding
 from gradlab.report.envelope import environment, to_json
 
 
@@ -67,13 +68,28 @@ class Explored:
 
 @dataclass(frozen=True)
 class Fault:
-    """A mistake that the report found, or a warning; `name` is the check that saw it."""
+    """A mistake that the report found, or a warning.
+
+    Attributes
+    ----------
+    name : str
+        What the mistake is (see `gradlab.diagnosis.NAMES`); where nothing explains it, the check that saw it.
+    node, sample, primal : str
+    sentence : str
+        Everything that a reader needs, in one line.
+    confidence : float
+        The share of the mismatch that the name explains; 0 where nothing does.
+    evidence : str
+        What was seen.
+    """
 
     name: str
     node: str
     sample: str
     primal: str
     sentence: str
+    confidence: float = 0.0
+    evidence: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,12 +105,15 @@ class Report:
         Whether Ctrl-C ended the run before its last node.
     explored : sequence of Explored
         Where it looked beyond the given samples.
+    findings : mapping
+        For each node that was rejected, the mistakes that would explain it, the likeliest first.
     """
 
     rows: Sequence[Row]
     environment: Mapping[str, Any] = field(default_factory=environment)
     interrupted: bool = False
     explored: Sequence[Explored] = ()
+    findings: Mapping[str, Sequence[Finding]] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -103,12 +122,14 @@ class Report:
 
     @property
     def faults(self) -> list[Fault]:
-        """What is wrong, undecided or warned of."""
-        return [
-            Fault(row.check, row.node, row.sample, row.primal, row.sentence())
-            for row in self.rows
-            if not row.verdict.ok or row.verdict is Verdict.WARNING
+        """What is wrong, undecided or warned of: the likeliest mistakes first, then every row that shows one."""
+        rows = [row for row in self.rows if not row.verdict.ok or row.verdict is Verdict.WARNING]
+        named = [
+            _named_fault(node, finding, [row for row in rows if row.node == node])
+            for node, findings in self.findings.items()
+            for finding in findings
         ]
+        return named + [Fault(row.check, row.node, row.sample, row.primal, row.sentence()) for row in rows]
 
     def to_markdown(self) -> str:
         """Return the error table, one row a node and primal, as markdown, and the failures below it."""
@@ -127,10 +148,26 @@ class Report:
     def raise_if_failed(self) -> None:
         """Raise `GradientError` with every failing row, if there is one."""
         if not self.ok:
-            failing = [row.sentence() for row in self.rows if not row.verdict.ok]
-            raise GradientError("\n".join(failing) or "nothing was checked: name at least one node or primal")
+            from gradlab.report.tables import failures
+
+            raise GradientError(
+                failures(self, "simple") or "nothing was checked: name at least one node or primal"
+            )
 
     def __str__(self) -> str:
         from gradlab.report.tables import summary
 
         return summary(self, "simple")
+
+
+def _named_fault(node: str, finding: Finding, rows: Sequence[Row]) -> Fault:
+    """Return a finding as a fault, with the row that shows it best: the worst element, before and after."""
+    concerned = [row for row in rows if row.primal == finding.primal] or list(rows)
+    row = next((row for row in concerned if row.analytic is not None), concerned[0] if concerned else None)
+    place = f"{row.verdict}: {node} [{row.sample}]" if row else node
+    sentence = f"{place}: {finding.sentence}"
+    if row and row.analytic is not None and row.numerical is not None:
+        index = ", ".join(map(str, row.worst_index or ()))
+        sentence += f" (at ({index}) it gives {row.analytic:.6g} and should give {row.numerical:.6g})"
+    sample = row.sample if row else ""
+    return Fault(finding.name, node, sample, finding.primal, sentence, finding.confidence, finding.evidence)

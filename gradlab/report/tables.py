@@ -58,9 +58,20 @@ def summary(report: Report, style: str) -> str:
 
 
 def failures(report: Report, style: str) -> str:
-    """Return a line for each row that is wrong, undecided or warned of."""
+    """Return a line for each row that is wrong, undecided or warned of; under a node's first the likeliest mistake."""
     bullet = "- " if style == "github" else ""
-    return "\n".join(bullet + fault.sentence for fault in report.faults)
+    lines = []
+    told: set[str] = set()
+    faults = report.faults
+    for row in report.rows:
+        if row.verdict.ok and row.verdict is not Verdict.WARNING:
+            continue
+        lines.append(bullet + row.sentence())
+        best = next((fault for fault in faults if fault.node == row.node and fault.confidence), None)
+        if best and row.node not in told:
+            told.add(row.node)
+            lines.append(f"  {bullet}likely mistake: {best.sentence}")
+    return "\n".join(lines)
 
 
 def error_table(report: Report, style: str) -> str:

@@ -1,0 +1,133 @@
+"""Which named mistake explains a mismatch: hypotheses, tried from the simplest on, each against all that was seen.
+
+A hypothesis is a function that returns a `Finding` where what backward gave is what this mistake would give, and
+None elsewhere. Adding one is adding one function, and its name to one of the tables below.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+from gradlab.checks._trial import Trial, quiet
+from gradlab.diagnosis import _arranged, _behaviour, _cotangent, _places, _scaled, _terms
+from gradlab.diagnosis._finding import Finding
+from gradlab.diagnosis._point import Point, points
+from gradlab.diagnosis._seen import Seen
+
+__all__ = ["NAMES", "Finding", "diagnose"]
+
+NAMES = (
+    "sign-flipped", "constant-factor", "ignores-cotangent", "wrong-cotangent", "nonlinear-in-cotangent", "transposed",
+    "axes-permuted", "missing-broadcast-sum", "wrong-sum-axis", "zero-gradient", "swapped-primals", "last-write-wins",
+    "missing-term", "masked-region", "tie-or-kink", "border", "shifted", "single-element", "additive-bias",
+    "float32-round-trip", "stale-residuals", "accumulates", "mutates-argument", "aliases-memory",
+    "assumes-contiguous", "nondeterministic", "wrong-dtype", "wrong-shape", "not-finite",
+)  # fmt: skip
+
+# From this confidence on the simpler of two comes first.
+SURE = 0.9
+# Nobody reads more explanations of one mismatch than these.
+ENOUGH = 3
+# Of the values of one primal's gradient, the simplest first.
+VALUES: tuple[Callable[[Seen], Finding | None], ...] = (
+    _places.not_finite,
+    _scaled.zero_gradient,
+    _cotangent.ignores_cotangent,
+    _cotangent.float32_round_trip,
+    _cotangent.bias_at_zero,
+    _cotangent.additive_bias,
+    _cotangent.wrong_cotangent,
+    _cotangent.nonlinear_in_cotangent,
+    _scaled.sign_flipped,
+    _scaled.constant_factor,
+    _arranged.swapped_primals,
+    _arranged.transposed,
+    _arranged.partly_summed,
+    _places.tie_or_kink,
+    _places.single_element,
+    _places.border,
+    _places.masked_region,
+    _arranged.shifted,
+    _arranged.axes_permuted,
+    _terms.missing_term,
+)
+
+
+def diagnose(
+    trials: Sequence[Trial], failed: Collection[str], elsewhere: Sequence[Trial] = ()
+) -> list[Finding]:
+    """Return the mistakes that explain why checks reject a node, the likeliest first.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+        The samples of one node.
+    failed : collection of str
+        The names of the checks that reject it, or warn.
+    elsewhere : sequence of Trial
+        Trials derived from the samples at which it was rejected.
+
+    Returns
+    -------
+    list of Finding
+        Empty where nothing explains it: a diagnosis needs evidence.
+    """
+    # where forward has no value nothing is known, and what it raises is told by the checks
+    accepted = [trial for trial in trials if trial.accepted]
+    with quiet():
+        return list(_findings(accepted, failed, elsewhere)) if accepted else []
+
+
+# Checks whose failure may have its cause in the values, or in what is kept between calls.
+OF_VALUES = {
+    "matches_numerical", "complex_step_agrees", "finite_where_expected", "hessian_is_symmetric",
+    "linear_in_cotangent", "repeatable",
+}  # fmt: skip
+
+
+def _findings(
+    trials: Sequence[Trial], failed: Collection[str], elsewhere: Sequence[Trial]
+) -> Iterator[Finding]:
+    found: list[Finding | None] = []
+    if "leaves_arguments_unchanged" in failed or "any_layout" in failed:
+        found.append(_behaviour.mutates_argument(trials))
+    if OF_VALUES & set(failed):
+        changing = _behaviour.changes_between_calls(trials)
+        known, broken = points(trials)
+        found += [changing, *_behaviour.wrong_form(trials)]
+        if changing is None:
+            found.insert(0, _behaviour.stale_residuals(trials, known))
+        if not any(found):
+            found += _of_values(known)
+        if not any(found):
+            found += _behaviour.wrong_form([*broken, *elsewhere])
+    else:
+        found += _behaviour.wrong_form([*trials, *elsewhere])
+    if "finite_where_expected" in failed:
+        found.append(_behaviour.not_finite(trials))
+    if "works_in_float32" in failed:
+        found.append(_behaviour.loses_its_dtype(trials))
+    if "any_layout" in failed:
+        found.append(_behaviour.assumes_contiguous(trials))
+    if "owns_its_memory" in failed:
+        found.append(_behaviour.aliases_memory([*trials, *elsewhere]))
+    seen: set[tuple[str, str]] = set()
+    for finding in found:
+        if finding and (finding.name, finding.primal) not in seen:
+            seen.add((finding.name, finding.primal))
+            yield finding
+
+
+def _of_values(known: Sequence[Point]) -> Iterator[Finding]:
+    """Yield what explains the values of each primal's gradient."""
+    count = min((len(p.gradients) for p in known), default=0)
+    for i in range(count):
+        seen = Seen(known, i)
+        if seen.wrong:
+            of_primal: list[Finding] = []
+            for hypothesis in VALUES:
+                finding = hypothesis(seen)
+                of_primal += [finding] if finding else []
+                if sum(f.confidence >= SURE for f in of_primal) == ENOUGH:
+                    break
+            yield from sorted(of_primal, key=lambda finding: finding.confidence < SURE)
+        else:
+            yield from filter(None, [_places.tie_or_kink(seen), _cotangent.nonlinear_in_cotangent(seen)])

@@ -1,0 +1,92 @@
+"""The mistake, named: with evidence or not at all."""
+
+import numpy as np
+import pytest
+
+from gradlab import GradientError, check_vjp, verify
+from gradlab.diagnosis import NAMES
+from gradlab.mutation import mutate
+
+RNG = np.random.default_rng(5)
+X, W = RNG.standard_normal((8, 3)), RNG.standard_normal((3, 4))
+
+
+def affine(x, w):
+    return x @ w, (x, w)
+
+
+def first(report):
+    return next((fault for fault in report.faults if fault.confidence), None)
+
+
+def mean_square(x):
+    return np.mean(np.sum(x**2, axis=1)), x
+
+
+def test_a_missing_mean_is_told_with_the_axis_it_is_over():
+    report = check_vjp(mean_square, lambda x, g: (2 * x * g,), (X,), name="loss")
+    fault = first(report)
+    assert (fault.name, fault.node, fault.primal) == ("constant-factor", "loss", "x")
+    assert "batch axis of x" in fault.evidence
+    assert fault.confidence == pytest.approx(1)
+    assert "a mean over the batch is missing" in fault.sentence
+
+
+def test_the_text_is_the_same_everywhere_and_shows_the_worst_element():
+    report = check_vjp(affine, lambda r, g: (g @ r[1].T, -(r[0].T @ g)), (X, W))
+    fault = first(report)
+    assert fault.name == "sign-flipped"
+    assert fault.primal == "w"
+    assert "it gives" in fault.sentence
+    assert "should give" in fault.sentence
+    assert fault.sentence in str(report)
+    assert fault.sentence in report.to_markdown()
+    with pytest.raises(GradientError) as caught:
+        report.raise_if_failed()
+    assert fault.sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("backward", "name"),
+    [
+        (lambda r, g: (0 * (g @ r[1].T), r[0].T @ g), "zero-gradient"),
+        (lambda r, g: (np.ones((len(g), 4)) @ r[1].T, r[0].T @ g), "ignores-cotangent"),
+        (lambda r, g: (g @ r[1].T * np.abs(g).max(), r[0].T @ g), "nonlinear-in-cotangent"),
+        (lambda r, g: ((g @ r[1].T + 1e-3), r[0].T @ g), "additive-bias"),
+        (lambda r, g: (np.where(r[0] < 0, 0, g @ r[1].T), r[0].T @ g), "masked-region"),
+        (lambda r, g: (np.roll(g @ r[1].T, 1, axis=0), r[0].T @ g), "shifted"),
+        (lambda r, g: ((g @ r[1].T).astype(np.float32), r[0].T @ g), "wrong-dtype"),
+        (lambda r, g: ((g @ r[1].T).ravel(), r[0].T @ g), "wrong-shape"),
+    ],
+)
+def test_one_backward_for_each_name(backward, name):
+    report = check_vjp(affine, backward, (X, W))
+    assert not report.ok
+    assert first(report).name == name
+
+
+def test_what_nothing_explains_gets_no_name():
+    report = check_vjp(lambda x: (np.tanh(x), x), lambda x, g: (g * (1 - np.tanh(x)),), (X,))
+    assert not report.ok
+    assert first(report) is None
+    assert report.faults[0].name == "matches_numerical"
+    assert "likely mistake" not in str(report)
+
+
+def test_a_right_node_gets_none():
+    assert verify("affine", "softmax", "relu").faults == []
+
+
+def test_noise_is_inconclusive_and_gets_none():
+    noisy = lambda x: (x**2 + 1e-6 * np.sin(1e9 * x), x)  # noqa: E731
+    report = check_vjp(noisy, lambda x, g: (2 * x * g,), (X[:2],), rtol=1e-9, explore=False)
+    assert {row.verdict for row in report.rows if row.check == "matches_numerical"} == {"inconclusive"}
+    assert not [fault for fault in report.faults if fault.primal == "x" and fault.confidence]
+
+
+def test_the_injected_name_comes_first():
+    rows = [row for row in mutate("affine", "mean").rows if row.diagnosis]
+    assert len(rows) > 200
+    assert {row.diagnosis for row in rows} <= set(NAMES)
+    assert sum(row.named[:1] == (row.diagnosis,) for row in rows) >= 0.95 * len(rows)
+    assert sum(row.diagnosis in row.named for row in rows) >= 0.97 * len(rows)

@@ -1,0 +1,61 @@
+"""Layers that nobody here wrote for these checks: the right ones pass, the wrong ones don't, and get their name."""
+
+import numpy as np
+import pytest
+
+from gradlab import check_vjp
+from gradlab.diagnosis import NAMES
+
+from .right_layers import RIGHT
+from .wrong_layers import WRONG
+
+# They divide by a number that may be 0, or by a spread that may be, and are right only away from it.
+NAN_AT_ZERO = {"prod", "cumprod", "standard deviation"}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # as ordinary code overflows at extreme primals
+@pytest.mark.parametrize("layer", RIGHT, ids=lambda layer: layer.name)
+def test_a_right_layer_is_neither_called_wrong_nor_given_a_name(layer):
+    report = check_vjp(layer.forward, layer.backward, layer.primals, settings=layer.settings, name=layer.name)
+    wrong = [row for row in report.rows if row.verdict == "wrong"]
+    if layer.name in NAN_AT_ZERO:
+        assert wrong
+        assert all(np.isnan(row.analytic) for row in wrong)
+        assert report.faults[0].name == "not-finite"
+    else:
+        assert not wrong, [row.sentence() for row in wrong]
+        assert report.ok, [row.sentence() for row in report.rows if not row.verdict.ok]
+
+
+@pytest.fixture(scope="module")
+def first_names():
+    found = {}
+    for mistake in WRONG:
+        forward, backward = mistake.make()
+        report = check_vjp(forward, backward, mistake.primals, settings=mistake.settings, name=mistake.name)
+        assert not report.ok, mistake.name
+        assert all(fault.name in NAMES for fault in report.faults if fault.confidence)
+        found[mistake.name] = next((fault.name for fault in report.faults if fault.confidence), "")
+    return found
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_wrong_layers_are_rejected_and_nine_in_ten_named(first_names):
+    named = [mistake for mistake in WRONG if mistake.diagnosis]
+    hits = [mistake for mistake in named if first_names[mistake.name] in mistake.diagnosis]
+    assert len(named) >= 100
+    assert len(hits) >= 0.9 * len(named)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_what_fits_no_name_gets_none(first_names):
+    assert {first_names[mistake.name] for mistake in WRONG if not mistake.diagnosis} == {""}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("mistake", WRONG, ids=str)
+def test_its_right_version_passes(mistake):
+    forward, backward = mistake.make_right()
+    report = check_vjp(forward, backward, mistake.primals, settings=mistake.settings, name=mistake.name)
+    assert report.ok, [row.sentence() for row in report.rows if not row.verdict.ok]
+    assert not any(fault.confidence for fault in report.faults if "warning" not in fault.sentence)
