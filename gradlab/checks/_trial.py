@@ -91,6 +91,8 @@ class Trial:
     @cached_property
     def names(self) -> list[str]:
         """The primals' names."""
+        if self.witness:
+            return self.witness.names
         return primal_names(self.node.forward, len(self.sample.primals))
 
     def settings(self) -> dict[str, Any]:
@@ -147,6 +149,8 @@ class Trial:
         Standard normal, so of both signs and nowhere zero: ones would let a softmax with an all-zero backward
         pass, and a one-hot cotangent whatever is nonlinear in it.
         """
+        if self.witness:
+            return self.witness.cotangent(stream)
         if stream not in self._cotangents:
             rng = named_rng(self.seed, self.node.name, self.sample.name, stream)
             like = map_arrays(np.asarray, self.output)

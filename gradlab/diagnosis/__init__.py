@@ -101,7 +101,7 @@ def _findings(
             found += _behaviour.wrong_form([*broken, *elsewhere])
     else:
         found += _behaviour.wrong_form([*trials, *elsewhere])
-    if "finite_where_expected" in failed:
+    if "finite_where_expected" in failed and not any(found):
         found.append(_behaviour.not_finite(trials))
     if "works_in_float32" in failed:
         found.append(_behaviour.loses_its_dtype(trials))
