@@ -36,4 +36,4 @@ def samples(rng: np.random.Generator) -> Iterator[Sample]:
     yield Sample("matrix", (normal(rng, 2, 3),))
     yield Sample("scalar", (normal(rng),))
     yield Sample("zero and both sides", (np.array([-3.0, -1.0, 0.0, 1.0, 3.0]),))
-    yield Sample("saturated", (np.array([-12.0, 11.0]),))
+    yield Sample("saturated", (np.array([-12.0, 0.5, 11.0]),))
