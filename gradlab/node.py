@@ -62,7 +62,7 @@ class Node:
     samples: Callable[[np.random.Generator], Iterable[Sample]]
     reference: Callable[..., Any] | None = None
     zero_gradient: str = ""
-    equivalent_mutants: Mapping[str, str] = field(default_factory=dict)
+    equivalent_mutants: Mapping[str, str] = field(default_factory=dict, hash=False)
     doc: str = ""
 
     def draw_samples(self, seed: int = 0) -> list[Sample]:

@@ -65,7 +65,7 @@ def _mean_of_everything(seen: Seen, given: list[Point]) -> Finding | None:
 
 def _spare(seen: Seen, p: Point, form: str, axis: int | None) -> int | None:
     """Return how many elements bear the form out beyond what is free in it; None if it does not hold."""
-    d = p.numerical(seen.i) - seen.analytic(p)
+    d = (p.numerical(seen.i) - seen.analytic(p)).astype(np.float64)  # linalg knows no longdouble
     basis = list(_basis(seen, p, form))
     if not basis or (axis is not None and not -d.ndim <= axis < d.ndim):
         return None
