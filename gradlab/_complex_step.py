@@ -31,7 +31,10 @@ def complex_step(
     f(x + ih) = f(x) + i h f'(x) - h^2 f''(x) / 2 - ... Source: Squire and Trapp, 1998, SIAM Review 40.
     """
     x = points[which]
-    scalar = lambda moved: _inner(cotangent, f(*points[:which], moved, *points[which + 1 :]))  # noqa: E731
+
+    def scalar(moved: Array) -> Any:
+        return _inner(cotangent, f(*points[:which], moved, *points[which + 1 :]))
+
     value = np.empty_like(x)
     for index in np.ndindex(x.shape):
         moved = x.astype(np.result_type(x, np.complex64))

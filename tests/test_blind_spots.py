@@ -70,8 +70,8 @@ def test_a_backward_that_keeps_the_residuals_of_its_first_call(kept_by, explore)
 
 
 def test_a_backward_right_on_the_sampled_side_alone():
-    absolute = lambda x: (np.abs(x), x)  # noqa: E731
-    always_up = lambda x, g: (g.copy(),)  # noqa: E731
+    absolute = lambda x: (np.abs(x), x)
+    always_up = lambda x, g: (g.copy(),)
     positive = np.array([0.4, 1.3, 2.2])
     assert rejected(absolute, always_up, positive)
     assert not rejected(absolute, always_up, positive, explore=False)
@@ -79,8 +79,8 @@ def test_a_backward_right_on_the_sampled_side_alone():
 
 
 def test_a_mean_that_forgets_to_divide_sampled_at_a_batch_of_one():
-    mean = lambda x: (x.mean(axis=0), x.shape)  # noqa: E731
-    without = lambda shape, g: (np.array(np.broadcast_to(g, shape)),)  # noqa: E731
+    mean = lambda x: (x.mean(axis=0), x.shape)
+    without = lambda shape, g: (np.array(np.broadcast_to(g, shape)),)
     one = X[:1]
     assert rejected(mean, without, one)
     assert not rejected(mean, without, one, explore=False)
@@ -89,7 +89,7 @@ def test_a_mean_that_forgets_to_divide_sampled_at_a_batch_of_one():
 
 @pytest.mark.parametrize("scale", [1e-6, 1e-9])
 def test_twice_too_large_where_all_is_tiny(scale):
-    forward = lambda x: (scale * x**2, x)  # noqa: E731
+    forward = lambda x: (scale * x**2, x)
     assert rejected(forward, lambda x, g: (4 * scale * x * g,), X)
     assert not rejected(forward, lambda x, g: (2 * scale * x * g,), X)
 
@@ -97,7 +97,7 @@ def test_twice_too_large_where_all_is_tiny(scale):
 @pytest.mark.parametrize(("size", "more"), [(400, {}), (10_000, {"method": "complex-step"})])
 def test_one_element_of_thousands_twice_too_large(size, more):
     x = np.random.default_rng(6).standard_normal(size)
-    total = lambda x: (np.sum(x**2), x)  # noqa: E731
+    total = lambda x: (np.sum(x**2), x)
 
     def backward(x, g):
         gradient = 2 * x * g
@@ -127,9 +127,9 @@ def test_a_softmax_with_a_backward_of_zeros():
 
 
 def test_a_softmax_of_zeros_under_a_sum():
-    zeros = lambda x: np.zeros_like(x)  # noqa: E731
-    squared = lambda x: np.sum(softmax(x)[0] ** 2)  # noqa: E731
-    d_squared = lambda x: d_softmax(softmax(x)[0], 2 * softmax(x)[0])[0]  # noqa: E731
+    zeros = lambda x: np.zeros_like(x)
+    squared = lambda x: np.sum(softmax(x)[0] ** 2)
+    d_squared = lambda x: d_softmax(softmax(x)[0], 2 * softmax(x)[0])[0]
     assert not check_gradient(squared, zeros, X).ok
     assert check_gradient(squared, d_squared, X).ok
     # the plain sum is 1 a row, whatever x: zeros are right, and the report says that nothing else was tried
@@ -146,8 +146,8 @@ def test_a_softmax_of_zeros_under_a_sum():
 def test_wrong_in_a_region_where_nobody_sampled(region):
     inside = np.clip(X, -1.5, 1.5)
     assert not region(inside).any()
-    forward = lambda x: (x**2 + 3 * x, x)  # noqa: E731
-    right = lambda x, g: ((2 * x + 3) * g,)  # noqa: E731
+    forward = lambda x: (x**2 + 3 * x, x)
+    right = lambda x, g: ((2 * x + 3) * g,)
     assert rejected(forward, lambda x, g: (np.where(region(x), -1, 1) * right(x, g)[0],), inside)
     assert not rejected(forward, right, inside)
 
@@ -177,8 +177,8 @@ def test_a_row_maximum_that_gives_every_tie_the_whole_cotangent():
 
 
 def test_wrong_for_a_batch_of_one_alone():
-    affine = lambda x, W: (x @ W, (x, W))  # noqa: E731
-    right = lambda residuals, g: (g @ residuals[1].T, residuals[0].T @ g)  # noqa: E731
+    affine = lambda x, W: (x @ W, (x, W))
+    right = lambda residuals, g: (g @ residuals[1].T, residuals[0].T @ g)
 
     def squeezed(residuals, g):
         dx, dW = right(residuals, g)

@@ -271,7 +271,7 @@ def test_an_all_zero_softmax_does_not_pass():
 
 @pytest.mark.parametrize("scale", [1e-12, 1e-7, 1.0, 1e7, 1e12])
 def test_a_sign_flip_is_caught_at_every_scale(scale):
-    forward = lambda x: (scale * x**2, x)  # noqa: E731
+    forward = lambda x: (scale * x**2, x)
     assert verdicts(forward, lambda x, g: (2 * scale * x * g,), X) == set()
     assert "matches_numerical" in verdicts(forward, lambda x, g: (-2 * scale * x * g,), X)
 
@@ -296,8 +296,8 @@ def test_one_element_of_many():
 )
 def test_a_kink_is_judged_by_the_interval(slope_at_0, verdict):
     x = np.array([-1.0, 0.0, 2.0])
-    forward = lambda x: (np.maximum(x, 0), x)  # noqa: E731
-    backward = lambda x, g: (g * np.where(x > 0, 1, np.where(x == 0, slope_at_0, 0)),)  # noqa: E731
+    forward = lambda x: (np.maximum(x, 0), x)
+    backward = lambda x, g: (g * np.where(x > 0, 1, np.where(x == 0, slope_at_0, 0)),)
     (row,) = check_vjp(forward, backward, (x,), checks=["matches_numerical"]).rows
     assert row.verdict == verdict
     assert row.worst_index == (1,)
@@ -319,7 +319,7 @@ def test_a_gradient_that_is_not_finite(value):
 
 
 def test_too_wide_a_bound_is_inconclusive():
-    rough = lambda x: (x**2 + 1e-5 * np.sin(1e7 * x), x)  # noqa: E731
+    rough = lambda x: (x**2 + 1e-5 * np.sin(1e7 * x), x)
     (row,) = check_vjp(rough, d_square, (X,), checks=["matches_numerical"]).rows
     assert row.verdict in (Verdict.INCONCLUSIVE, Verdict.WRONG)
 
@@ -328,8 +328,8 @@ def test_several_outputs_and_the_wrong_cotangent():
     def forward(x):
         return (x**2, 3 * x), x
 
-    right = lambda x, g: (2 * x * g[0] + 3 * g[1],)  # noqa: E731
-    swapped = lambda x, g: (2 * x * g[1] + 3 * g[0],)  # noqa: E731
+    right = lambda x, g: (2 * x * g[0] + 3 * g[1],)
+    swapped = lambda x, g: (2 * x * g[1] + 3 * g[0],)
     assert verdicts(forward, right, X) == set()
     assert "matches_numerical" in verdicts(forward, swapped, X)
 
@@ -337,7 +337,7 @@ def test_several_outputs_and_the_wrong_cotangent():
 def test_float32_is_judged_against_float64():
     x = X.astype(np.float32)
     assert verdicts(lambda x: (np.tanh(x), x), lambda x, g: (g * (1 - np.tanh(x) ** 2),), x) == set()
-    off = lambda x, g: (g * (1 - np.tanh(x) ** 2) * np.float32(1.001),)  # noqa: E731
+    off = lambda x, g: (g * (1 - np.tanh(x) ** 2) * np.float32(1.001),)
     assert "matches_numerical" in verdicts(lambda x: (np.tanh(x), x), off, x)
 
 

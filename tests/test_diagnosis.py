@@ -78,7 +78,7 @@ def test_a_right_node_gets_none():
 
 
 def test_noise_is_inconclusive_and_gets_none():
-    noisy = lambda x: (x**2 + 1e-6 * np.sin(1e9 * x), x)  # noqa: E731
+    noisy = lambda x: (x**2 + 1e-6 * np.sin(1e9 * x), x)
     report = check_vjp(noisy, lambda x, g: (2 * x * g,), (X[:2],), rtol=1e-9, explore=False)
     assert {row.verdict for row in report.rows if row.check == "matches_numerical"} == {"inconclusive"}
     assert not [fault for fault in report.faults if fault.primal == "x" and fault.confidence]

@@ -98,9 +98,9 @@ def test_at_and_near_a_kink(name, at, side, distance):
 
 def test_a_plateau_beyond_two_kinks_is_not_believed():
     # trap 2: all steps over 1e-6 agree on the slope 1 to the last digit, and the slope at 0 is 0
-    soft_threshold = lambda x: np.maximum(x - 1e-6, 0) - np.maximum(-x - 1e-6, 0)  # noqa: E731
+    soft_threshold = lambda x: np.maximum(x - 1e-6, 0) - np.maximum(-x - 1e-6, 0)
     assert abs(slope(soft_threshold, 0).value) < 1e-15
-    clip = lambda x: np.clip(x, 1 - 1e-9, 1 + 1e-9)  # noqa: E731
+    clip = lambda x: np.clip(x, 1 - 1e-9, 1 + 1e-9)
     estimate = slope(clip, 1)
     assert covers(estimate, 1)
     assert estimate.error < 0.1
@@ -108,7 +108,7 @@ def test_a_plateau_beyond_two_kinks_is_not_believed():
 
 def test_ties_that_feed_several_outputs_are_judged_output_by_output():
     # trap 3: overlapping pooling windows; each may choose its own winner, and g has both signs
-    pool = lambda x: np.array([max(x[0], x[1]), max(x[1], x[2])])  # noqa: E731
+    pool = lambda x: np.array([max(x[0], x[1]), max(x[1], x[2])])
     g = np.array([1.0, -1.0])
     (estimate,) = estimate_vjp(pool, (np.ones(3),), g)
     assert estimate.kink.all()
@@ -137,14 +137,14 @@ def test_sort_at_and_near_a_tie(distance):
 
 
 def test_kinks_that_cancel_in_the_sum_are_seen():
-    both = lambda x: np.array([np.abs(x), np.abs(x)])  # noqa: E731
+    both = lambda x: np.array([np.abs(x), np.abs(x)])
     (estimate,) = estimate_vjp(both, (np.array(0.0),), np.array([1.0, -1.0]))
     assert (estimate.lower, estimate.upper) == (-2, 2)
 
 
 @pytest.mark.parametrize("at", [0.0, 2.0])
 def test_a_jump_is_told_from_a_kink(at):
-    step = lambda x: np.where(x > at, 1.0, 0.0)  # noqa: E731
+    step = lambda x: np.where(x > at, 1.0, 0.0)
     estimate = slope(step, at)
     assert estimate.kink
     assert estimate.jump
@@ -161,7 +161,7 @@ def test_near_a_jump_the_slope_is_that_of_the_plateau(distance):
 
 def test_rounding_is_counted_by_the_terms_and_not_by_their_sum():
     # trap 1: the terms are 1e8, their sum is of order 1
-    f = lambda x: np.array([1e8 + np.sin(x), -1e8 + 0 * x])  # noqa: E731
+    f = lambda x: np.array([1e8 + np.sin(x), -1e8 + 0 * x])
     (estimate,) = estimate_vjp(f, (np.array(1.0),), np.ones(2))
     assert covers(estimate, np.cos(1))
     assert estimate.error > 1e-9
@@ -185,7 +185,7 @@ NOISES = {
 @pytest.mark.parametrize("x", [0.3, 1.0, 1.2, 2.0, 5.0, -0.7])
 @pytest.mark.parametrize("noise", NOISES)
 def test_deterministic_noise_is_inconclusive_or_a_pass_and_never_wrong(noise, x):
-    f = lambda x: np.sin(x) + NOISES[noise](x)  # noqa: E731
+    f = lambda x: np.sin(x) + NOISES[noise](x)
     x = np.array(x)
     strict, lenient = (
         check_gradient(f, np.cos, x, rtol=rtol, checks=["matches_numerical"]).rows[0].verdict
@@ -197,7 +197,7 @@ def test_deterministic_noise_is_inconclusive_or_a_pass_and_never_wrong(noise, x)
 
 
 def test_float32_inside_is_measured():
-    f = lambda x: np.sin(x.astype(np.float32))  # noqa: E731 - rounds its input and its output
+    f = lambda x: np.sin(x.astype(np.float32))
     estimate = slope(f, 1.0)
     assert covers(estimate, np.cos(1))
     assert 1e-9 < estimate.error < 1e-3
@@ -282,7 +282,7 @@ def test_every_method_covers_the_truth(method):
 
 @pytest.mark.parametrize("method", ["auto", "central"])
 def test_vectorized_gives_the_same(method):
-    f = lambda x: np.sin(x[..., 0]) * x[..., 1] ** 3  # noqa: E731 - works on a point and on a stack
+    f = lambda x: np.sin(x[..., 0]) * x[..., 1] ** 3
     x = np.array([0.7, -1.3])
     one, many = (
         estimate_gradient(f, x, method=method),
@@ -325,7 +325,7 @@ def test_chunks_change_nothing(monkeypatch):
 
 def test_jacobian_jvp_and_vjp_agree():
     x = np.array([0.3, -0.4])
-    f = lambda x: np.tanh(A @ x)  # noqa: E731
+    f = lambda x: np.tanh(A @ x)
     jacobian = (1 - np.tanh(A @ x) ** 2)[:, None] * A
     v, g = np.array([1.0, 2.0]), np.array([1.0, -1.0, 0.5])
     for estimate, truth in [
@@ -363,7 +363,7 @@ def test_complex_step_refuses_what_is_not_analytic(f):
 
 def test_the_sensitivity_is_kept():
     x = np.random.default_rng(0).standard_normal((3, 4))
-    right = lambda x, g: g * np.cos(x)  # noqa: E731
+    right = lambda x, g: g * np.cos(x)
     (row,) = check_vjp(
         lambda x: (np.sin(x), x), lambda x, g: (right(x, g),), (x,), checks=["matches_numerical"]
     ).rows

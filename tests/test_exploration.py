@@ -60,8 +60,8 @@ def test_only_what_forward_accepts_is_explored():
     def derived(forward, x):
         return set(check_vjp(forward, lambda x, g: (0 * x,), (x,)).explored[0].derived)
 
-    logarithm = lambda x: (np.log(x), x)  # noqa: E731
-    refuses = lambda x: (_refuse(x), x)  # noqa: E731
+    logarithm = lambda x: (np.log(x), x)
+    refuses = lambda x: (_refuse(x), x)
 
     def _refuse(x):
         if (x < 0).any():
@@ -204,8 +204,8 @@ def test_a_fault_in_a_region_is_shrunk_to_a_single_element():
 
 def test_what_is_undecided_beyond_the_given_primals_is_no_fault():
     # forward is noise beyond 5, where nobody sampled, and backward says nothing of it
-    noise = lambda x: np.where(np.abs(x) > 5, 1e-4 * np.sin(1e9 * x), 0)  # noqa: E731
-    rough = lambda x: (x**2 + noise(x), x)  # noqa: E731
+    noise = lambda x: np.where(np.abs(x) > 5, 1e-4 * np.sin(1e9 * x), 0)
+    rough = lambda x: (x**2 + noise(x), x)
     inside = np.clip(X[:2], -1.5, 1.5)
     report = check_vjp(rough, d_square, (inside,), checks=["matches_numerical"])
     assert report.ok
@@ -216,8 +216,8 @@ def test_what_is_undecided_beyond_the_given_primals_is_no_fault():
 @pytest.mark.parametrize("shape", [(3, 4), (1, 4), (4,)])
 def test_a_closed_over_array_of_fixed_shape_is_no_fault(shape):
     weights = np.random.default_rng(13).standard_normal(shape)
-    forward = lambda x: (weights * x**2, x)  # noqa: E731
-    right = lambda x, g: ((2 * weights * x * g).astype(x.dtype),)  # noqa: E731
+    forward = lambda x: (weights * x**2, x)
+    right = lambda x, g: ((2 * weights * x * g).astype(x.dtype),)
     check_vjp(forward, right, (X,)).raise_if_failed()
     assert not check_vjp(forward, lambda x, g: (1.5 * right(x, g)[0],), (X,)).ok
 
@@ -269,7 +269,7 @@ def test_right_functions_are_not_accused_for_their_shapes(what, n, square_):
     ((forward, backward, primals, settings),) = (case[1:] for case in shaped(n, square_) if case[0] == what)
     report = check_vjp(forward, backward, primals, settings=settings)
     report.raise_if_failed()
-    wrong = lambda r, g: tuple(2 * d for d in backward(r, g))  # noqa: E731
+    wrong = lambda r, g: tuple(2 * d for d in backward(r, g))
     assert not check_vjp(forward, wrong, primals, settings=settings).ok
 
 
@@ -278,7 +278,7 @@ def per_class(x, weights):
 
 
 def test_a_weight_per_class_as_setting_goes_with_its_axis():
-    backward = lambda r, g: ((g * r[1]).astype(r[0].dtype),)  # noqa: E731
+    backward = lambda r, g: ((g * r[1]).astype(r[0].dtype),)
     report = check_vjp(per_class, backward, (X,), settings={"weights": np.array([1.0, 2.0, 0.5, 3.0])})
     report.raise_if_failed()
     assert "axes of 4 made 5" in report.explored[0].derived
@@ -345,7 +345,7 @@ BREACHES = [
 @pytest.mark.parametrize(("what", "dtype", "check"), BREACHES)
 def test_a_breach_that_leaves_the_numbers_right_is_a_warning_unless_strict(what, dtype, check):
     x = X[0].astype(dtype)
-    total = lambda x: np.sum(x**2)  # noqa: E731
+    total = lambda x: np.sum(x**2)
     relaxed = check_gradient(total, kept(what), x)
     assert relaxed.ok, relaxed.faults
     assert check in [fault.name for fault in relaxed.faults]
@@ -366,7 +366,7 @@ def test_a_breach_that_leaves_the_numbers_right_is_a_warning_unless_strict(what,
     ],
 )
 def test_a_breach_in_a_backward_is_a_warning_only_where_it_is_asked_for(backward, check):
-    forward = lambda x: (x + 1, x)  # noqa: E731
+    forward = lambda x: (x + 1, x)
     relaxed = check_vjp(forward, backward, (X,), strict=False, checks=["matches_numerical", check])
     assert relaxed.ok, relaxed.faults
     assert {row.check for row in relaxed.rows if row.verdict == "warning"} == {check}
@@ -378,7 +378,7 @@ def test_checks_are_chosen_by_name():
     chosen = ["works_in_float32", "matches_numerical"]
     report = check_vjp(square, d_square, (X,), checks=chosen)
     assert {row.check for row in report.rows} == set(chosen)
-    contiguous_only = lambda x, g: (2 * x * g.ravel(order="K").reshape(g.shape),)  # noqa: E731
+    contiguous_only = lambda x, g: (2 * x * g.ravel(order="K").reshape(g.shape),)
     assert check_vjp(square, contiguous_only, (X,), checks=["matches_numerical"]).ok
     assert not check_vjp(square, contiguous_only, (X,), checks=["any_layout"]).ok
     assert {row.check for row in check_vjp(square, d_square, (X,)).rows} <= set(CHECKS)

@@ -111,7 +111,7 @@ def test_a_step_that_vanishes(vectorized):
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(0, 2**32 - 1))
 def test_vectorized_is_the_same_to_the_last_bit(rows, columns, seed):
     x = np.random.default_rng(seed).standard_normal((rows, columns))
-    f = lambda x: np.sin(x[..., 0, 0]) * x[..., -1, -1] ** 3  # noqa: E731 - works on a point and on a stack
+    f = lambda x: np.sin(x[..., 0, 0]) * x[..., -1, -1] ** 3
     assert np.array_equal(numerical_gradient(f, x), numerical_gradient(f, x, vectorized=True))
 
 
@@ -136,7 +136,7 @@ def test_vectorized_f_of_the_wrong_shape():
 def test_jacobian_jvp_and_vjp_agree():
     rng = np.random.default_rng(0)
     A, x = rng.standard_normal((3, 2)), rng.standard_normal(2)
-    f = lambda x: np.tanh(A @ x)  # noqa: E731
+    f = lambda x: np.tanh(A @ x)
     jacobian = (1 - np.tanh(A @ x) ** 2)[:, None] * A
     v, g = rng.standard_normal(2), rng.standard_normal(3)
     np.testing.assert_allclose(numerical_jacobian(f, x), jacobian, atol=1e-8)
@@ -150,7 +150,7 @@ def test_jacobian_of_a_view_of_its_argument():
 
 def test_vjp_of_several_primals_and_outputs():
     x, y = np.array([2.0, 3.0]), np.array(5.0)
-    f = lambda x, y: (x * y, x.sum() * y**2)  # noqa: E731
+    f = lambda x, y: (x * y, x.sum() * y**2)
     dx, dy = numerical_vjp(f, (x, y), (np.array([1.0, -1.0]), np.array(2.0)))
     np.testing.assert_allclose(dx, [5 + 50, -5 + 50], rtol=1e-7)
     np.testing.assert_allclose(dy, 2 - 3 + 2 * 5 * 2 * 5, rtol=1e-7)

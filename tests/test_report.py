@@ -36,7 +36,7 @@ FIELDS = [
 
 def wrong():
     x = np.array([[1.0, 2.0], [3.0, 4.0]])
-    forward = lambda x: (x**2, x)  # noqa: E731
+    forward = lambda x: (x**2, x)
     return check_vjp(forward, lambda x, g: (-2 * x * g,), (x,), name="squares")
 
 
@@ -123,7 +123,7 @@ def test_the_summary_shows_the_worst_verdict_of_a_node():
 
 
 def test_check_gradient_takes_scipys_convention():
-    f = lambda x, a: a * np.sum(x**3)  # noqa: E731
+    f = lambda x, a: a * np.sum(x**3)
     x = np.array([1.0, -2.0])
     check_gradient(f, lambda x, a: 3 * a * x**2, x, args=(2.0,)).raise_if_failed()
     assert not check_gradient(f, lambda x, a: 3 * x**2, x, args=(2.0,)).ok

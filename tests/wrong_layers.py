@@ -1895,7 +1895,7 @@ def _():
     ids=(1, 1, 3),
 )
 def _():
-    def backward(cache, g, buffers={}):  # noqa: B006
+    def backward(cache, g, buffers={}):  # noqa: B006 # the mistake itself
         W, ids = cache
         dW = buffers.setdefault(W.shape, np.zeros_like(W))
         np.add.at(dW, ids, g)

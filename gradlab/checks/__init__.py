@@ -49,7 +49,10 @@ def _discover() -> Mapping[str, Check]:
 def _check_from_module(module: ModuleType) -> Check:
     if hasattr(module, "check_all"):
         return Check(module.check_all, needs_all_samples=True)
-    run = lambda trials: ((trial, result) for trial in trials for result in module.check(trial))  # noqa: E731
+
+    def run(trials: Sequence[Trial]) -> Iterable[tuple[Trial, CheckResult]]:
+        return ((trial, result) for trial in trials for result in module.check(trial))
+
     return Check(run, needs_all_samples=False, elsewhere=getattr(module, "check_elsewhere", None))
 
 

@@ -73,7 +73,10 @@ def _batch_of_one(sample: Sample) -> Sample | None:
     batch = sample.primals[0]
     if batch.ndim < 2 or len(batch) < 2:
         return None
-    cut: Callable[[Any], Any] = lambda x: x[:1] if np.ndim(x) and len(x) == len(batch) else x  # noqa: E731
+
+    def cut(x: Any) -> Any:
+        return x[:1] if np.ndim(x) and len(x) == len(batch) else x
+
     settings: Mapping[str, Any] = {name: _cut_array(cut, value) for name, value in sample.settings.items()}
     first, *others = sample.primals
     # of the other primals, those that go with the batch have as many axes; W of x W has too, but then it does

@@ -99,7 +99,9 @@ def transpose_dropped(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.Attribute) and node.attr in ("T", "mT"):
         yield node.value
     if isinstance(node, ast.Call) and called(node) in TRANSPOSES:
-        yield node.args[0] if _of_module(node) else node.func.value  # type: ignore[attr-defined]
+        # np.transpose(x) and transpose(x) are given what x.transpose() is called on
+        is_method = isinstance(node.func, ast.Attribute) and not _of_module(node)
+        yield node.func.value if is_method and isinstance(node.func, ast.Attribute) else node.args[0]
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
         if not _is_transpose(node.left):
             yield changed(node, left=ast.Attribute(node.left, "T", ast.Load()))

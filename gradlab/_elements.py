@@ -1,0 +1,198 @@
+"""The slopes of single elements, read from a scan: which steps to take, whether there is a kink, and its interval."""
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from gradlab._ladder import Slopes, slopes
+from gradlab._scan import Scan
+from gradlab.node import Array
+
+Method = Literal["auto", "central", "forward", "backward", "complex-step"]
+
+# Relative to an element's own scale: four steps for the extrapolation, four small ones to bear witness. Not
+# powers of two, so that a moved x needs all its digits and shows in what precision f computes.
+LADDER = 1.1 * np.exp2([-2.0, -4.0, -6.0, -8.0, -18.0, -27.0, -36.0, -43.0])
+# Two rounds of further steps where these do not settle it: 2 (8 + 3 + 4) + 1 = 31 evaluations at the most.
+ROUNDS = (3, 4)
+# An element is settled when its bound is below this, relative to itself: not to its neighbours, so that it does
+# not matter which elements are worked on together.
+SETTLED = 1e-11
+# The textbook's step, for the methods that take one.
+STEP = 1e-4
+# Steps of this size, relative to the ladder's largest, are far above the rounding of x.
+COARSE = 2.0**-16
+
+
+def one_step(
+    evaluate: Any, index: Array, x: Array, y0: Array, g: Array, method: Method
+) -> tuple[Array, Array, Array, Array, Array, Array, int]:
+    """Return what `elements` returns, from the textbook's step and, for the error, one half as long."""
+    scan = Scan(evaluate, index.tolist(), x[index], y0)
+    scan.add(np.broadcast_to(STEP * np.array([1.0, 0.5]), (len(index), 2)))
+    central, right, left, noise, _ = scan.quotients(g[None])
+    quotient = {"central": central, "forward": right, "backward": left}[method][0]
+    error = np.abs(quotient[:, 0] - quotient[:, 1]) * (2 if method == "central" else 3) + 2 * noise[0, :, 0]
+    value = quotient[:, 0]
+    error = np.where(np.isnan(error), np.inf, error)
+    gap = np.abs(right - left)[0]
+    kinked = (gap[:, 1] > 0.75 * gap[:, 0]) & (gap[:, 1] > 100 * noise[0, :, 1])
+    sides = np.stack([left[0, :, 0], right[0, :, 0]])
+    lower, upper = np.where(kinked, sides.min(axis=0), value), np.where(kinked, sides.max(axis=0), value)
+    scale = np.full(len(index), float(np.sum(np.abs(g * y0))) / STEP)
+    terms = np.abs(value) + scale * STEP
+    return value, error, lower, upper, scale, terms, scan.evaluations
+
+
+def elements(
+    evaluate: Any, index: Array, x: Array, y0: Array, g: Array, method: Method
+) -> tuple[Array, Array, Array, Array, Array, Array, int]:
+    """Return value, error, lower, upper, scale and evaluations for some elements of x."""
+    at = x[index]
+    scan = Scan(evaluate, index.tolist(), at, y0)
+    own = np.abs(at)
+    scan.add(np.where(own > 0, own, 1)[:, None] * LADDER.astype(at.dtype))
+    # a second functional: kinks of two outputs may cancel in the first
+    watched = np.stack([g, g * _weights(g.size)])
+    for more in ROUNDS:
+        found = _read(scan, g[None]).found()
+        pending = ~_settled(found)
+        if not pending.any():
+            break
+        scan.add(np.where(pending[:, None], _next_steps(scan, found, more), np.nan))
+    value, error, lower, upper = _judge(scan, g, watched)
+    scale = scan.usual_size(g[None])[0] / scan.reach
+    # what the rounding of an analytic gradient is in proportion to: the terms that it adds up, and its outputs
+    terms = scan.shares(g, _read(scan, g[None]).found().top) + np.sum(np.abs(g * y0))
+    return value, error, lower, upper, scale, terms, scan.evaluations
+
+
+def _weights(size: int) -> Array:
+    return np.random.default_rng(0).uniform(0.5, 2.0, size)
+
+
+class _Sides(NamedTuple):
+    """What the ladder says of each line: a functional and an element."""
+
+    central: Slopes
+    right: Slopes
+    left: Slopes
+    gap: Slopes
+    # where both one-sided slopes were read from steps far above the rounding of x
+    coarse: Array
+
+    def found(self) -> Slopes:
+        """Return the central slopes, or one-sided ones at the edge of the domain."""
+        found = self.central
+        for side in (self.right, self.left):
+            lacking = np.isnan(found.value)
+            found = Slopes(*(np.where(lacking, a, b) for a, b in zip(side, found, strict=True)))
+        # where only the second derivative jumps, the central quotients are a series in h and not in h^2, and the
+        # one-sided ones know more
+        error = self.right.error + self.left.error + np.abs(self.right.value - self.left.value)
+        value = (self.right.value + self.left.value) / 2
+        agrees = np.abs(value - found.value) <= found.error + error
+        better = np.isfinite(found.error) & (error < found.error / 10) & agrees & self.coarse
+        # rounding may leave f on one plateau for all small steps, and central differences take that for a slope of 0
+        better |= (found.value == 0) & (np.abs(value) > 10 * error) & self.coarse
+        return found._replace(
+            value=np.where(better, value, found.value),
+            error=np.where(better, error, found.error),
+        )
+
+    def kinked(self) -> Array:
+        """Return where the right slope and the left one differ however small the step."""
+        # the noise that the central slope shows counts here too: a gap may be free of it by symmetry
+        noise = np.fmin(self.central.error, self.right.error + self.left.error)
+        noise = np.where(np.isfinite(noise), noise, 0.0)
+        apart = np.abs(self.gap.value) > 2 * (self.gap.error + noise)
+        both = ~np.isnan(self.right.value) & ~np.isnan(self.left.value)
+        return np.asarray(both & (apart | (self.right.diverges != self.left.diverges)))
+
+
+def _read(scan: Scan, g: Array) -> _Sides:
+    """Return the slopes of every functional (rows of `g`) and element."""
+    central, right, left, noise, size = (q.reshape(-1, q.shape[-1]) for q in scan.quotients(g))
+    h = np.broadcast_to(scan.h, (len(g), *scan.h.shape)).reshape(central.shape)
+    usual, reach = scan.usual_size(g).reshape(-1), np.tile(scan.reach, len(g))
+    above, below = (slopes(h, side, noise, size, usual, reach, 1) for side in (right, left))
+    rows = np.arange(len(h))
+    return _Sides(
+        slopes(h, central, noise, size, usual, reach, 2, right - left),
+        above,
+        below,
+        slopes(h, right - left, 2 * noise, size, usual, reach, 1),
+        np.minimum(h[rows, above.top], h[rows, below.top]) >= COARSE * reach,
+    )
+
+
+def _settled(central: Slopes) -> Array:
+    return np.asarray(central.error <= SETTLED * np.nan_to_num(np.abs(central.value)))
+
+
+def _next_steps(scan: Scan, found: Slopes, count: int) -> Array:
+    """Return `count` further steps an element, where they promise most.
+
+    Where rounding is what limits the best window: larger steps, towards the next one that was tried, or, if all
+    were, beyond the largest. Where truncation is: inside the window if its steps lie far apart, else below it.
+    """
+    steps = np.full((len(scan.h), count), np.nan, dtype=scan.h.dtype)
+    for e, h in enumerate(scan.h):
+        h = h[~np.isnan(h)]
+        if not h.size:
+            continue
+        top = min(int(found.top[e]), h.size - 1)
+        last = min(int(found.last[e]), h.size - 1)
+        if last > h.size - 4:
+            # too few smaller steps to have measured the noise
+            steps[e] = np.geomspace(float(h[last]), float(h[-1]) / 8, count + 2)[1:-1]
+            continue
+        limited_by_noise = 4 * found.truncation[e] <= found.error[e]
+        gaps = h[top:last] / h[top + 1 : last + 1]
+        if gaps.size and gaps.max() > 8:
+            widest = top + int(gaps.argmax())
+            high, low = h[widest], h[widest + 1]
+        elif limited_by_noise and top == 0:
+            high, low = max(h[0] * 4.0 ** (count + 1), 0.3), h[0]
+        elif limited_by_noise:
+            # the next larger step may have been passed over only for what lies beyond it
+            high, low = h[max(top - 2, 0)], h[top]
+        else:
+            high, low = h[last], h[min(last + 1, h.size - 1)]
+        steps[e] = np.geomspace(float(high), float(low), count + 2)[1:-1]
+    return steps
+
+
+def _judge(scan: Scan, g: Array, watched: Array) -> tuple[Array, Array, Array, Array]:
+    """Return value, error, lower and upper of each element, with the intervals of its kinks."""
+    sides = _read(scan, watched)
+    elements = len(scan.h)
+    value, error = (part[:elements].copy() for part in sides.found()[:2])
+    lower, upper = value.copy(), value.copy()
+    for e in np.nonzero(sides.kinked().reshape(len(watched), elements).any(axis=0))[0]:
+        value[e], error[e], lower[e], upper[e] = _interval(scan, int(e), g)
+    return value, error, lower, upper
+
+
+def _interval(scan: Scan, e: int, g: Array) -> tuple[Any, Any, Any, Any]:
+    """Return value, error, lower and upper of one element, from the one-sided slopes of each output.
+
+    A right gradient at a tie is a choice made output by output, so the interval is the sum of the outputs'.
+    """
+    counts = np.nonzero(g)[0]
+    g = g[counts]
+    sides = _read(scan.only(e), np.eye(scan.y0.size, dtype=g.dtype)[counts])
+    right, left = sides.right, sides.left
+    value, error = sides.found()[:2]
+    kinked = sides.kinked()
+    jumps = kinked & (right.diverges != left.diverges)
+    # at a jump one side's slope is finite, and the other's has a sign
+    finite, finite_error = (
+        np.where(right.diverges, a, b) for a, b in ((left.value, right.value), (left.error, right.error))
+    )
+    steep = np.copysign(np.inf, np.where(right.diverges, right.value, left.value))
+    value = np.where(jumps, finite, value)
+    error = np.where(jumps, finite_error, np.where(kinked, right.error + left.error, error))
+    ends = g * np.where(jumps, [finite, steep], np.where(kinked, [right.value, left.value], value))
+    lower, upper = ends.min(axis=0).sum(), ends.max(axis=0).sum()
+    return np.clip((g * value).sum(), lower, upper), (np.abs(g) * error).sum(), lower, upper
