@@ -22,6 +22,8 @@ SETTLED = 1e-11
 STEP = 1e-4
 # Steps of this size, relative to the ladder's largest, are far above the rounding of x.
 COARSE = 2.0**-16
+# So many lines are read at once: more would leave the cache.
+BLOCK = 512
 
 
 def one_step(
@@ -54,16 +56,18 @@ def elements(
     scan.add(np.where(own > 0, own, 1)[:, None] * LADDER.astype(at.dtype))
     # a second functional: kinks of two outputs may cancel in the first
     watched = np.stack([g, g * _weights(g.size)])
+    sides = _read(scan, watched)
     for more in ROUNDS:
-        found = _read(scan, g[None]).found()
+        found = sides.found().first(len(index))
         pending = ~_settled(found)
         if not pending.any():
             break
         scan.add(np.where(pending[:, None], _next_steps(scan, found, more), np.nan))
-    value, error, lower, upper = _judge(scan, g, watched)
-    scale = scan.usual_size(g[None])[0] / scan.reach
+        sides = _read(scan, watched)
+    value, error, lower, upper = _judge(scan, g, sides)
+    scale = sides.usual[: len(index)] / scan.reach
     # what the rounding of an analytic gradient is in proportion to: the terms that it adds up, and its outputs
-    terms = scan.shares(g, _read(scan, g[None]).found().top) + np.sum(np.abs(g * y0))
+    terms = scan.shares(g, sides.found().top[: len(index)]) + np.sum(np.abs(g * y0))
     return value, error, lower, upper, scale, terms, scan.evaluations
 
 
@@ -80,6 +84,8 @@ class _Sides(NamedTuple):
     gap: Slopes
     # where both one-sided slopes were read from steps far above the rounding of x
     coarse: Array
+    # the size of the functional within reach
+    usual: Array
 
     def found(self) -> Slopes:
         """Return the central slopes, or one-sided ones at the edge of the domain."""
@@ -114,16 +120,31 @@ def _read(scan: Scan, g: Array) -> _Sides:
     """Return the slopes of every functional (rows of `g`) and element."""
     central, right, left, noise, size = (q.reshape(-1, q.shape[-1]) for q in scan.quotients(g))
     h = np.broadcast_to(scan.h, (len(g), *scan.h.shape)).reshape(central.shape)
-    usual, reach = scan.usual_size(g).reshape(-1), np.tile(scan.reach, len(g))
-    above, below = (slopes(h, side, noise, size, usual, reach, 1) for side in (right, left))
-    rows = np.arange(len(h))
-    return _Sides(
-        slopes(h, central, noise, size, usual, reach, 2, right - left),
-        above,
-        below,
-        slopes(h, right - left, 2 * noise, size, usual, reach, 1),
-        np.minimum(h[rows, above.top], h[rows, below.top]) >= COARSE * reach,
+    reach = np.tile(scan.reach, len(g))
+    usual = np.max(np.where(h <= reach[:, None], np.nan_to_num(size), 0.0), axis=1, initial=0.0)
+    gap, none = right - left, np.zeros_like(noise)
+    # all four at once: of a few elements, most of the time goes into NumPy's calls
+    lines = (
+        np.concatenate([h] * 4),
+        np.concatenate([central, right, left, gap]),
+        np.concatenate([noise, noise, noise, 2 * noise]),
+        np.concatenate([size] * 4),
+        np.tile(usual, 4),
+        np.tile(reach, 4),
+        np.repeat([2, 1, 1, 1], len(h)),
+        np.concatenate([gap, none, none, none]),
     )
+    blocks = [
+        slopes(*(part[start : start + BLOCK] for part in lines))
+        for start in range(0, max(1, len(lines[0])), BLOCK)
+    ]
+    joined = [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
+    of_central, of_right, of_left, of_gap = (
+        Slopes(*parts) for parts in zip(*(np.split(part, 4) for part in joined), strict=True)
+    )
+    rows = np.arange(len(h))
+    coarse = np.minimum(h[rows, of_right.top], h[rows, of_left.top]) >= COARSE * reach
+    return _Sides(of_central, of_right, of_left, of_gap, coarse, usual)
 
 
 def _settled(central: Slopes) -> Array:
@@ -163,25 +184,28 @@ def _next_steps(scan: Scan, found: Slopes, count: int) -> Array:
     return steps
 
 
-def _judge(scan: Scan, g: Array, watched: Array) -> tuple[Array, Array, Array, Array]:
+def _judge(scan: Scan, g: Array, sides: _Sides) -> tuple[Array, Array, Array, Array]:
     """Return value, error, lower and upper of each element, with the intervals of its kinks."""
-    sides = _read(scan, watched)
     elements = len(scan.h)
-    value, error = (part[:elements].copy() for part in sides.found()[:2])
+    value, error = (part.copy() for part in sides.found().first(elements)[:2])
     lower, upper = value.copy(), value.copy()
-    for e in np.nonzero(sides.kinked().reshape(len(watched), elements).any(axis=0))[0]:
-        value[e], error[e], lower[e], upper[e] = _interval(scan, int(e), g)
+    kinked = np.nonzero(sides.kinked().reshape(-1, elements).any(axis=0))[0]
+    at_once = max(1, BLOCK // max(1, int(np.count_nonzero(g))))
+    for start in range(0, len(kinked), at_once):
+        e = kinked[start : start + at_once]
+        value[e], error[e], lower[e], upper[e] = _intervals(scan.only(e), g)
     return value, error, lower, upper
 
 
-def _interval(scan: Scan, e: int, g: Array) -> tuple[Any, Any, Any, Any]:
-    """Return value, error, lower and upper of one element, from the one-sided slopes of each output.
+def _intervals(scan: Scan, g: Array) -> tuple[Array, Array, Array, Array]:
+    """Return value, error, lower and upper of elements at a kink, from the one-sided slopes of each output.
 
     A right gradient at a tie is a choice made output by output, so the interval is the sum of the outputs'.
     """
     counts = np.nonzero(g)[0]
-    g = g[counts]
-    sides = _read(scan.only(e), np.eye(scan.y0.size, dtype=g.dtype)[counts])
+    sides = _read(scan, np.eye(scan.y0.size, dtype=g.dtype)[counts])
+    # of each output and element
+    g = np.repeat(g[counts], len(scan.h))
     right, left = sides.right, sides.left
     value, error = sides.found()[:2]
     kinked = sides.kinked()
@@ -194,5 +218,8 @@ def _interval(scan: Scan, e: int, g: Array) -> tuple[Any, Any, Any, Any]:
     value = np.where(jumps, finite, value)
     error = np.where(jumps, finite_error, np.where(kinked, right.error + left.error, error))
     ends = g * np.where(jumps, [finite, steep], np.where(kinked, [right.value, left.value], value))
-    lower, upper = ends.min(axis=0).sum(), ends.max(axis=0).sum()
-    return np.clip((g * value).sum(), lower, upper), (np.abs(g) * error).sum(), lower, upper
+    total, known, lower, upper = (
+        part.reshape(len(counts), -1).sum(axis=0)
+        for part in (g * value, np.abs(g) * error, ends.min(axis=0), ends.max(axis=0))
+    )
+    return np.clip(total, lower, upper), known, lower, upper

@@ -40,6 +40,10 @@ class Slopes(NamedTuple):
     last: Array
     diverges: Array
 
+    def first(self, count: int) -> "Slopes":
+        """Return those of the first lines."""
+        return Slopes(*(part[:count] for part in self))
+
 
 def slopes(
     h: Array,
@@ -48,8 +52,8 @@ def slopes(
     size: Array,
     usual: Array,
     reach: Array,
-    power: int,
-    gap: Array | None = None,
+    power: Array,
+    gap: Array,
 ) -> Slopes:
     """Extrapolate the difference quotients of each line to a step of zero.
 
@@ -63,10 +67,11 @@ def slopes(
     reach : ndarray of shape (lines,)
         The largest of the ladder's first steps. Larger ones were only added against rounding: what they say may
         be of another part of f, beyond a pole or many periods away.
-    power : int
+    power : ndarray of shape (lines,)
         2 for central differences, whose error is a series in h^2; 1 for one-sided ones.
-    gap : ndarray of shape (lines, steps), optional
-        Right minus left quotients: a window that sees them apart spans a kink, and is not asked.
+    gap : ndarray of shape (lines, steps)
+        Right minus left quotients for central ones, else 0: a window that sees them apart spans a kink, and is not
+        asked.
 
     Notes
     -----
@@ -95,8 +100,7 @@ def slopes(
         measured > 0.1 * np.abs(values) * h[:, :, None]
     )
     error = np.where(np.isfinite(values) & ~too_loud, error, np.inf)
-    if gap is not None:
-        error = np.where(_spans_a_kink(h, c, noise, gap), np.inf, error)
+    error = np.where(_spans_a_kink(h, c, noise, gap), np.inf, error)
     against, unclear, plateau = _contradicted(h, c, noise, size, values, truncation, predicted_misfit)
     # the steps that agree only since they stay on one plateau of a noise say nothing of the function
     sure = plateau & (error < 0.1 * np.abs(values))[..., None]
@@ -132,7 +136,7 @@ def _least(values: Array, error: Array) -> tuple[Array, Array, Array]:
     return np.where(np.isfinite(bound), values.reshape(len(error), -1)[rows, at], np.nan), bound, at
 
 
-def _neville(h: Array, c: Array, noise: Array, power: int) -> tuple[Array, Array, Array, Array]:
+def _neville(h: Array, c: Array, noise: Array, power: Array) -> tuple[Array, Array, Array, Array]:
     """Return of each window, shape (lines, last step, size - 1), its value and its truncation error.
 
     And, between the two, what becomes of the known noise, and of a noise in f of one unit.
@@ -140,7 +144,7 @@ def _neville(h: Array, c: Array, noise: Array, power: int) -> tuple[Array, Array
     lines, steps = h.shape
     shape = (lines, steps, min(WINDOW, steps))
     values, amplified, unit, truncation = (np.full(shape, np.nan, dtype=c.dtype) for _ in range(4))
-    t = h**power
+    t = np.where(power[:, None] == 2, h**2, h)
     values[:, :, 0], amplified[:, :, 0], unit[:, :, 0] = c, noise, 1 / h
     change = np.abs(np.diff(c, axis=1))
     truncation[:, 1:, 0] = change
@@ -176,12 +180,13 @@ def _converges_slowly(t: Array, change: Array) -> Array:
     return slow
 
 
-def _misfits(h: Array, c: Array, values: Array, power: int) -> Array:
+def _misfits(h: Array, c: Array, values: Array, power: Array) -> Array:
     """Return by how much each step misses each window's extrapolation, shape (lines, last, size - 1, steps).
 
     The extrapolation is followed back to a smaller step by its leading term, which is all that is left there.
     """
-    ratio = (h[:, None, None, :] / h[:, :, None, None]) ** power
+    ratio = h[:, None, None, :] / h[:, :, None, None]
+    ratio = np.where(power[:, None, None, None] == 2, ratio**2, ratio)
     curve = values[..., None] + (c[:, :, None] - values)[..., None] * ratio
     misfit = c[:, None, None, :] - curve
     smaller = np.arange(h.shape[1])[None, :] > np.arange(h.shape[1])[:, None]
@@ -243,7 +248,7 @@ def _contradicted(
 
 def _spans_a_kink(h: Array, c: Array, noise: Array, gap: Array) -> Array:
     """Return the windows whose right and left slopes, extrapolated from their own steps, stay well apart."""
-    values, amplified, _, truncation = _neville(h, gap, 2 * noise, 1)
+    values, amplified, _, truncation = _neville(h, gap, 2 * noise, np.ones(len(h)))
     clear = np.abs(values) > 4 * (2 * truncation + KNOWN_NOISE * amplified)
     return np.asarray(clear & (np.abs(values) > 0.1 * (np.abs(c) + np.abs(gap) / 2)[:, :, None]))
 

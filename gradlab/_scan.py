@@ -81,17 +81,12 @@ class Scan:
         tiny = np.finfo(central.dtype).tiny
         return central, right, left, noise + own + tiny, np.einsum("mk,eik->mei", np.abs(g), size)
 
-    def only(self, e: int) -> "Scan":
-        """Return the scan of one of the elements."""
-        one = Scan(self._evaluate, [self._index[e]], self._at[e : e + 1], self.y0)
+    def only(self, elements: Array) -> "Scan":
+        """Return the scan of some of the elements."""
+        some = Scan(self._evaluate, [self._index[e] for e in elements], self._at[elements], self.y0)
         for name in ("h", "up", "down", "above", "below", "reach"):
-            setattr(one, name, getattr(self, name)[e : e + 1])
-        return one
-
-    def usual_size(self, g: Array) -> Array:
-        """Return the largest size of sum(g * f) within reach, shape (M, elements)."""
-        sizes = np.where(self.h <= self.reach[:, None], np.nan_to_num(self.quotients(g)[4]), 0.0)
-        return np.asarray(np.max(sizes, axis=2, initial=0.0))
+            setattr(some, name, getattr(self, name)[elements])
+        return some
 
     def shares(self, g: Array, step: Array) -> Array:
         """Return the sum of the sizes of all outputs' shares in the slope, from one step of each element."""

@@ -5,11 +5,11 @@ import inspect
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from gradlab.harness import UnknownNameError, select_nodes, verify
 from gradlab.node import primal_names
@@ -76,10 +76,17 @@ def _verify(arguments: argparse.Namespace, command: str) -> int:
         method=arguments.method,
         progress=True,
     )
-    if arguments.output:
-        for path in write_pages(report, arguments.output, command):
-            print(f"wrote {path}", file=sys.stderr)
-    print(report.to_json() if arguments.format == "json" else summary(report, STYLES[arguments.format]))
+    written = write_pages(report, arguments.output, command) if arguments.output else []
+    return _told(arguments, report, lambda style: summary(report, style), written)
+
+
+def _told(
+    arguments: argparse.Namespace, report: Any, as_text: Callable[[str], str], written: Iterable[Path]
+) -> int:
+    """Print a report in the format asked for, and which files it went to; return the exit status it means."""
+    for path in written:
+        print(f"wrote {path}", file=sys.stderr)
+    print(report.to_json() if arguments.format == "json" else as_text(STYLES[arguments.format]))
     return INTERRUPTED if report.interrupted else OK if report.ok else WRONG
 
 
@@ -203,11 +210,9 @@ def _mutate(arguments: argparse.Namespace, command: str) -> int:
         workers=arguments.workers,
         progress=True,
     )
-    if arguments.output:
-        for path in write_page(report, arguments.output, made_by(command, report.environment)):
-            print(f"wrote {path}", file=sys.stderr)
-    print(report.to_json() if arguments.format == "json" else report.to_table(STYLES[arguments.format]))
-    return INTERRUPTED if report.interrupted else OK if report.ok else WRONG
+    made = made_by(command, report.environment)
+    written = write_page(report, arguments.output, made) if arguments.output else []
+    return _told(arguments, report, report.to_table, written)
 
 
 def _mnist(arguments: argparse.Namespace, command: str) -> int:
@@ -227,11 +232,9 @@ def _mnist(arguments: argparse.Namespace, command: str) -> int:
         seed=arguments.seed,
         progress=True,
     )
-    if arguments.output:
-        for path in write_page(report, arguments.output, made_by(command, report.environment)):
-            print(f"wrote {path}", file=sys.stderr)
-    print(report.to_json() if arguments.format == "json" else report.to_table(STYLES[arguments.format]))
-    return INTERRUPTED if report.interrupted else OK if report.ok else WRONG
+    made = made_by(command, report.environment)
+    written = write_page(report, arguments.output, made) if arguments.output else []
+    return _told(arguments, report, report.to_table, written)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -128,6 +128,8 @@ def compare(
     primal : str
         The name to give in the result.
     """
+    if not np.issubdtype(analytic.dtype, np.floating):
+        analytic = analytic.astype(estimate.value.dtype)  # whole numbers may be right all the same
     # with a tolerance of the caller's own, a bound wider than it decides nothing; without one, a bound that is
     # narrow in itself does, and the sensitivity beside the pass says how narrow
     decides = max(rtol_for(analytic.dtype), DECIDES) if rtol is None else rtol

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from timeit import Timer
 from typing import Any
+from warnings import warn
 
 import numpy as np
 
@@ -72,7 +73,7 @@ def verify(
     >>> verify("sigmoid").ok
     True
     """
-    _check_seed(seed)
+    check_seed(seed)
     chosen = select_nodes(names, family)
     run = select_checks(checks)
     rows: list[Row] = []
@@ -80,7 +81,7 @@ def verify(
     findings: dict[str, Sequence[Finding]] = {}
     interrupted = False
     try:
-        for node in _with_progress(chosen, progress):
+        for node in with_progress(chosen, progress, "node"):
             trials = [Trial(node, sample, seed, rtol, atol, method) for sample in node.draw_samples(seed)]
             found = list(run_checks(trials, run))
             rows += found
@@ -164,7 +165,7 @@ def check_vjp(
         raise ValueError(
             "there are no primals, so there is nothing to differentiate: pass at least one array"
         )
-    _check_seed(seed)
+    check_seed(seed)
     arrays = tuple(float_primal(x, f"primal {i}") for i, x in enumerate(primals))
     sample = Sample("given", arrays, dict(settings or {}))
     title = str(name or getattr(forward, "__name__", type(forward).__name__))
@@ -177,7 +178,8 @@ def check_vjp(
     return Report(rows, environment(seed=seed), explored=explored, findings=_explained([trial], rows))
 
 
-def _check_seed(seed: int) -> None:
+def check_seed(seed: int) -> None:
+    """Raise ValueError unless `seed` can be one."""
     if seed < 0:
         raise ValueError(f"the seed is {seed}: give a whole number from 0 up")
 
@@ -282,7 +284,14 @@ def _explained(trials: Sequence[Trial], rows: Sequence[Row]) -> dict[str, Sequen
     failed = {row.check for row in rows if row.verdict in (Verdict.WRONG, Verdict.WARNING)} - {
         "samples_can_fail"
     }
-    found = diagnose(trials, failed) if failed else []
+    try:
+        found = diagnose(trials, failed) if failed else []
+    except Exception as error:  # the verdict stands without it, and so do the other nodes
+        name = trials[0].node.name
+        warn(
+            f"the diagnosis of {name} raised {type(error).__name__}: {error}: please report it", stacklevel=2
+        )
+        found = []
     return {trials[0].node.name: found} if found else {}
 
 
@@ -379,13 +388,14 @@ def _row(trial: Trial, check: str, result: CheckResult, times: Times) -> Row:
     )
 
 
-def _with_progress(nodes: Sequence[Node], progress: bool) -> Iterable[Node]:
+def with_progress(items: Iterable[Any], progress: bool, unit: str, total: int | None = None) -> Iterable[Any]:
+    """Return the items, and show on stderr how many have been taken, if `progress` and if that is a terminal."""
     if not progress:
-        return nodes
+        return items
     from tqdm import tqdm
 
     # disable=None: a bar on a terminal, none in a pipe
-    return tqdm(nodes, unit="node", leave=False, disable=None)
+    return tqdm(items, total=total, unit=unit, leave=False, disable=None)
 
 
 def _unknown(kind: str, name: str, known: Iterable[str], otherwise: str) -> str:

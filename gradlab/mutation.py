@@ -1,7 +1,7 @@
 """What a pass is worth: faults are put into right backward passes, and the checks must notice."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
@@ -12,7 +12,7 @@ from typing import Any
 from gradlab.checks import Check, Trial, quiet
 from gradlab.diagnosis import diagnose
 from gradlab.faults import Mutant, derived_samples, equivalent, mutants, run_bounded
-from gradlab.harness import first_wrong, select_checks, select_nodes
+from gradlab.harness import check_seed, first_wrong, select_checks, select_nodes, with_progress
 from gradlab.node import named_rng
 from gradlab.report.envelope import environment, to_json
 from gradlab.report.files import write_atomically
@@ -156,8 +156,13 @@ def mutate(
     ------
     UnknownNameError
         If a node, family or check does not exist.
+    ValueError
+        If `seed` is negative or `workers` less than 1.
     """
     start = perf_counter()
+    check_seed(seed)
+    if workers < 1:
+        raise ValueError(f"workers is {workers}: give a whole number from 1 up")
     nodes, chosen = select_nodes(names, family), select_checks(checks)
     tasks = [
         partial(_judge_some, node.name, seed, tuple(chosen), range(first, first + MUTANTS_A_TASK))
@@ -167,7 +172,7 @@ def mutate(
     done: dict[int, list[MutantRow]] = {}
     interrupted = False
     try:
-        for i, rows in _with_progress(_results(tasks, workers), len(tasks), progress):
+        for i, rows in with_progress(_results(tasks, workers), progress, "task", len(tasks)):
             done[i] = rows
     except KeyboardInterrupt:
         interrupted = True
@@ -188,14 +193,6 @@ def _results(tasks: Sequence[Any], workers: int) -> Iterator[tuple[int, list[Mut
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _with_progress(results: Iterable[Any], total: int, progress: bool) -> Iterable[Any]:
-    if not progress:
-        return results
-    from tqdm import tqdm
-
-    return tqdm(results, total=total, unit="task", leave=False, disable=None)
 
 
 @cache

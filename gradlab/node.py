@@ -93,7 +93,9 @@ def named_rng(seed: int, *names: str) -> np.random.Generator:
     Two generators made from one seed are one stream, and a cotangent that equals its primal hides faults;
     so whatever draws random numbers asks for a stream of its own.
     """
-    return np.random.default_rng([seed, *"/".join(names).encode()])
+    # an array gives the stream of a list of as many numbers in half the time
+    text: Any = np.frombuffer("/".join(names).encode(), np.uint8).astype(np.uint32)
+    return np.random.default_rng([seed, text])
 
 
 def as_tuple(values: Any) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradlab import GradientError, check_vjp, verify
+from gradlab import GradientError, check_gradient, check_vjp, verify
 from gradlab.diagnosis import NAMES
 from gradlab.mutation import mutate
 
@@ -90,3 +90,54 @@ def test_the_injected_name_comes_first():
     assert {row.diagnosis for row in rows} <= set(NAMES)
     assert sum(row.named[:1] == (row.diagnosis,) for row in rows) >= 0.95 * len(rows)
     assert sum(row.diagnosis in row.named for row in rows) >= 0.97 * len(rows)
+
+
+def test_a_factor_is_told_as_the_division_that_it_is():
+    report = check_vjp(affine, lambda r, g: (g @ r[1].T, r[0].T @ g / len(g)), (X, W))
+    assert "analytic = numerical / 8, and 8 is the batch axis of x" in first(report).evidence
+
+
+def test_memory_shared_only_with_a_batch_of_one_is_named_too():
+    def backward(r, g):
+        return (g if len(g) == 1 else 1.0 * g,)
+
+    report = check_vjp(lambda x: (x + 1.0, None), backward, (X,))
+    assert not report.ok
+    assert first(report).name == "aliases-memory"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda d: d + 0j, "complex128"),
+        (lambda d: d.astype(object), "object"),
+        (lambda d: np.full(d.shape, "zero"), "<U4"),
+        (lambda d: d.astype("datetime64[s]"), "datetime64[s]"),
+    ],
+)
+def test_a_gradient_that_is_no_array_of_floats_is_one_line_with_the_cure(change, says, recwarn):
+    report = check_vjp(lambda x: (x + 1.0, None), lambda r, g: (change(g),), (X,))
+    assert not report.ok
+    row = next(row for row in report.rows if row.check == "matches_numerical")
+    assert row.note == f"the gradient of x is {says} of shape (8, 3): return an array of floats"
+    assert not recwarn.list
+
+
+def test_a_gradient_of_whole_numbers_is_judged_by_its_numbers():
+    def verdict(slope):
+        report = check_gradient(lambda x: 3 * x.sum(), lambda x: np.full(len(x), slope), X[:, 0])
+        assert report.ok == (slope == 3)
+        return next(row.verdict for row in report.rows if row.check == "matches_numerical")
+
+    assert [verdict(slope) for slope in (3, 2)] == ["pass", "wrong"]
+
+
+def test_a_diagnosis_that_fails_leaves_the_verdict(monkeypatch):
+    def fails(trials, failed):
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("gradlab.harness.diagnose", fails)
+    with pytest.warns(UserWarning, match="the diagnosis of affine raised ZeroDivisionError: by zero"):
+        report = check_vjp(affine, lambda r, g: (-(g @ r[1].T), r[0].T @ g), (X, W))
+    assert not report.ok
+    assert report.findings == {}

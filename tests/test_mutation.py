@@ -256,3 +256,13 @@ def test_a_report_of_survivors_lists_them():
     row = mutation.MutantRow("n", "fault", "what was changed", "x", SURVIVING)
     text = MutationReport([row], ["matches_numerical"]).to_table("github")
     assert "## Surviving\n\n- n: fault: what was changed\n" in text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"seed": -1}, "the seed is -1: give a whole number from 0 up"),
+     ({"workers": 0}, "workers is 0: give a whole number from 1 up")],
+)  # fmt: skip
+def test_a_number_that_cannot_be_is_one_line_with_the_cure(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        mutate("sigmoid", **wrong)

@@ -189,6 +189,10 @@ class Trial:
                     f"the gradient of {name} is {_shape_of(gradient)}, {name} has shape {x.shape}: "
                     "return it in the primal's shape, summed over what was broadcast"
                 )
+            if np.asarray(gradient).dtype.kind not in "fiub":
+                raise ContractError(
+                    f"the gradient of {name} is {_shape_of(np.asarray(gradient))}: return an array of floats"
+                )
         return tuple(np.asarray(gradient) for gradient in returned)
 
     @cached_property

@@ -6,6 +6,7 @@ None elsewhere. Adding one is adding one function, and its name to one of the ta
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 
+from gradlab.checks._derive import derived
 from gradlab.checks._trial import Trial, quiet
 from gradlab.diagnosis import _arranged, _behaviour, _cotangent, _places, _scaled, _terms
 from gradlab.diagnosis._finding import Finding
@@ -51,9 +52,7 @@ VALUES: tuple[Callable[[Seen], Finding | None], ...] = (
 )
 
 
-def diagnose(
-    trials: Sequence[Trial], failed: Collection[str], elsewhere: Sequence[Trial] = ()
-) -> list[Finding]:
+def diagnose(trials: Sequence[Trial], failed: Collection[str]) -> list[Finding]:
     """Return the mistakes that explain why checks reject a node, the likeliest first.
 
     Parameters
@@ -62,8 +61,6 @@ def diagnose(
         The samples of one node.
     failed : collection of str
         The names of the checks that reject it, or warn.
-    elsewhere : sequence of Trial
-        Trials derived from the samples at which it was rejected.
 
     Returns
     -------
@@ -73,7 +70,7 @@ def diagnose(
     # where forward has no value nothing is known, and what it raises is told by the checks
     accepted = [trial for trial in trials if trial.accepted]
     with quiet():
-        return list(_findings(accepted, failed, elsewhere)) if accepted else []
+        return list(_findings(accepted, failed)) if accepted else []
 
 
 # Checks whose failure may have its cause in the values, or in what is kept between calls.
@@ -83,12 +80,12 @@ OF_VALUES = {
 }  # fmt: skip
 
 
-def _findings(
-    trials: Sequence[Trial], failed: Collection[str], elsewhere: Sequence[Trial]
-) -> Iterator[Finding]:
+def _findings(trials: Sequence[Trial], failed: Collection[str]) -> Iterator[Finding]:
     found: list[Finding | None] = []
+    # what shows at no sample may have been found beyond them
+    everywhere = [*trials, *(d.trials[0] for trial in trials for d in derived(trial))]
     if "leaves_arguments_unchanged" in failed or "any_layout" in failed:
-        found.append(_behaviour.mutates_argument(trials))
+        found.append(_behaviour.mutates_argument(everywhere))
     if OF_VALUES & set(failed):
         changing = _behaviour.changes_between_calls(trials)
         known, broken = points(trials)
@@ -98,9 +95,9 @@ def _findings(
         if not any(found):
             found += _of_values(known)
         if not any(found):
-            found += _behaviour.wrong_form([*broken, *elsewhere])
+            found += _behaviour.wrong_form(broken)
     else:
-        found += _behaviour.wrong_form([*trials, *elsewhere])
+        found += _behaviour.wrong_form(everywhere)
     if "finite_where_expected" in failed and not any(found):
         found.append(_behaviour.not_finite(trials))
     if "works_in_float32" in failed:
@@ -108,7 +105,7 @@ def _findings(
     if "any_layout" in failed:
         found.append(_behaviour.assumes_contiguous(trials))
     if "owns_its_memory" in failed:
-        found.append(_behaviour.aliases_memory([*trials, *elsewhere]))
+        found.append(_behaviour.aliases_memory(everywhere))
     seen: set[tuple[str, str]] = set()
     for finding in found:
         if finding and (finding.name, finding.primal) not in seen:

@@ -121,9 +121,7 @@ def points(trials: Sequence[Trial]) -> tuple[list[Point], list[Trial]]:
     ways = ways[:: max(1, -(-len(ways) // min(POINTS, max(4, ELEMENTS // max(size, 1)))))]
     known, broken = [], []
     with quiet():
-        for alternatives in [*([trial] for trial in trials)] + [
-            list(d.trials) for d in ways if not d.guessed
-        ]:
+        for alternatives in [*([trial] for trial in trials), *(list(d.trials) for d in ways)]:
             found = next(filter(None, map(point, alternatives)), None)
             if found:
                 known.append(found)

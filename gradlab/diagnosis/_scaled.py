@@ -47,31 +47,36 @@ def constant_factor(seen: Seen) -> Finding | None:
         return None
     known = [(seen.wrong[k], c) for k, c in factors.items()]
     elements = sum(int(np.count_nonzero(p.numerical(seen.i))) for p, _ in known)
-    quantity = _quantity(seen, known)
+    quantity, power = _quantity(seen, known)
     exempt = bool(quantity) and all(_is_one(seen, p, quantity) for p in seen.right)
     values = np.array([c for _, c in known])
     same = bool(np.ptp(values) <= NEAR * max(NEAR, float(np.abs(values - 1).max())) * 100)
     if not same and not quantity and elements < 4 * len(known):
         return None  # of few numbers each, everything is nearly a multiple
-    middle = float(np.median(values))
-    said = (
-        f"analytic = {middle:.6g} numerical"
-        if same
-        else "analytic = c numerical, with another c at each sample"
-    )
-    evidence = said + (f", and {quantity}" if quantity else "")
+    here = next((c for p, c in known if p.is_given), float(np.median(values)))
+    evidence = _said(quantity, power, here, same)
     confidence = 1.0 if not seen.right or exempt else 0.8
     if seen.right and not exempt:
         evidence += f"; not at every sample: right at {seen.right[0].trial.sample.name!r}"
-    return seen.found("constant-factor", confidence, evidence, _cure(quantity, middle))
+    return seen.found("constant-factor", confidence, evidence, _cure(quantity))
+
+
+def _said(quantity: str, power: float, factor: float, same: bool) -> str:
+    """Return in words a factor, which is another at each sample unless `same`."""
+    if quantity:
+        number = f"{factor ** (1 / power):.6g}"
+        shown = f"sqrt({number})" if abs(power) < 1 else number
+        return f"analytic = numerical {'/' if power < 0 else '*'} {shown}, and {number} is {quantity}"
+    factor_or_factors = f"{factor:.6g} numerical" if same else "c numerical, with another c at each sample"
+    return f"analytic = {factor_or_factors}"
 
 
 def _is_one(seen: Seen, p: Point, quantity: str) -> bool:
-    """Return whether the quantity of this sentence is 1, or is not there at all, so that the factor is none."""
-    return all(value == 1 for name, value in _quantities(seen, p) if quantity.endswith(name))
+    """Return whether this quantity is 1, or is not there at all, so that the factor is none."""
+    return all(value == 1 for name, value in _quantities(seen, p) if name == quantity)
 
 
-def _cure(quantity: str, factor: float) -> str:
+def _cure(quantity: str) -> str:
     if "batch" in quantity:
         return "a mean over the batch is missing, or taken twice"
     if "number of" in quantity or "length" in quantity:
@@ -79,18 +84,17 @@ def _cure(quantity: str, factor: float) -> str:
     return "look for a factor that is missing, doubled, or belongs to the update (a learning rate)"
 
 
-def _quantity(seen: Seen, known: list[tuple[Point, float]]) -> str:
-    """Return what in shapes or settings the factor equals at all points, in words."""
+def _quantity(seen: Seen, known: list[tuple[Point, float]]) -> tuple[str, float]:
+    """Return what in shapes or settings the factor is a power of at all points, and the power; or no name."""
     named = [dict(_quantities(seen, p)) for p, _ in known]
     for name in named[0]:
-        for power, form in ((-1.0, "1 / c is {}"), (1.0, "c is {}"), (-0.5, "1 / c is the root of {}"),
-                            (0.5, "c is the root of {}")):  # fmt: skip
+        for power in (-1.0, 1.0, -0.5, 0.5):
             if all(
                 name in quantities and abs(c - quantities[name] ** power) <= NEAR * quantities[name] ** power
                 for quantities, (_, c) in zip(named, known, strict=True)
             ):
-                return form.format(name)
-    return ""
+                return name, power
+    return "", 1.0
 
 
 def _quantities(seen: Seen, p: Point) -> Iterator[tuple[str, float]]:

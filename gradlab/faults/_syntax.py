@@ -96,8 +96,8 @@ def number(value: int | float) -> ast.expr:
 
 def negative(node: ast.expr) -> ast.expr:
     """Return the syntax of -node, without a second minus where there is one, before its first factor too."""
-    if _minus(node):
-        return node.operand  # type: ignore[attr-defined, no-any-return]
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return node.operand
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div) and _minus(node.left):
         return changed(node, left=negative(node.left))
     return ast.UnaryOp(ast.USub(), node)

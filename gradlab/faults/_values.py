@@ -35,7 +35,9 @@ FACTORS: tuple[tuple[str, Factor], ...] = (
 
 
 def _scaled(name: str, text: str, factor: Factor) -> Fault:
-    change = lambda d, call, i: d * float(factor(call, i)) if d.size else d  # noqa: E731
+    def change(d: Array, call: Call, i: int) -> Array:
+        return d * float(factor(call, i)) if d.size else d
+
     return value_fault(name, "constant-factor", text, change)
 
 

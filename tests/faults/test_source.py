@@ -370,3 +370,13 @@ def test_the_order_does_not_depend_on_hashing():
         for seed in ("1", "2")
     }
     assert len(listed) == 1
+
+
+def test_a_dropped_transpose_is_found_however_it_is_called():
+    import ast
+
+    from gradlab.faults._edits_arrays import transpose_dropped
+
+    for call in ("np.transpose(x)", "transpose(x)", "x.transpose()", "x.T"):
+        found = [ast.unparse(node) for node in transpose_dropped(ast.parse(call, mode="eval").body)]
+        assert found == ["x"], call
