@@ -13,7 +13,7 @@ from gradlab._complex_step import complex_step
 from gradlab._elements import LADDER, ROUNDS, elements, one_step
 from gradlab._elements import Method as Method
 from gradlab.finite_difference import STACK_ELEMENTS, float_array, real_scalar, real_stack
-from gradlab.node import Array, as_tuple
+from gradlab.node import Array
 
 Workers = int | Callable[..., Iterable[Any]] | None
 
@@ -209,9 +209,10 @@ def _double(x: Any) -> Array:
 
 def _flat(outputs: Any) -> Array:
     """Return all outputs as one vector of floats, double precision at least."""
-    parts = [np.asarray(y).reshape(-1) for y in as_tuple(outputs)]
-    joined = np.concatenate(parts) if parts else np.empty(0)
-    return joined.astype(np.promote_types(joined.dtype, np.float64))
+    if isinstance(outputs, tuple):
+        outputs = np.concatenate([np.ravel(y) for y in outputs] or [np.empty(0)])
+    joined = np.array(outputs).reshape(-1)
+    return joined.astype(np.promote_types(joined.dtype, np.float64), copy=False)
 
 
 @dataclass(frozen=True)

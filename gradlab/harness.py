@@ -348,19 +348,19 @@ def measure(trial: Trial) -> Times:
     }
 
 
-def best_time(function: Callable[[], object], repeat: int = 3, enough_s: float = 1e-3) -> float:
+def best_time(function: Callable[[], object], repeat: int = 3, enough_s: float = 3e-4) -> float:
     """Return the best time of one call, in seconds.
 
     The number of calls grows as 1, 2, 5, 10, 20, ... until they take `enough_s` together, as in
     `timeit.Timer.autorange`, whose fixed 0.2 s would make minutes of a run over all samples of all nodes. What
-    takes a hundred times as long for a single call is timed that once.
+    takes a thousand times as long for a single call is timed that once.
     """
     timer = Timer(function)
     for number in _one_two_five():
         first = timer.timeit(number)
         if first >= enough_s:
             break
-    again = [] if first >= 100 * enough_s else timer.repeat(repeat - 1, number)
+    again = [] if first >= 1000 * enough_s else timer.repeat(repeat - 1, number)
     return min([first, *again]) / number
 
 

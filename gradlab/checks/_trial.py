@@ -205,9 +205,13 @@ class Trial:
 
 def _copy(value: Any) -> Any:
     # by far the most settings are numbers and names, which need no copy; deepcopy would find that out slowly
-    if value is None or isinstance(value, int | float | str):
+    if _is_plain(value) or (type(value) is tuple and all(map(_is_plain, value))):
         return value
     return value.copy() if type(value) is np.ndarray else deepcopy(value)
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, int | float | str)
 
 
 @contextmanager
