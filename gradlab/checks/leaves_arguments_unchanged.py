@@ -42,4 +42,6 @@ check_elsewhere = check
 def _same(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray):
         return same_bits(a, b)
+    if isinstance(a, tuple | list):
+        return len(a) == len(b) and all(map(_same, a, b))
     return bool(a == b)

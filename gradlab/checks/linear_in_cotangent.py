@@ -72,8 +72,9 @@ def _times(c: float, g: Any) -> Any:
 def _is_near(relation: _Relation) -> bool:
     """Return whether the two sides differ by rounding alone, as far as their own size tells it."""
     size = np.nan_to_num(np.abs(relation.expected)).max(initial=0.0)
-    eps = relation.eps
-    return bool((np.abs(relation.found - relation.expected) <= ROUNDING_ULPS * eps * size).all())
+    # below the smallest normal number there are no digits
+    rounding = ROUNDING_ULPS * relation.eps * size + float(np.finfo(relation.found.dtype).tiny)
+    return bool((np.abs(relation.found - relation.expected) <= rounding).all())
 
 
 def _judge(trial: Trial, relation: _Relation) -> CheckResult:

@@ -115,9 +115,9 @@ def _findings(trials: Sequence[Trial], failed: Collection[str]) -> Iterator[Find
 
 def _of_values(known: Sequence[Point]) -> Iterator[Finding]:
     """Yield what explains the values of each primal's gradient."""
-    count = min((len(p.gradients) for p in known), default=0)
-    for i in range(count):
-        seen = Seen(known, i)
+    # some samples may have more primals than others, as concatenate's
+    for i in range(max((len(p.gradients) for p in known), default=0)):
+        seen = Seen([p for p in known if i < len(p.gradients)], i)
         if seen.wrong:
             of_primal: list[Finding] = []
             for hypothesis in VALUES:

@@ -7,7 +7,7 @@ import numpy as np
 
 from gradlab.checks._trial import quiet
 from gradlab.diagnosis._finding import Finding
-from gradlab.diagnosis._point import Point, jacobians_of
+from gradlab.diagnosis._point import Point, flat, jacobians_of
 from gradlab.diagnosis._seen import Seen
 from gradlab.node import Array, as_tuple
 
@@ -57,7 +57,7 @@ def _with_transposed(seen: Seen, j: int, p: Point) -> Array | None:
     primals[j] = primals[j].T.copy()
     there = p.trial.at(f"{p.trial.names[j]} transposed", primals)
     with quiet():
-        if not there.accepted or np.size(there.output) != p.g.size:
+        if not there.accepted or flat(there.output).size != p.g.size:
             return None
         jacobians, *_ = there.remembered("jacobians", jacobians_of)
     return np.asarray((p.g @ jacobians[seen.i]).reshape(seen.primal(p).shape))

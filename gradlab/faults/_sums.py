@@ -15,8 +15,10 @@ def unsummed(call: Call, i: int) -> Array | None:
     A primal was broadcast if forward gives the same for the primal that is stretched beforehand; and the
     gradient of the stretched one is what was to be summed.
     """
+    if isinstance(call.output, tuple):
+        return None
     x, shape = call.primals[i], np.shape(call.output)
-    if isinstance(call.output, tuple) or x.shape == shape:
+    if x.shape == shape:
         return None
     try:
         stretched = np.broadcast_to(x, shape).copy()

@@ -14,13 +14,17 @@ SKIPPED_NODES = (ast.Raise, ast.Assert, ast.JoinedStr, ast.expr_context)
 
 
 class Place(NamedTuple):
-    """Where a node hangs in its tree, and the statement that it is a part of, or is."""
+    """Where a node hangs in its tree, and the statement that it is a part of, or is.
+
+    `number` is that of the statement of the function's own body in which all this lies.
+    """
 
     node: ast.AST
     parent: ast.AST
     field: str
     at: int | None
     statement: ast.AST
+    number: int
 
 
 def places(function: ast.FunctionDef) -> Iterator[Place]:
@@ -31,7 +35,7 @@ def places(function: ast.FunctionDef) -> Iterator[Place]:
     for index, statement in enumerate(function.body):
         documentation = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
         if not documentation:
-            yield from _below(Place(statement, function, "body", index, statement))
+            yield from _below(Place(statement, function, "body", index, statement, index))
 
 
 def _below(place: Place) -> Iterator[Place]:
@@ -49,7 +53,7 @@ def _below(place: Place) -> Iterator[Place]:
         for index, child in children:
             if isinstance(child, ast.AST):
                 statement = child if isinstance(child, ast.stmt) else place.statement
-                yield from _below(Place(child, node, field, index, statement))
+                yield from _below(Place(child, node, field, index, statement, place.number))
 
 
 @contextmanager
@@ -120,13 +124,13 @@ def _plus(node: ast.expr, value: int | float) -> ast.expr:
     return ast.BinOp(node, ast.Add() if value > 0 else ast.Sub(), ast.Constant(abs(value)))
 
 
-def normal_form(function: ast.FunctionDef) -> str:
+def normal_form(statement: ast.stmt) -> str:
     """Return a source that is the same for trees which differ only in how they write the same arithmetic.
 
     The rules keep every bit of the result, but for the sign of a zero: 1 * a is a, a + -b is a - b, and a minus
     sign can stand before any factor.
     """
-    return ast.unparse(_Normal().visit(deepcopy(function)))
+    return ast.unparse(_Normal().visit(deepcopy(statement)))
 
 
 class _Normal(ast.NodeTransformer):

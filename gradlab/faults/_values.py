@@ -66,7 +66,7 @@ def _with_batch_mean(d: Array, call: Call, i: int) -> Any:
 
 def _without_projection(d: Array, along: Any, call: Call) -> Any:
     # on a single element the projection is everything, which is the zero gradient
-    if d.shape != np.shape(along) or d.size < 2 or not np.any(along):
+    if isinstance(along, tuple) or d.shape != np.shape(along) or d.size < 2 or not np.any(along):
         return d
     return _without(d, along * (np.sum(d * along) / np.sum(along * along)), call)
 

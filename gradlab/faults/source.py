@@ -55,14 +55,16 @@ def source_mutants(node: Node) -> list[Mutant]:
     if function is None:
         return []
     edits = [*EDITS, ("name mixed up", flow.name_mixed_up(function))]
-    seen = {normal_form(function)}
+    # a mutant differs from the right function in one statement, so that one says whether it is new
+    seen = {(i, normal_form(statement)) for i, statement in enumerate(function.body)}
     found = []
     for place in places(function):
         before = line(place.statement)
         for fault, edit in edits:
             for new in edit(place.node):
                 with put(new, place):
-                    key, source = normal_form(function), ast.unparse(function)
+                    key = place.number, normal_form(function.body[place.number])
+                    source = ast.unparse(function)
                     after = line(new if place.node is place.statement else place.statement)
                 if key not in seen and _compiles(source):
                     seen.add(key)
