@@ -17,6 +17,8 @@ from gradlab.sampling import normal
 
 
 def forward(y: Array, t: Array) -> tuple[Array, Any]:
+    if y.shape != t.shape:
+        raise ValueError(f"y has shape {y.shape}, t {t.shape}: give one target for each prediction")
     error = y - t
     return np.mean(error**2), error
 
