@@ -1,0 +1,1 @@
+"""Rescaling by statistics, and dropping at random."""
