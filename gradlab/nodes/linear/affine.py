@@ -6,6 +6,7 @@ backward: dx = g W^T in x's shape, dW = x^T g, db = sum of g over the batch
 Source: Deep Learning from Scratch, chapter 5: the matmul node, and the repeat node for the bias.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,21 +15,18 @@ import numpy as np
 from gradlab.node import Array, Sample
 from gradlab.sampling import normal
 
-EQUIVALENT_MUTANTS = {
-    "rows = x.reshape(len(x), -2)": "any negative length means the one that is left",
-    "rows = x.reshape(len(g), -1)": "x and its output have the same rows",
-}
-
 
 def forward(x: Array, W: Array, b: Array) -> tuple[Array, Any]:
-    rows = x.reshape(len(x), -1)
-    return rows @ W + b, (x, W)
+    features = math.prod(x.shape[1:])
+    if x.ndim < 1 or W.ndim != 2 or len(W) != features or b.shape != W.shape[1:]:
+        raise ValueError(f"x has shape {x.shape}, W {W.shape}, b {b.shape}: give (N, ...), (D, H) and (H,)")
+    rows = x.reshape(len(x), features)
+    return rows @ W + b, (rows, W, x.shape)
 
 
 def backward(residuals: Any, g: Array) -> tuple[Array, ...]:
-    x, W = residuals
-    rows = x.reshape(len(x), -1)
-    return (g @ W.T).reshape(x.shape), rows.T @ g, g.sum(axis=0)
+    rows, W, shape = residuals
+    return (g @ W.T).reshape(shape), rows.T @ g, g.sum(axis=0)
 
 
 def reference(x: Array, W: Array, b: Array) -> Any:

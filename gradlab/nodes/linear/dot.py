@@ -17,6 +17,8 @@ from gradlab.sampling import normal
 
 
 def forward(x: Array, y: Array) -> tuple[Array, Any]:
+    if x.ndim != 1 or x.shape != y.shape:
+        raise ValueError(f"x has shape {x.shape}, y {y.shape}: give two vectors of one length")
     return np.dot(x, y), (x, y)
 
 

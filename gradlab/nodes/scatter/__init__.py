@@ -1,0 +1,1 @@
+"""Adding up what belongs to the same id."""
