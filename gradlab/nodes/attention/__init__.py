@@ -1,0 +1,1 @@
+"""Sequences: words as rows, their places, and who looks at whom."""

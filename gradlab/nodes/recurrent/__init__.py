@@ -1,0 +1,1 @@
+"""Cells that carry a state from step to step, and sequences through them."""
