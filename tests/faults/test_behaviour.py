@@ -503,9 +503,13 @@ def test_what_is_only_rounding_is_no_fault():
     assert "the gradient of x lacks its mean over the last axis" not in texts
 
 
+# making all mutants of all nodes takes minutes; `gradlab mutate` does
+SOME = sorted({*list(NODES)[::4], "affine", "branch", "lstm_cell", "softmax"})
+
+
 @pytest.fixture(scope="module")
 def catalogue():
-    return {name: mutants(node) for name, node in NODES.items()}
+    return {name: mutants(NODES[name]) for name in SOME}
 
 
 def test_every_row_of_the_table_is_somebodys_fault(catalogue):
@@ -521,7 +525,7 @@ def random_cotangent(node, sample):
     return g if isinstance(output, tuple) else g[0]
 
 
-@pytest.mark.parametrize("name", NODES)
+@pytest.mark.parametrize("name", SOME)
 def test_a_fault_stays_where_it_was_put(catalogue, name):
     """Forward gives what it gave, and on a first call no other gradient than the named one is wrong."""
     node, sample = NODES[name], NODES[name].draw_samples(0)[0]
