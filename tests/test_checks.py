@@ -351,3 +351,21 @@ def test_no_primals_and_negative_seeds_are_refused():
 def test_integer_primals_are_refused():
     with pytest.raises(TypeError, match=r"primal 1 has dtype int64.*as a setting"):
         check_vjp(square, d_square, (X, np.array([1, 2])))
+
+
+def test_a_setting_that_is_a_tuple_of_arrays_is_no_breach_and_can_be_one():
+    def forward(x, index, spoil=False):
+        if spoil:
+            index[1][0] = 1
+        return x[index], (index, x.shape)
+
+    def backward(residuals, g):
+        dx = np.zeros(residuals[1])
+        np.add.at(dx, residuals[0], g)
+        return (dx,)
+
+    x, index = np.arange(6.0).reshape(2, 3), (slice(None), np.array([0, 2, 2]))
+    checks = ["leaves_arguments_unchanged", "matches_numerical"]
+    assert check_vjp(forward, backward, (x,), settings={"index": index}, checks=checks).ok
+    spoilt = check_vjp(forward, backward, (x,), settings={"index": index, "spoil": True}, checks=checks)
+    assert "forward writes into index" in str(spoilt)

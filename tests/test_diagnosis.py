@@ -1,11 +1,15 @@
 """The mistake, named: with evidence or not at all."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gradlab import GradientError, check_gradient, check_vjp, verify
-from gradlab.diagnosis import NAMES
+from gradlab.checks._trial import Trial
+from gradlab.diagnosis import NAMES, diagnose
 from gradlab.mutation import mutate
+from gradlab.nodes import NODES
 
 RNG = np.random.default_rng(5)
 X, W = RNG.standard_normal((8, 3)), RNG.standard_normal((3, 4))
@@ -141,3 +145,27 @@ def test_a_diagnosis_that_fails_leaves_the_verdict(monkeypatch):
         report = check_vjp(affine, lambda r, g: (-(g @ r[1].T), r[0].T @ g), (X, W))
     assert not report.ok
     assert report.findings == {}
+
+
+def test_every_primal_is_explained_though_some_samples_have_fewer_and_several_outputs_differ_in_shape():
+    def forward(x, h, s):
+        return (x * h + s @ s, h.sum(axis=0)), (x, h, s)
+
+    def backward(r, g):
+        x, h, s = r
+        return g[0] * h, g[0] * x + g[1], -(g[0] @ s.T + s.T @ g[0])
+
+    square = RNG.standard_normal((3, 3))
+    report = check_vjp(forward, backward, (square + 1, square - 1, 2 * square))
+    assert (first(report).name, first(report).primal) == ("sign-flipped", "s")
+    node = NODES["concatenate"]
+
+    def third_flipped(residuals, g):
+        d = node.backward(residuals, g)
+        return (*d[:2], *(-third for third in d[2:]))
+
+    trials = [Trial(replace(node, backward=third_flipped), sample) for sample in node.draw_samples()]
+    assert len({len(trial.sample.primals) for trial in trials}) > 1
+    found = diagnose(trials, {"matches_numerical"})
+    assert {finding.primal for finding in found} == {"xs2"}
+    assert found[0].name == "sign-flipped"

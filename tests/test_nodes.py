@@ -136,3 +136,65 @@ def test_bad_labels(t, message):
 def test_unknown_check():
     with pytest.raises(ValueError, match="did you mean matches_numerical"):
         select_checks(["match_numerical"])
+
+
+def test_what_truncation_cuts_is_the_gradient_between_blocks():
+    # without the states that blocks begin with, forward goes on from its own, and only backward takes them as given
+    rng = np.random.default_rng(8)
+    x, h, c = rng.standard_normal((2, 7, 3)), rng.standard_normal((2, 2)), rng.standard_normal((2, 2))
+    Wx, Wh, b = rng.standard_normal((3, 8)), rng.standard_normal((2, 8)), rng.standard_normal(8)
+    forward, backward = NODES["lstm"].forward, NODES["lstm"].backward
+    (hs, last), residuals = forward(x, h, c, Wx, Wh, b, truncation=3)
+    cells = [forward(x[:, :t], h, c, Wx, Wh, b)[0][1] for t in (3, 6)]
+    starts = {"h_starts": hs[:, [2, 5]], "c_starts": np.stack(cells, axis=1)}
+    (same, same_last), given = forward(x, h, c, Wx, Wh, b, truncation=3, **starts)
+    g = rng.standard_normal(hs.shape), rng.standard_normal(last.shape)
+    np.testing.assert_allclose(same, hs, rtol=1e-13)
+    np.testing.assert_allclose(same_last, last, rtol=1e-13)
+    for found, expected in zip(backward(residuals, g), backward(given, g), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+    whole = backward(forward(x, h, c, Wx, Wh, b)[1], g)
+    assert not np.allclose(whole[1], backward(residuals, g)[1])
+
+
+def test_what_is_far_from_1_is_not_squared():
+    for x, norm in (([3e200, -4e200], 5e200), ([3e-200, 4e-200], 5e-200)):
+        y, residuals = NODES["l2_norm"].forward(np.array(x))
+        np.testing.assert_allclose(y, norm)
+        np.testing.assert_allclose(NODES["l2_norm"].backward(residuals, np.array(1.0))[0], np.array(x) / norm)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "softplus", "softmax", "log_softmax", "log_sigmoid", "silu",
+                                  "gelu", "gelu_tanh", "logsumexp", "elu", "selu"])  # fmt: skip
+def test_at_1e4_nothing_overflows(name, dtype):
+    # warnings are errors here
+    x = np.array([-1e4, -100.0, 0.5, 100.0, 1e4], dtype)
+    y, residuals = NODES[name].forward(x)
+    (dx,) = NODES[name].backward(residuals, np.ones_like(y))
+    assert np.isfinite(y).all()
+    assert np.isfinite(dx).all()
+    assert (np.asarray(y).dtype, dx.dtype) == (dtype, dtype)
+    slopes = {"softplus": [0, 1], "silu": [0, 1], "gelu": [0, 1], "gelu_tanh": [0, 1], "logsumexp": [0, 1],
+              "log_sigmoid": [1, 0], "elu": [0, 1]}  # fmt: skip
+    if name in slopes:
+        np.testing.assert_allclose(dx[[0, -1]], slopes[name], atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_ctc_of_logits_of_1e4(dtype):
+    x = np.zeros((4, 1, 3), dtype)
+    x[::2, 0, 1] = x[1::2, 0, 2] = 1e4
+    settings = {
+        "labels": np.array([[1, 2, 1, 2]]),
+        "label_lengths": np.array([4]),
+        "input_lengths": np.array([4]),
+    }
+    loss, residuals = NODES["ctc"].forward(x, **settings)
+    (dx,) = NODES["ctc"].backward(residuals, np.ones_like(loss))
+    assert loss == 0
+    assert not dx.any()
+    loss, residuals = NODES["ctc"].forward(-x, **settings)
+    (dx,) = NODES["ctc"].backward(residuals, np.ones_like(loss))
+    np.testing.assert_allclose(loss, 4 * (1e4 + np.log(2)), rtol=1e-6)
+    np.testing.assert_allclose(dx[0, 0], [0.5, -1, 0.5], atol=1e-6)

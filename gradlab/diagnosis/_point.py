@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.checks._derive import derived
+from gradlab.checks._derive import Derived, derived
 from gradlab.checks._trial import Trial, quiet
 from gradlab.compare import crumbs, rtol_for
 from gradlab.node import Array, as_tuple
@@ -17,6 +17,8 @@ from gradlab.node import Array, as_tuple
 STEP, NEARER, RTOL, ATOL = 2.0**-13, 2.0**-10, 1e-6, 1e-7
 # So many points beyond the samples are looked at, with so many elements in all.
 POINTS, ELEMENTS = 60, 2000
+# Of large samples too, this many: one of each kind.
+KINDS = 16
 # A Jacobian of more numbers is not computed.
 LARGEST = 2**18
 
@@ -118,7 +120,7 @@ def points(trials: Sequence[Trial]) -> tuple[list[Point], list[Trial]]:
     ways = [d for trial in trials for d in derived(trial) if not d.guessed and not is_large(d.trials[0])]
     # of every sample some, not all of the first
     size = max((sum(x.size for x in d.trials[0].sample.primals) for d in ways), default=1)
-    ways = ways[:: max(1, -(-len(ways) // min(POINTS, max(4, ELEMENTS // max(size, 1)))))]
+    ways = _every_kind_first(ways)[: min(POINTS, max(KINDS, ELEMENTS // max(size, 1)))]
     known, broken = [], []
     with quiet():
         for alternatives in [*([trial] for trial in trials), *(list(d.trials) for d in ways)]:
@@ -128,6 +130,22 @@ def points(trials: Sequence[Trial]) -> tuple[list[Point], list[Trial]]:
             else:
                 broken.append(alternatives[0])
     return known, broken
+
+
+def _every_kind_first(ways: Sequence[Derived]) -> list[Derived]:
+    """Return ways of deriving in such an order that each kind comes up once before any comes up again.
+
+    And the kinds at different samples: the first of one, the second of the next.
+    """
+    kinds: dict[str, list[Derived]] = {}
+    for d in ways:
+        kinds.setdefault(d.how.partition(" (")[0], []).append(d)
+    turns = [
+        (turn, kind, of_kind[(turn + kind) % len(of_kind)])
+        for kind, of_kind in enumerate(kinds.values())
+        for turn in range(len(of_kind))
+    ]
+    return [d for _, _, d in sorted(turns, key=lambda turn: turn[:2])]
 
 
 def is_large(trial: Trial) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 
 from gradlab.diagnosis._finding import Finding
 from gradlab.diagnosis._point import Point, flat
-from gradlab.diagnosis._seen import LEFT, Seen
+from gradlab.diagnosis._seen import ALMOST_ALL, LEFT, VISIBLE, Seen
 
 # A factor counts as a named quantity if it is this near to it.
 NEAR = 1e-4
@@ -45,12 +45,17 @@ def constant_factor(seen: Seen) -> Finding | None:
     given = [k for k, p in enumerate(seen.wrong) if p.is_given]
     if not factors or not all(k in factors for k in given) or len(factors) < 0.8 * len(seen.wrong):
         return None
-    known = [(seen.wrong[k], c) for k, c in factors.items()]
+    # of a gradient that is as good as zero the factor is rounding
+    usual = max(seen.size(seen.wrong[k]) for k in factors)
+    known = [(seen.wrong[k], c) for k, c in factors.items() if seen.size(seen.wrong[k]) > VISIBLE * usual]
     elements = sum(int(np.count_nonzero(p.numerical(seen.i))) for p, _ in known)
     quantity, power = _quantity(seen, known)
     exempt = bool(quantity) and all(_is_one(seen, p, quantity) for p in seen.right)
     values = np.array([c for _, c in known])
-    same = bool(np.ptp(values) <= NEAR * max(NEAR, float(np.abs(values - 1).max())) * 100)
+    tolerance = NEAR * max(NEAR, float(np.abs(values - 1).max())) * 100
+    near = np.abs(values - np.median(values)) <= tolerance
+    of_given = [is_near for is_near, (p, _) in zip(near, known, strict=True) if p.is_given]
+    same = all(of_given) and bool(near.mean() >= ALMOST_ALL)
     if not same and not quantity and elements < 4 * len(known):
         return None  # of few numbers each, everything is nearly a multiple
     here = next((c for p, c in known if p.is_given), float(np.median(values)))

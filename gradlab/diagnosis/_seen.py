@@ -51,10 +51,11 @@ class Seen:
     @cached_property
     def right(self) -> list[Point]:
         """The points where none is, and where it could have been seen: the gradient is not as good as zero."""
-        usual = max((self._size(p) for p in self.points if p.is_given), default=0.0)
-        return [p for p in self.points if not p.wrong(self.i).any() and self._size(p) > VISIBLE * usual]
+        usual = max((self.size(p) for p in self.points if p.is_given), default=0.0)
+        return [p for p in self.points if not p.wrong(self.i).any() and self.size(p) > VISIBLE * usual]
 
-    def _size(self, p: Point) -> float:
+    def size(self, p: Point) -> float:
+        """Return the size of what should be there at a point."""
         return float(np.nan_to_num(np.abs(p.numerical(self.i))).max(initial=0.0))
 
     def analytic(self, p: Point) -> Array:

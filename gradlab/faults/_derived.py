@@ -19,6 +19,9 @@ def _with_a_tie(x: Array) -> Array:
     return x
 
 
+# At an infinite slope the quotients of these two steps differ by more than this factor.
+STEPS, STEEPER = (1e-5, 1e-8), 1.2
+
 CHANGES: tuple[tuple[str, Callable[[Array], Array]], ...] = (
     ("sign turned", lambda x: -x),
     ("times 10", lambda x: 10 * x),
@@ -66,7 +69,30 @@ def accepts(node: Node, sample: Sample) -> bool:
             gradients = node.backward(residuals, ones if isinstance(output, tuple) else ones[0])
         except Exception:
             return True
-        return all(bool(np.isfinite(d).all()) for d in gradients)
+        return all(bool(np.isfinite(d).all()) for d in gradients) and not _is_steep_edge(node, sample)
+
+
+def _is_steep_edge(node: Node, sample: Sample) -> bool:
+    """Return whether some primal lies at the edge of forward's domain, and it is the steeper there the nearer.
+
+    As p log p at 0, for which a backward may well state a number. Or there is nothing on either side.
+    """
+    try:
+        return any(_is_steep_along(node, sample, i) for i in range(len(sample.primals)))
+    except Exception:
+        return False
+
+
+def _is_steep_along(node: Node, sample: Sample, i: int) -> bool:
+    def total(h: float) -> float:
+        moved = [x + x.dtype.type(h) if k == i else x for k, x in enumerate(sample.primals)]
+        return sum(float(np.sum(y)) for y in as_tuple(node.forward(*moved, **sample.settings)[0]))
+
+    inside = [side for side in (1.0, -1.0) if np.isfinite(total(side * STEPS[0]))]
+    if len(inside) != 1:
+        return not inside
+    far, near = ((total(inside[0] * h) - total(0.0)) / h for h in STEPS)
+    return abs(near) > STEEPER * abs(far)
 
 
 def _batch_of_one(sample: Sample) -> Sample | None:

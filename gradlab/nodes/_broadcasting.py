@@ -1,8 +1,17 @@
-"""The backward of broadcasting: what was copied along an axis is added along it."""
+"""Broadcasting: what it asks of shapes, and its backward, which adds along an axis what was copied along it."""
 
 import numpy as np
 
 from gradlab.node import Array
+
+
+def check_broadcast(**arrays: Array) -> None:
+    """Raise a `ValueError` unless the arrays, named as the caller knows them, broadcast together."""
+    try:
+        np.broadcast_shapes(*(x.shape for x in arrays.values()))
+    except ValueError:
+        shapes = ", ".join(f"{name} has shape {x.shape}" for name, x in arrays.items())
+        raise ValueError(f"{shapes}: give shapes that broadcast together") from None
 
 
 def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:

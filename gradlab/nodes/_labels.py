@@ -32,6 +32,12 @@ def target_rows(t: Array, like: Array) -> Array:
     return rows
 
 
+def check_scores(x: Array) -> None:
+    """Raise a `ValueError` unless the rows of `x` have something to choose from."""
+    if 0 in x.shape[-1:] or x.ndim < 1:
+        raise ValueError(f"x has shape {x.shape}: give at least one score along the last axis")
+
+
 def batch_size(x: Array) -> int:
     """Return the number of rows that a loss averages over: 1 for a single vector."""
     return int(x.size // x.shape[-1])

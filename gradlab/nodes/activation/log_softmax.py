@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
+from gradlab.nodes._labels import check_scores
 from gradlab.sampling import normal
 
 
 def forward(x: Array) -> tuple[Array, Any]:
+    check_scores(x)
     # log_softmax does not see a shift, and with the largest entry at 0 exp cannot overflow
     shifted = x - x.max(axis=-1, keepdims=True)
     y = shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True))

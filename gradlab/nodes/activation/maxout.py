@@ -17,7 +17,7 @@ from gradlab.sampling import normal
 
 
 def forward(x: Array, *, k: int = 2) -> tuple[Array, Any]:
-    if k < 1 or x.shape[-1] % k:
+    if k < 1 or x.ndim < 1 or x.shape[-1] % k:
         raise ValueError(
             f"the last axis of shape {x.shape} has no groups of {k}: give a k that divides its length"
         )

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
+from gradlab.nodes._labels import check_scores
 from gradlab.sampling import normal
 
 
 def forward(x: Array) -> tuple[Array, Any]:
+    check_scores(x)
     # softmax does not see a shift, and with the largest entry at 0 exp cannot overflow
     y = np.exp(x - x.max(axis=-1, keepdims=True))
     y /= y.sum(axis=-1, keepdims=True)

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes._broadcasting import unbroadcast
+from gradlab.nodes._broadcasting import check_broadcast, unbroadcast
 from gradlab.sampling import away_from, normal
 
 
 def forward(x: Array, y: Array) -> tuple[Array, Any]:
+    check_broadcast(x=x, y=y)
     return np.maximum(x, y), (x >= y, x.shape, y.shape)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes._broadcasting import unbroadcast
+from gradlab.nodes._broadcasting import check_broadcast, unbroadcast
 from gradlab.sampling import normal
 
 
@@ -21,6 +21,7 @@ def forward(x: Array, y: Array, *, condition: Array) -> tuple[Array, Any]:
     condition = np.asarray(condition)
     if condition.dtype != np.bool_:
         raise ValueError(f"condition is an array of {condition.dtype}: give one of bool, such as x > 0")
+    check_broadcast(condition=condition, x=x, y=y)
     return np.where(condition, x, y), (condition, x.shape, y.shape)
 
 

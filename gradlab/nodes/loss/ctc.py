@@ -85,10 +85,11 @@ def _check(x: Array, labels: Array, label_lengths: Array, input_lengths: Array, 
         ("label_lengths", label_lengths, 0, labels.shape[1]),
         ("input_lengths", input_lengths, 1, steps),
     ):
-        if lengths.shape != (count,) or len(labels) != count or ((lengths < least) | (lengths > most)).any():
+        whole = np.issubdtype(lengths.dtype, np.integer) and lengths.shape == (count,) == labels.shape[:1]
+        if not whole or ((lengths < least) | (lengths > most)).any():
             raise ValueError(
-                f"{name} has shape {lengths.shape} for {count} sequences, or a number out of range: "
-                f"give {count} numbers from {least} to {most}"
+                f"{name} has shape {lengths.shape} and dtype {lengths.dtype} for {count} sequences, or a number out "
+                f"of range: give {count} whole numbers from {least} to {most}"
             )
     if not 0 <= blank < classes:
         raise ValueError(f"blank is {blank}, which is no class: give 0 to {classes - 1}")

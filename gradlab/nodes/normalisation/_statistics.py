@@ -46,6 +46,13 @@ def inverse_root(variance: Array, eps: float) -> Array:
     return 1 / root
 
 
+def check_features(x: Array, **parameters: Array) -> None:
+    """Raise a `ValueError` unless every parameter has one number for each place along the last axis of `x`."""
+    if x.ndim < 1:
+        raise ValueError("x has no axes: give rows of features, along the last axis")
+    check_parameters(x.shape[-1], **parameters)
+
+
 def check_parameters(count: int, **parameters: Array) -> None:
     """Raise a `ValueError` unless every parameter has one number for each of `count` channels or features."""
     for name, values in parameters.items():

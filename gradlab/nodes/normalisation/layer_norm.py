@@ -15,27 +15,23 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes.normalisation._statistics import check_parameters, standardised, sum_product
+from gradlab.nodes.normalisation._statistics import check_features, standardised
 from gradlab.sampling import normal
-
-EQUIVALENT_MUTANTS = {
-    "along_u = sum_product(u, d, (-1,)) / len(gamma)": "products commute",
-    "return (dx, sum_product(u, g, rows).ravel(), g.sum(axis=rows))": "products commute",
-}
 
 
 def forward(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5) -> tuple[Array, Any]:
-    check_parameters(x.shape[-1], gamma=gamma, beta=beta)
+    check_features(x, gamma=gamma, beta=beta)
     u, scale = standardised(x, (-1,), eps)
     return gamma * u + beta, (u, scale, gamma, tuple(range(x.ndim - 1)))
 
 
 def backward(residuals: Any, g: Array) -> tuple[Array, ...]:
     u, scale, gamma, rows = residuals
-    d = g * gamma
-    along_u = sum_product(d, u, (-1,)) / len(gamma)
-    dx = (d - d.mean(axis=-1, keepdims=True) - u * along_u) * scale
-    return dx, sum_product(g, u, rows).ravel(), g.sum(axis=rows)
+    gu = g * u
+    # means over each row, of g gamma and of g gamma u
+    mean, along_u = (d @ gamma[:, None] / len(gamma) for d in (g, gu))
+    dx = (g * gamma - mean - u * along_u) * scale
+    return dx, gu.sum(axis=rows), g.sum(axis=rows)
 
 
 def reference(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5) -> Any:

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes.normalisation._statistics import check_parameters, inverse_root
+from gradlab.nodes.normalisation._statistics import check_features, inverse_root
 from gradlab.sampling import normal
 
 
 def forward(x: Array, gamma: Array, *, eps: float = 1e-6) -> tuple[Array, Any]:
-    check_parameters(x.shape[-1], gamma=gamma)
+    check_features(x, gamma=gamma)
     scale = inverse_root(np.mean(x * x, axis=-1, keepdims=True), eps)
     u = x * scale
     return gamma * u, (u, scale, gamma, tuple(range(x.ndim - 1)))

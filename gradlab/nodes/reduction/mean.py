@@ -13,16 +13,18 @@ import numpy as np
 
 from gradlab.node import Array, Sample
 from gradlab.nodes._reduction import Axis, einsum_total, reduced_count, restore_axes
+from gradlab.nodes.reduction._rows import checked_axes
 from gradlab.sampling import normal
 
 
 def forward(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Any]:
-    return np.mean(x, axis=axis, keepdims=keepdims), (x.shape, axis)
+    axes = checked_axes(x, axis, smallest=1)
+    return np.mean(x, axis=axes, keepdims=keepdims), (x.shape, axes)
 
 
 def backward(residuals: Any, g: Array) -> tuple[Array, ...]:
-    shape, axis = residuals
-    share = restore_axes(g, shape, axis) / reduced_count(shape, axis)
+    shape, axes = residuals
+    share = restore_axes(g, shape, axes) / reduced_count(shape, axes)
     return (np.broadcast_to(share, shape).copy(),)
 
 

@@ -13,16 +13,18 @@ import numpy as np
 
 from gradlab.node import Array, Sample
 from gradlab.nodes._reduction import Axis, einsum_total, restore_axes
+from gradlab.nodes.reduction._rows import checked_axes
 from gradlab.sampling import normal
 
 
 def forward(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Any]:
-    return np.sum(x, axis=axis, keepdims=keepdims), (x.shape, axis)
+    axes = checked_axes(x, axis)
+    return np.sum(x, axis=axes, keepdims=keepdims), (x.shape, axes)
 
 
 def backward(residuals: Any, g: Array) -> tuple[Array, ...]:
-    shape, axis = residuals
-    return (np.broadcast_to(restore_axes(g, shape, axis), shape).copy(),)
+    shape, axes = residuals
+    return (np.broadcast_to(restore_axes(g, shape, axes), shape).copy(),)
 
 
 def reference(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Any:
