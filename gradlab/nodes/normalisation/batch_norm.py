@@ -40,7 +40,11 @@ def forward(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5) -> tuple[
 def backward(residuals: Any, g: Array) -> tuple[Array, ...]:
     centred, scale, factor, axes, count = residuals
     dbeta, dgamma = g.sum(axis=axes, keepdims=True), sum_product(g, centred, axes) * scale
-    dx = (g - dbeta / count - centred * (dgamma * scale / count)) * factor
+    # in place: fresh memory costs more than the arithmetic
+    dx = centred * (dgamma * scale / -count)
+    dx += g
+    dx -= dbeta / count
+    dx *= factor
     return dx, dgamma.ravel(), dbeta.ravel()
 
 

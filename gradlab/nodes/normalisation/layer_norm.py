@@ -27,11 +27,14 @@ def forward(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5) -> tuple[
 
 def backward(residuals: Any, g: Array) -> tuple[Array, ...]:
     u, scale, gamma, rows = residuals
-    gu = g * u
+    gu, dx = g * u, g * gamma
     # means over each row, of g gamma and of g gamma u
     mean, along_u = (d @ gamma[:, None] / len(gamma) for d in (g, gu))
-    dx = (g * gamma - mean - u * along_u) * scale
-    return dx, gu.sum(axis=rows), g.sum(axis=rows)
+    dgamma = gu.sum(axis=rows)
+    dx -= mean
+    dx -= np.multiply(along_u, u, out=gu)
+    dx *= scale
+    return dx, dgamma, g.sum(axis=rows)
 
 
 def reference(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5) -> Any:

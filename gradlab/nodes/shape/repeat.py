@@ -18,8 +18,8 @@ from gradlab.sampling import normal
 def forward(x: Array, *, n: int, axis: int = 0) -> tuple[Array, Any]:
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"axis is {axis}, and x has shape {x.shape}: give one of its axes")
-    if n < 1:
-        raise ValueError(f"n is {n}: give a whole number of copies, at least 1")
+    if n < 0:
+        raise ValueError(f"n is {n}: give a whole number of copies, not a negative one")
     return np.repeat(x, n, axis=axis), (x.shape, n, axis % x.ndim)
 
 
