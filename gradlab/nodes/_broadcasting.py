@@ -8,7 +8,7 @@ from gradlab.node import Array
 def check_broadcast(**arrays: Array) -> None:
     """Raise a `ValueError` unless the arrays, named as the caller knows them, broadcast together."""
     try:
-        np.broadcast_shapes(*(x.shape for x in arrays.values()))
+        np.broadcast(*arrays.values())
     except ValueError:
         shapes = ", ".join(f"{name} has shape {x.shape}" for name, x in arrays.items())
         raise ValueError(f"{shapes}: give shapes that broadcast together") from None
