@@ -114,8 +114,7 @@ def test_samples_are_derived_only_where_forward_takes_them_and_has_a_slope():
     root = replace(SQUARE, forward=lambda x: (np.sqrt(x), x))
     names = [sample.name for sample in derived_samples(root, [Sample("positive", (np.array([1.0, 4.0]),))])]
     assert names == [
-        f"positive, {change}"
-        for change in ("times 10", "times 1000", "plus 4", "with a tie", "in float32")
+        f"positive, {change}" for change in ("times 10", "times 1000", "plus 4", "with a tie", "in float32")
     ]
 
 
