@@ -1,12 +1,13 @@
-"""Descent along a gradient."""
+"""Gradient descent: along the whole gradient, and along that of a mini-batch."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from gradlab.finite_difference import numerical_gradient
 from gradlab.node import Array
+from gradlab.optimizers._optimizer import Optimizer, State
 
 
 def gradient_descent(
@@ -35,16 +36,25 @@ def gradient_descent(
     return x
 
 
-class SGD:
+class SGD(Optimizer):
     """Stochastic gradient descent: every parameter moves by -lr times its gradient.
 
-    Source: Deep Learning from Scratch, chapter 6.
+    Parameters
+    ----------
+    lr : float
+        The learning rate, by default Keras's 0.01 (torch: 0.001).
+
+    Notes
+    -----
+    ::
+
+        w <- w - lr g
+
+    Sources: Robbins and Monro, A Stochastic Approximation Method, 1951; Deep Learning from Scratch, chapter 6.
     """
 
     def __init__(self, lr: float = 0.01) -> None:
-        self.lr = lr
+        super().__init__(lr)
 
-    def update(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
-        """Change every array of `params` in place."""
-        for key, gradient in grads.items():
-            params[key][...] -= self.lr * gradient
+    def _change(self, p: Array, g: Array, lr: float, state: State) -> Array:
+        return -lr * g
