@@ -62,7 +62,7 @@ def elements(
         pending = ~_settled(found)
         if not pending.any():
             break
-        scan.add(np.where(pending[:, None], _next_steps(scan, found, more), np.nan))
+        scan.add(np.where(pending[:, None], _next_steps(scan, sides, more), np.nan))
         sides = _read(scan, watched)
     value, error, lower, upper = _judge(scan, g, sides)
     scale = sides.usual[: len(index)] / scan.reach
@@ -151,12 +151,15 @@ def _settled(central: Slopes) -> Array:
     return np.asarray(central.error <= SETTLED * np.nan_to_num(np.abs(central.value)))
 
 
-def _next_steps(scan: Scan, found: Slopes, count: int) -> Array:
+def _next_steps(scan: Scan, sides: _Sides, count: int) -> Array:
     """Return `count` further steps an element, where they promise most.
 
-    Where rounding is what limits the best window: larger steps, towards the next one that was tried, or, if all
-    were, beyond the largest. Where truncation is: inside the window if its steps lie far apart, else below it.
+    Inside the window if its steps lie far apart. Else, where one side's slope is known far better than the central
+    one, a kink lies near on the other side, and the way to x is smooth from there on: below the window. Else larger
+    steps, against rounding: towards the next one that was tried, or, if all were, beyond the largest.
     """
+    found = sides.found()
+    beside_kink = np.fmin(sides.right.error, sides.left.error) < found.error / 10
     steps = np.full((len(scan.h), count), np.nan, dtype=scan.h.dtype)
     for e, h in enumerate(scan.h):
         h = h[~np.isnan(h)]
@@ -168,18 +171,19 @@ def _next_steps(scan: Scan, found: Slopes, count: int) -> Array:
             # too few smaller steps to have measured the noise
             steps[e] = np.geomspace(float(h[last]), float(h[-1]) / 8, count + 2)[1:-1]
             continue
-        limited_by_noise = 4 * found.truncation[e] <= found.error[e]
-        gaps = h[top:last] / h[top + 1 : last + 1]
+        # of a window of one step, what it was compared with is part of its truncation
+        first = max(top - 1, 0) if top == last and beside_kink[e] else top
+        gaps = h[first:last] / h[first + 1 : last + 1]
         if gaps.size and gaps.max() > 8:
-            widest = top + int(gaps.argmax())
+            widest = first + int(gaps.argmax())
             high, low = h[widest], h[widest + 1]
-        elif limited_by_noise and top == 0:
+        elif beside_kink[e] and h[last] > 8 * h[last + 1]:
+            high, low = h[last], h[last + 1]
+        elif top == 0:
             high, low = max(h[0] * 4.0 ** (count + 1), 0.3), h[0]
-        elif limited_by_noise:
+        else:
             # the next larger step may have been passed over only for what lies beyond it
             high, low = h[max(top - 2, 0)], h[top]
-        else:
-            high, low = h[last], h[min(last + 1, h.size - 1)]
         steps[e] = np.geomspace(float(high), float(low), count + 2)[1:-1]
     return steps
 

@@ -96,6 +96,17 @@ def test_at_and_near_a_kink(name, at, side, distance):
         assert compare(np.array(left + right - true), estimate).verdict is Verdict.WRONG
 
 
+@pytest.mark.parametrize("at", [0.28, -3.0, 1e-3])
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_curve_near_a_kink_at_any_distance(at, side):
+    for distance in 10.0 ** np.arange(-6, 0, 0.5):
+        knee = np.sin(at * (1 + side * distance))
+        estimate = slope(lambda x, knee=knee: np.exp(x) + 2 * np.maximum(np.sin(x) - knee, 0), at)
+        truth = np.exp(at) + 2 * np.cos(at) * (np.sin(at) > knee)
+        assert covers(estimate, truth)
+        assert estimate.error < 1e-3 * abs(truth)
+
+
 def test_a_plateau_beyond_two_kinks_is_not_believed():
     # trap 2: all steps over 1e-6 agree on the slope 1 to the last digit, and the slope at 0 is 0
     soft_threshold = lambda x: np.maximum(x - 1e-6, 0) - np.maximum(-x - 1e-6, 0)
