@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -67,6 +68,8 @@ def _is_expected(error: Exception) -> bool:
 
 
 def _verify(arguments: argparse.Namespace, command: str) -> int:
+    if arguments.models:
+        return _verify_models(arguments, command)
     report = verify(
         *arguments.node,
         family=arguments.family,
@@ -78,6 +81,36 @@ def _verify(arguments: argparse.Namespace, command: str) -> int:
     )
     written = write_pages(report, arguments.output, command) if arguments.output else []
     return _told(arguments, report, lambda style: summary(report, style), written)
+
+
+def _verify_models(arguments: argparse.Namespace, command: str) -> int:
+    from gradlab.models_benchmark import verify_models, write_page
+
+    if arguments.node or arguments.family or arguments.checks:
+        raise UnknownNameError(
+            "--models verifies the textbooks' networks: give no nodes, --family or --checks"
+        )
+    report = verify_models(progress=True)
+    made = made_by(command, report.environment)
+    written = write_page(report, arguments.output, made) if arguments.output else []
+    return _told(arguments, report, report.to_table, written)
+
+
+def _gates(arguments: argparse.Namespace, command: str) -> int:
+    from gradlab.models.gates import learning_rows, truth_tables
+    from gradlab.models.logic_gate import training_rows, training_tables
+
+    if arguments.gradient and not arguments.train:
+        raise UnknownNameError("--gradient is for training the net 2-6-1: give --train GATE with it")
+    as_text: Callable[[str], str]
+    if arguments.train:
+        rows = training_rows(arguments.train, arguments.gradient or "stacked", progress=True)
+        as_text = partial(training_tables, arguments.train, rows)
+    else:
+        rows, as_text = learning_rows(), truth_tables
+    json = arguments.format == "json"
+    print(to_json(True, rows, environment()) if json else as_text(STYLES[arguments.format]))
+    return OK
 
 
 def _told(
@@ -216,25 +249,60 @@ def _mutate(arguments: argparse.Namespace, command: str) -> int:
 
 
 def _mnist(arguments: argparse.Namespace, command: str) -> int:
-    from gradlab.datasets import load_dataset
-    from gradlab.mnist_benchmark import run, write_page
+    from gradlab.mnist_benchmark import write_page
 
-    data = load_dataset(arguments.data)
+    if arguments.model == "two-layer":
+        report, page = _two_layer(arguments), {}
+    else:
+        report = _graph_model(arguments)
+        page = {"name": f"mnist_{arguments.model}", "title": f"MNIST: model {arguments.model}"}
+    made = made_by(command, report.environment)
+    written = write_page(report, arguments.output, made, **page) if arguments.output else []
+    return _told(arguments, report, report.to_table, written)
+
+
+def _two_layer(arguments: argparse.Namespace) -> Any:
+    from gradlab.datasets import load_dataset
+    from gradlab.mnist_benchmark import run
+
+    if arguments.epochs:
+        raise UnknownNameError(
+            "--epochs is for --model sequential and conv: give --steps, 600 an epoch of MNIST"
+        )
+    gradient = arguments.gradient or "both"
     # a numerical gradient takes seconds a step, so that the textbook's 10,000 steps would take a day
-    steps = arguments.steps or (10 if arguments.gradient == "numerical" else 10_000)
-    report = run(
-        data,
-        gradient=arguments.gradient,
+    steps = arguments.steps or (10 if gradient == "numerical" else 10_000)
+    return run(
+        load_dataset(arguments.data),
+        gradient=gradient,
         steps=steps,
-        batch_size=arguments.batch_size,
-        hidden=arguments.hidden,
-        lr=arguments.learning_rate,
+        batch_size=arguments.batch_size or 100,
+        hidden=arguments.hidden or 50,
+        lr=arguments.learning_rate or 0.1,
         seed=arguments.seed,
         progress=True,
     )
-    made = made_by(command, report.environment)
-    written = write_page(report, arguments.output, made) if arguments.output else []
-    return _told(arguments, report, report.to_table, written)
+
+
+def _graph_model(arguments: argparse.Namespace) -> Any:
+    from gradlab.datasets import load_dataset
+    from gradlab.mnist_benchmark import run_graph_model
+
+    if arguments.steps:
+        raise UnknownNameError(f"--steps is for --model two-layer: give --epochs with {arguments.model}")
+    if arguments.gradient not in (None, "backprop"):
+        raise UnknownNameError(
+            f"--gradient {arguments.gradient} is for --model two-layer: for others see gradlab verify --models"
+        )
+    return run_graph_model(
+        load_dataset(arguments.data),
+        arguments.model,
+        hidden=arguments.hidden,
+        batch_size=arguments.batch_size,
+        lr=arguments.learning_rate,
+        epochs=arguments.epochs,
+        seed=arguments.seed,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -244,6 +312,9 @@ def _parser() -> argparse.ArgumentParser:
 
     check = _command(commands, "verify", "compare every node's backward with its numerical gradient", _verify)
     check.add_argument("node", nargs="*", metavar="NODE", help="nodes to verify (default: all)")
+    check.add_argument(
+        "--models", action="store_true", help="the textbooks' networks instead, each as a whole"
+    )
     check.add_argument("--family", help="only the nodes of this family")
     check.add_argument("--checks", nargs="+", metavar="CHECK", help="only these checks")
     check.add_argument(
@@ -259,7 +330,19 @@ def _parser() -> argparse.ArgumentParser:
         help="numerical side: the ladder that knows its error, or the textbook's central differences",
     )
     check.add_argument("--seed", type=_count, default=0, help="seed of samples and cotangents")
-    check.add_argument("--output", type=Path, metavar="DIR", help="write errors.md and timings.md there")
+    check.add_argument(
+        "--output", type=Path, metavar="DIR", help="write errors.md and timings.md (or models.md) there"
+    )
+
+    gates = _command(
+        commands, "gates", "print the truth tables of perceptrons, of NAND alone, and what one learns", _gates
+    )
+    gates.add_argument("--train", metavar="GATE", help="train the net 2-6-1 instead, such as --train XOR")
+    gates.add_argument(
+        "--gradient",
+        choices=("stacked", "numerical", "backprop"),
+        help="to train by: central differences all at once (default), in the textbook's loop, or backprop",
+    )
 
     listing = _command(commands, "list", "list the nodes", _list)
     listing.add_argument("--family", help="only the nodes of this family")
@@ -284,13 +367,19 @@ def _parser() -> argparse.ArgumentParser:
     mutation.add_argument("--output", type=Path, metavar="DIR", help="write mutation.md there")
 
     mnist = _command(
-        commands, "mnist", "train the textbook's TwoLayerNet, numerically and by backprop", _mnist
+        commands, "mnist", "train on MNIST: the textbook's TwoLayerNet, or another model", _mnist
     )
-    mnist.add_argument("--gradient", choices=("backprop", "numerical", "both"), default="both")
+    mnist.add_argument("--model", choices=("two-layer", "sequential", "conv"), default="two-layer")
+    mnist.add_argument(
+        "--gradient",
+        choices=("backprop", "numerical", "both"),
+        help="(default: both, that is compare them and train by backprop)",
+    )
     mnist.add_argument("--steps", type=_positive, help="(default: 10000, with --gradient numerical 10)")
-    mnist.add_argument("--batch-size", type=_positive, default=100)
-    mnist.add_argument("--hidden", type=_positive, default=50, help="hidden units")
-    mnist.add_argument("--learning-rate", type=_rate, default=0.1)
+    mnist.add_argument("--epochs", type=_positive, help="of sequential and conv (default: 10 and 3)")
+    mnist.add_argument("--batch-size", type=_positive, help="(default: 100, sequential 128, conv 32)")
+    mnist.add_argument("--hidden", type=_positive, help="hidden units (default: 50, conv 64)")
+    mnist.add_argument("--learning-rate", type=_rate, help="(default: 0.1, others 0.001)")
     mnist.add_argument("--seed", type=_count, default=0, help="seed of weights and batches")
     mnist.add_argument("--data", metavar="DIR|digits", help="MNIST's folder, or the embedded digits")
     mnist.add_argument("--output", type=Path, metavar="DIR", help="write mnist.md (and mnist.svg) there")

@@ -123,23 +123,30 @@ def compare_batch_sizes(epochs: int = 20, rng: np.random.Generator | int = 0) ->
     All see every example `epochs` times at the learning rate 0.1; the smaller the batch, the more steps that is.
     """
     rng = np.random.default_rng(rng)
-    x = np.column_stack([rng.uniform(-1, 1, 100), np.ones(100)])
-    t = x @ [2.0, 1.0] + 0.1 * rng.standard_normal(100)
+    x, t = line_through_points(rng)
     sizes = {"full batch": 100, "mini-batch": 10, "online": 1}
     return {
         name: descend_in_batches(
-            _squared_error, _squared_error_slope, np.zeros(2), x, t,
+            squared_error, squared_error_slope, np.zeros(2), x, t,
             batch_size=m, epochs=epochs, lr=0.1, rng=rng,
         )
         for name, m in sizes.items()
     }  # fmt: skip
 
 
-def _squared_error(w: Array, x: Array, t: Array) -> Any:
+def line_through_points(rng: np.random.Generator) -> tuple[Array, Array]:
+    """Return 100 points about the line 2 x + 1: rows (x, 1), shape (100, 2), and heights, shape (100,)."""
+    x = np.column_stack([rng.uniform(-1, 1, 100), np.ones(100)])
+    return x, x @ [2.0, 1.0] + 0.1 * rng.standard_normal(100)
+
+
+def squared_error(w: Array, x: Array, t: Array) -> Any:
+    """Return half the mean squared distance of ``x w`` from `t`."""
     return np.mean((x @ w - t) ** 2) / 2
 
 
-def _squared_error_slope(w: Array, x: Array, t: Array) -> Array:
+def squared_error_slope(w: Array, x: Array, t: Array) -> Array:
+    """Return the gradient of `squared_error` by `w`."""
     slope: Array = x.T @ (x @ w - t) / len(x)
     return slope
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gradlab import mnist_models
 from gradlab.compare import Verdict
 from gradlab.datasets import Dataset
 from gradlab.finite_difference import numerical_gradient
@@ -129,6 +130,14 @@ def run(
     return MnistReport(data.name, rows, {way: history}, environment(**more))
 
 
+def run_graph_model(data: Dataset, model: str, *, seed: int = 0, **given: Any) -> MnistReport:
+    """Train one of the models of `gradlab.mnist_models`; what is not given, or None, has its default there."""
+    settings = {key: given.get(key) or default for key, default in mnist_models.DEFAULTS[model].items()}
+    history = mnist_models.train(model, data, seed=seed, **settings)
+    more = {"data": data.name, "model": model, **settings, "seed": seed}
+    return MnistReport(data.name, [], {f"backprop, model {model}": history}, environment(**more))
+
+
 def compare_gradients(net: TwoLayerNet, x: Array, t: Array, *, progress: bool = False) -> list[Row]:
     """Return a row for each parameter, and one for all of them, with both gradients of one batch.
 
@@ -240,14 +249,20 @@ def _bar(title: str, total: int, progress: bool) -> Iterator[Callable[[Callable[
         yield advance
 
 
-def write_page(report: MnistReport, folder: Path, made_by: str) -> list[Path]:
-    """Write mnist.md into `folder`, and mnist.svg if the extra `plot` is installed; return their paths."""
-    parts = ["# MNIST: why nobody trains by numerical gradients", made_by, report.to_table("github")]
-    paths = [folder / "mnist.md"]
+def write_page(
+    report: MnistReport,
+    folder: Path,
+    made_by: str,
+    name: str = "mnist",
+    title: str = "MNIST: why nobody trains by numerical gradients",
+) -> list[Path]:
+    """Write NAME.md into `folder`, and NAME.svg if the extra `plot` is installed; return their paths."""
+    parts = [f"# {title}", made_by, report.to_table("github")]
+    paths = [folder / f"{name}.md"]
     if can_plot():
-        paths.insert(0, folder / "mnist.svg")
+        paths.insert(0, folder / f"{name}.svg")
         accuracy_figure(paths[0], f"{report.data}: accuracy", _curves(report.training))
-        parts.append(f"![accuracy over the epochs on {report.data}](mnist.svg)")
+        parts.append(f"![accuracy over the epochs on {report.data}]({name}.svg)")
     write_atomically(paths[-1], "\n\n".join(parts) + "\n")
     return paths
 

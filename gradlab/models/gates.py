@@ -220,15 +220,28 @@ def _wiring(circuit: Circuit) -> str:
     return ", ".join(parts)
 
 
-def _learning_table(style: str) -> str:
+def learning_rows() -> list[dict[str, Any]]:
+    """Return what the learning rule made of every gate, by name."""
     rows = []
     for name in GATES:
         learning = learn(gate_outputs(name))
-        outcome = "learned" if learning.converged else f"never: {_shown(learning.cycle)}, and again"
-        weights = [f"{w:g}" for w in learning.weights[-1]]
-        rows.append((name, str(learning.epochs), f"{learning.most_right} of 4", *weights, outcome))
+        w1, w2, b = learning.weights[-1]
+        rows.append(
+            {"gate": name, "outputs": list(gate_outputs(name)), "epochs": learning.epochs,
+             "most_right": learning.most_right, "w1": w1, "w2": w2, "b": b,
+             "learned": learning.converged, "cycle": [list(weights) for weights in learning.cycle]}
+        )  # fmt: skip
+    return rows
+
+
+def _learning_table(style: str) -> str:
+    rows = []
+    for r in learning_rows():
+        outcome = "learned" if r["learned"] else f"never: {_shown(r['cycle'])}, and again"
+        weights = [f"{r[w]:g}" for w in ("w1", "w2", "b")]
+        rows.append((r["gate"], str(r["epochs"]), f"{r['most_right']} of 4", *weights, outcome))
     return table(("gate", "epochs", "most right at once", "w1", "w2", "b", "note"), rows, style)
 
 
-def _shown(cycle: Sequence[Weights]) -> str:
+def _shown(cycle: Sequence[Sequence[float]]) -> str:
     return ", ".join("({:g}, {:g}, {:g})".format(*weights) for weights in cycle)

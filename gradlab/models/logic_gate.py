@@ -1,17 +1,21 @@
 """The net 2-6-1 that learns a logic gate, XOR too, by numerical gradients or by backprop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.special import expit
 
+from gradlab.datasets.gates import load_gate
 from gradlab.finite_difference import numerical_gradient
 from gradlab.four_equations import bias_gradient, error_through_layer, output_error, weight_gradient
 from gradlab.models._parameters import Parameters
 from gradlab.models._stacked_gate import DELTA, HIDDEN, stacked_differences
 from gradlab.node import Array
+from gradlab.report.tables import table
 
+# The textbook's.
+STEPS = 20_001
 # What a training calls again and again: the gradient where the parameters are now, as one array.
 Gradient = Callable[[], Array]
 
@@ -108,7 +112,7 @@ def train(
     t: Array,
     *,
     gradient: str = "stacked",
-    steps: int = 20_001,
+    steps: int = STEPS,
     lr: float = 0.01,
     on_loss: Callable[[int, float], object] = lambda step, loss: None,
 ) -> None:
@@ -154,6 +158,54 @@ def train(
                 on_loss(step, float(net._loss(x, t)))
     if not np.isfinite(theta).all():
         raise ValueError(f"lr = {lr:g} led the parameters out of the finite numbers: give a smaller one")
+
+
+def training_rows(gate: str, gradient: str = "stacked", *, progress: bool = False) -> list[dict[str, Any]]:
+    """Train the net on a gate of two inputs, and return the losses by step, and the outputs of the four rows.
+
+    Parameters
+    ----------
+    gate : str
+        A name of `gradlab.datasets.gates.GATES`.
+    gradient : str
+        As for `train`.
+    progress : bool
+        Whether to show a bar on stderr when that is a terminal.
+
+    Raises
+    ------
+    DatasetError
+        If there is no gate of this name.
+    """
+    from tqdm import tqdm
+
+    net, (x, t) = LogicGate(), load_gate(gate)
+    rows: list[dict[str, Any]] = []
+    with tqdm(total=STEPS, unit="step", leave=False, disable=None if progress else True) as bar:
+
+        def on_loss(step: int, loss: float) -> None:
+            rows.append({"step": step, "loss": loss})
+            bar.update(step - bar.n)
+
+        train(net, x, t, gradient=gradient, on_loss=on_loss)
+    outputs = zip(x.tolist(), t.tolist(), net.predict(x).tolist(), strict=True)
+    return [*rows, *({"x1": x1, "x2": x2, "target": wanted, "output": y} for (x1, x2), wanted, y in outputs)]
+
+
+def training_tables(gate: str, rows: Sequence[Mapping[str, Any]], style: str) -> str:
+    """Return what `training_rows` gave as two tables, in one of tabulate's styles."""
+    losses = [(f"{r['step']:,}", f"{r['loss']:.6f}") for r in rows if "step" in r]
+    outputs = [
+        (f"{r['x1']:g}", f"{r['x2']:g}", f"{r['target']:g}", f"{r['output']:.4f}") for r in rows if "x1" in r
+    ]
+    heading = "## " if style == "github" else ""
+    return "\n\n".join(
+        [
+            f"{heading}{gate} by the net 2-6-1",
+            table(("step", "loss"), losses, style),
+            table(("x1", "x2", "target", "output"), outputs, style),
+        ]
+    )
 
 
 def _by_name(theta: Array) -> dict[str, Array]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gradlab.node import Array
-from gradlab.report.figures import _write
+from gradlab.report.figures import write_svg
 
 Curve = tuple[Array, Array]
 # About as many points of a long descent get a mark, at even numbers of steps, so that they tell slow from fast.
@@ -53,4 +53,4 @@ def descent_figure(path: Path, title: str, function: Curve, descents: Mapping[st
         handles, labels = progress.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
         figure.suptitle(title)
-        _write(figure, path)
+        write_svg(figure, path)

@@ -36,7 +36,7 @@ def sweep_figure(
         axes.set(title=title, xlabel="step h", ylabel="relative error")
         axes.grid(alpha=0.3)
         axes.legend()
-        _write(figure, path)
+        write_svg(figure, path)
 
 
 def accuracy_figure(
@@ -55,10 +55,11 @@ def accuracy_figure(
         axes.set(title=title, xlabel="epoch", ylabel="accuracy", ylim=(0, 1))
         axes.grid(alpha=0.3)
         axes.legend(loc="lower right")
-        _write(figure, path)
+        write_svg(figure, path)
 
 
-def _write(figure: Any, path: Path) -> None:
+def write_svg(figure: Any, path: Path) -> None:
+    """Write a matplotlib figure without the date, whole or not at all."""
     text = StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
     write_atomically(path, text.getvalue())

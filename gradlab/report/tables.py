@@ -185,5 +185,10 @@ def _alignment(headers: Sequence[str]) -> list[str]:
         "derived",
         "fault",
         "killed first by",
+        "system",
+        "network",
+        "learned",
+        "equation",
+        "moved",
     }
     return ["left" if header in text else "right" for header in headers]
