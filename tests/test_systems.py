@@ -113,6 +113,8 @@ def test_the_layer_list_is_the_two_layer_net():
         np.testing.assert_array_equal(one, other)
     for one, other in zip(listed.numerical_gradient(x, t), listed.gradient(x, t), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-9)
+    for one, other in zip(listed.incremental_gradient(x, t), listed.numerical_gradient(x, t), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-9)
     assert all(g is kept for g, kept in zip(listed.grads, grads, strict=True))
     listed.loss(x, t)
     np.testing.assert_allclose(2 * listed.backward(), listed.backward(2.0))

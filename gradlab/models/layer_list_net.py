@@ -3,6 +3,7 @@
 import numpy as np
 
 from gradlab.finite_difference import numerical_gradient
+from gradlab.incremental import chain, incremental_gradient
 from gradlab.layers import Affine, Sigmoid, SoftmaxWithLoss
 from gradlab.models._parameters import accuracy
 from gradlab.node import Array
@@ -78,3 +79,8 @@ class LayerListNet:
     def numerical_gradient(self, x: Array, t: Array) -> list[Array]:
         """Return the gradients by central differences: two losses for each element."""
         return [numerical_gradient(lambda _: self.loss(x, t), p) for p in self.params]
+
+    def incremental_gradient(self, x: Array, t: Array) -> list[Array]:
+        """Return what `numerical_gradient` does but for rounding, far faster; see `gradlab.incremental`."""
+        program = chain(self.layers, self.loss_layer, x, t)
+        return list(incremental_gradient(program, {str(i): p for i, p in enumerate(self.params)}).values())

@@ -15,6 +15,8 @@ from gradlab.four_equations import (
     sigmoid_slope,
     weight_gradient,
 )
+from gradlab.incremental import Loss, Program, Step, incremental_gradient
+from gradlab.incremental.row_losses import sum_of_terms
 from gradlab.models._parameters import Parameters, accuracy
 from gradlab.node import Array
 from gradlab.nodes._labels import target_rows
@@ -89,6 +91,26 @@ class MLP:
     def numerical_gradient(self, x: Array, t: Array) -> dict[str, Array]:
         """Return the gradient of every parameter by central differences: two losses for each element."""
         return {name: numerical_gradient(lambda _: self.loss(x, t), p) for name, p in self.params.items()}
+
+    def incremental_gradient(self, x: Array, t: Array) -> dict[str, Array]:
+        """Return what `numerical_gradient` does but for rounding, far faster; see `gradlab.incremental`."""
+        return incremental_gradient(self._program(x, t), self.params)
+
+    def _program(self, x: Array, t: Array) -> Program:
+        def affine(W: Array, b: Array, source: int) -> Step:
+            return Step(lambda inputs, _: inputs[0] @ W + b, (source,), (W, b), "affine")
+
+        steps: list[Step] = []
+        for layer in range(1, self.depth + 1):
+            if steps:
+                steps.append(Step(lambda inputs, _: expit(inputs[0]), (len(steps),), kind="elementwise"))
+            steps.append(affine(self.params[f"W{layer}"], self.params[f"b{layer}"], len(steps)))
+        cost = Loss(
+            lambda z: self.loss_from(self.depth, z, t),
+            len(steps),
+            lambda z: sum_of_terms(lambda z, t: (expit(z) - t) ** 2, target_rows(t, z), 2 * len(z)),
+        )
+        return Program((x,), tuple(steps), (cost,))
 
     def gradient(self, x: Array, t: Array) -> dict[str, Array]:
         """Return the gradient of every parameter by the four equations."""

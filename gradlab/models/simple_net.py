@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gradlab.incremental import chain, incremental_gradient
 from gradlab.layers import CrossEntropy, MatMul, Softmax
 from gradlab.node import Array
 
@@ -34,6 +35,14 @@ class SimpleNet:
         """Return the cross-entropy of `x` against the targets `t`, averaged over the rows."""
         _, softmax, cross_entropy = self._layers
         return float(cross_entropy.forward(softmax.forward(self.predict(x)), t))
+
+    def incremental_gradient(self, x: Array, t: Array) -> Array:
+        """Return dL/dW by central differences, shape (2, 3); see `gradlab.incremental`."""
+        *layers, last = self._layers
+        # a single row of shape (2,) is a batch of one, and so are its targets
+        targets = np.reshape(t, (1, *np.shape(t))) if np.ndim(x) == 1 else np.asarray(t)
+        program = chain(layers, last, np.atleast_2d(x), targets)
+        return incremental_gradient(program, {"W": self.W})["W"]
 
     def gradient(self, x: Array, t: Array) -> Array:
         """Return dL/dW by backprop, shape (2, 3)."""

@@ -3,6 +3,7 @@
 import numpy as np
 
 from gradlab.finite_difference import numerical_gradient
+from gradlab.incremental import chain, incremental_gradient
 from gradlab.layers import Affine, Sigmoid, SoftmaxWithLoss
 from gradlab.models._parameters import Parameters, accuracy
 from gradlab.node import Array
@@ -69,6 +70,13 @@ class TwoLayerNet:
     def numerical_gradient(self, x: Array, t: Array) -> dict[str, Array]:
         """Return the gradient of every parameter by central differences: two losses for each element."""
         return {name: numerical_gradient(lambda _: self.loss(x, t), p) for name, p in self.params.items()}
+
+    def incremental_gradient(self, x: Array, t: Array) -> dict[str, Array]:
+        """Return what `numerical_gradient` does but for rounding, hundreds of times faster.
+
+        For each element only what it changes is computed anew; see `gradlab.incremental`.
+        """
+        return incremental_gradient(chain(self.layers, self.last_layer, x, t), self.params)
 
     def gradient(self, x: Array, t: Array) -> dict[str, Array]:
         """Return the gradient of every parameter by backprop."""

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from gradlab.incremental import incremental_gradient
 from gradlab.models._parameters import Parameters
 from gradlab.models.graph import passes, training
 from gradlab.models.graph.data import check_rows, each, input_arrays
+from gradlab.models.graph.differences import graph_program
 from gradlab.models.graph.layers import Embedding, Layer
 from gradlab.models.graph.layers.activation import is_shorthand, maker
 from gradlab.models.graph.naming import numbered, unique_names
@@ -230,6 +232,13 @@ class Model:
         """Return the gradient of `loss` by every parameter, by backprop."""
         _, gradient, _ = self._differentiate(*self._data(x, t), np.random.default_rng(rng))
         return gradient
+
+    def incremental_gradient(self, x: Any, t: Any, *, rng: Rng = 0) -> dict[str, Array]:
+        """Return the gradient of `loss` by every parameter by central differences; see `gradlab.incremental`."""
+        xs, ts = self._data(x, t)
+        given = dict(zip(self.inputs, xs, strict=True))
+        program = graph_program(self._tensors, given, self.compiled.tasks, ts, np.random.default_rng(rng))
+        return incremental_gradient(program, self.params)
 
     def summary(self) -> str:
         """Return a table of the layers, with kinds, output shapes and numbers of parameters."""
