@@ -1,5 +1,9 @@
 """Layers, the textbook's networks, and the loop that trains them."""
 
+import copy
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -77,6 +81,16 @@ def test_parameters_can_be_assigned_as_the_textbook_does():
         net.params["W1"] = np.zeros((6, 4))
 
 
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_a_copy_has_parameters_of_its_own_that_its_layers_compute_with(copied):
+    net = TwoLayerNet(4, 6, 3, rng=1)
+    twin = copied(net)
+    assert twin.loss(X, T) == net.loss(X, T)
+    twin.params["W1"] -= 1.0
+    assert twin.layers[0].params[0] is twin.params["W1"]
+    assert twin.loss(X, T) != net.loss(X, T) == TwoLayerNet(4, 6, 3, rng=1).loss(X, T)
+
+
 def test_same_seed_same_weights():
     assert np.array_equal(TwoLayerNet(4, 6, 3, rng=3).params["W1"], TwoLayerNet(4, 6, 3, rng=3).params["W1"])
     assert not np.array_equal(
@@ -122,11 +136,33 @@ def test_training_learns_and_records_epochs(small):
 
 def test_numerical_training_takes_the_same_path(small):
     ways = {
-        way: run(small, gradient=way, steps=2, batch_size=5, hidden=2).training[way]
-        for way in ("backprop", "numerical")
+        way: train(net, gradient, small, steps=2, batch_size=5, lr=0.1, rng=np.random.default_rng(0))
+        for way in ("gradient", "numerical_gradient")
+        if (net := TwoLayerNet(784, 2, 10)) and (gradient := getattr(net, way))
     }
     losses = [[p.loss for p in history.points] for history in ways.values()]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-9)
+
+
+def test_numerical_training_beside_backprop(small):
+    report = run(small, gradient="numerical", steps=60, batch_size=50, hidden=4, lr=0.5)
+    assert list(report.training) == ["numerical gradients", "backprop"]
+    numerical, backprop = ([p.loss for p in history.points] for history in report.training.values())
+    np.testing.assert_allclose(numerical, backprop, rtol=1e-7)
+    assert numerical[-1] < numerical[0]
+    assert 0 < report.apart < 1e-7
+    assert report.ok
+    assert f"ever further apart than {report.apart:.1e}" in report.to_table("simple")
+    assert replace(report, apart=1e-5).ok is False
+
+
+def test_numerical_training_calls_no_backward(small, monkeypatch):
+    net = TwoLayerNet(784, 3, 10)
+    for layer in [*net.layers, net.last_layer]:
+        monkeypatch.setattr(layer, "backward", lambda dout=1.0: 1 / 0)
+    before = net.loss(small.x_train, small.t_train)
+    train(net, net.incremental_gradient, small, steps=20, batch_size=20, lr=0.5, rng=np.random.default_rng(0))
+    assert net.loss(small.x_train, small.t_train) < before
 
 
 def test_both_compares_every_parameter(small):
@@ -136,6 +172,7 @@ def test_both_compares_every_parameter(small):
     assert report.ok
     assert report.gradients[-1].evaluations == 2 * (784 * 3 + 3 + 3 * 10 + 10)
     assert "a few digits" in report.to_table("simple").splitlines()[0]
+    assert "times as fast as the loop" in report.to_table("simple")
 
 
 def test_a_wrong_backprop_is_reported(small, monkeypatch):

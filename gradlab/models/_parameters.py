@@ -21,6 +21,10 @@ class Parameters(dict[str, Array]):
             )
         self[name][...] = value
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a copy, or what is pickled, is filled at once: one name after the other would be refused
+        return type(self), (dict(self),)
+
 
 def accuracy(scores: Array, t: Array) -> float:
     """Return the share of rows whose largest score is at the target (class indices or one-hot rows)."""
