@@ -154,7 +154,8 @@ def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(2.5, "2.5 s"), (1.234e-3, "1.23 ms"), (5e-6, "5 µs"), (7e-8, "70 ns"), (None, "")]
+    ("value", "text"),
+    [(1130.4, "1,130 s"), (2.5, "2.5 s"), (1.234e-3, "1.23 ms"), (5e-6, "5 µs"), (7e-8, "70 ns"), (None, "")],
 )
 def test_times_have_units(value, text):
     assert seconds(value) == text

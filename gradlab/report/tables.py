@@ -117,6 +117,8 @@ def seconds(value: float | None) -> str:
         return ""
     if value == 0:
         return "0 s"
+    if value >= 1000:
+        return f"{value:,.0f} s"
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if value >= size:
             return f"{value / size:.3g} {unit}"
