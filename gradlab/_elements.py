@@ -47,9 +47,12 @@ def one_step(
 
 
 def elements(
-    evaluate: Any, index: Array, x: Array, y0: Array, g: Array, method: Method
+    evaluate: Any, index: Array, x: Array, y0: Array, g: Array, method: Method, enough: float = 0.0
 ) -> tuple[Array, Array, Array, Array, Array, Array, int]:
-    """Return value, error, lower, upper, scale and evaluations for some elements of x."""
+    """Return value, error, lower, upper, scale, terms and evaluations for some elements of x.
+
+    An element is settled when its bound is below `enough`, too.
+    """
     at = x[index]
     scan = Scan(evaluate, index.tolist(), at, y0)
     own = np.abs(at)
@@ -59,7 +62,7 @@ def elements(
     sides = _read(scan, watched)
     for more in ROUNDS:
         found = sides.found().first(len(index))
-        pending = ~_settled(found)
+        pending = ~(_settled(found) | (found.error <= enough))
         if not pending.any():
             break
         scan.add(np.where(pending[:, None], _next_steps(scan, sides, more), np.nan))

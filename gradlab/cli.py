@@ -5,7 +5,8 @@ import inspect
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
@@ -14,6 +15,7 @@ from typing import Any, NoReturn
 
 from gradlab.harness import UnknownNameError, select_nodes, verify
 from gradlab.node import primal_names
+from gradlab.parallel import Workers, WorkersError
 from gradlab.report import Row
 from gradlab.report.envelope import environment, to_json
 from gradlab.report.pages import made_by, write_pages
@@ -47,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return OK
     except KeyboardInterrupt:
         return INTERRUPTED
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, WorkersError) as error:
         if not _is_expected(error):
             raise
         print(f"gradlab: {_in_one_line(error)}", file=sys.stderr)
@@ -64,21 +66,35 @@ def _in_one_line(error: Exception) -> str:
 def _is_expected(error: Exception) -> bool:
     from gradlab.datasets import DatasetError
 
-    return isinstance(error, UnknownNameError | DatasetError | OSError | ImportError)
+    return isinstance(error, UnknownNameError | DatasetError | OSError | ImportError | WorkersError)
+
+
+@contextmanager
+def _workers(arguments: argparse.Namespace) -> Iterator[Workers]:
+    """Give what --workers or --scheduler say."""
+    if arguments.scheduler is None:
+        yield arguments.workers
+        return
+    from gradlab.cluster import on_cluster
+
+    with on_cluster(arguments.scheduler) as over:
+        yield over
 
 
 def _verify(arguments: argparse.Namespace, command: str) -> int:
     if arguments.models:
         return _verify_models(arguments, command)
-    report = verify(
-        *arguments.node,
-        family=arguments.family,
-        seed=arguments.seed,
-        checks=arguments.checks,
-        explore=arguments.explore,
-        method=arguments.method,
-        progress=True,
-    )
+    with _workers(arguments) as workers:
+        report = verify(
+            *arguments.node,
+            family=arguments.family,
+            seed=arguments.seed,
+            checks=arguments.checks,
+            explore=arguments.explore,
+            method=arguments.method,
+            workers=workers,
+            progress=True,
+        )
     written = write_pages(report, arguments.output, command) if arguments.output else []
     return _told(arguments, report, lambda style: summary(report, style), written)
 
@@ -235,14 +251,15 @@ def _plain_signature(function: Callable[..., object]) -> inspect.Signature:
 def _mutate(arguments: argparse.Namespace, command: str) -> int:
     from gradlab.mutation import mutate, write_page
 
-    report = mutate(
-        *arguments.node,
-        family=arguments.family,
-        seed=arguments.seed,
-        checks=arguments.checks,
-        workers=arguments.workers,
-        progress=True,
-    )
+    with _workers(arguments) as workers:
+        report = mutate(
+            *arguments.node,
+            family=arguments.family,
+            seed=arguments.seed,
+            checks=arguments.checks,
+            workers=workers,
+            progress=True,
+        )
     made = made_by(command, report.environment)
     written = write_page(report, arguments.output, made) if arguments.output else []
     return _told(arguments, report, report.to_table, written)
@@ -272,16 +289,19 @@ def _two_layer(arguments: argparse.Namespace) -> Any:
     gradient = arguments.gradient or "both"
     # incremental differences take a minute for 1,000 steps; the textbook's loop took half a minute for one
     steps = arguments.steps or (1000 if gradient == "numerical" else 10_000)
-    return run(
-        load_dataset(arguments.data),
-        gradient=gradient,
-        steps=steps,
-        batch_size=arguments.batch_size or 100,
-        hidden=arguments.hidden or 50,
-        lr=arguments.learning_rate or 0.1,
-        seed=arguments.seed,
-        progress=True,
-    )
+    data = load_dataset(arguments.data)
+    with _workers(arguments) as workers:
+        return run(
+            data,
+            gradient=gradient,
+            steps=steps,
+            batch_size=arguments.batch_size or 100,
+            hidden=arguments.hidden or 50,
+            lr=arguments.learning_rate or 0.1,
+            seed=arguments.seed,
+            workers=workers,
+            progress=True,
+        )
 
 
 def _graph_model(arguments: argparse.Namespace) -> Any:
@@ -293,6 +313,10 @@ def _graph_model(arguments: argparse.Namespace) -> Any:
     if arguments.gradient not in (None, "backprop"):
         raise UnknownNameError(
             f"--gradient {arguments.gradient} is for --model two-layer: for others see gradlab verify --models"
+        )
+    if arguments.workers or arguments.scheduler:
+        raise UnknownNameError(
+            f"{arguments.model} trains in one process: leave --workers and --scheduler out"
         )
     return run_graph_model(
         load_dataset(arguments.data),
@@ -329,6 +353,7 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="numerical side: the ladder that knows its error, or the textbook's central differences",
     )
+    _add_workers(check)
     check.add_argument("--seed", type=_count, default=0, help="seed of samples and cotangents")
     check.add_argument(
         "--output", type=Path, metavar="DIR", help="write errors.md and timings.md (or models.md) there"
@@ -362,7 +387,7 @@ def _parser() -> argparse.ArgumentParser:
     mutation.add_argument("node", nargs="*", metavar="NODE", help="nodes to put faults into (default: all)")
     mutation.add_argument("--family", help="only the nodes of this family")
     mutation.add_argument("--checks", nargs="+", metavar="CHECK", help="only these checks")
-    mutation.add_argument("--workers", type=_positive, default=1, help="processes that share the work")
+    _add_workers(mutation)
     mutation.add_argument("--seed", type=_count, default=0, help="seed of samples, cotangents and faults")
     mutation.add_argument("--output", type=Path, metavar="DIR", help="write mutation.md there")
 
@@ -380,6 +405,7 @@ def _parser() -> argparse.ArgumentParser:
     mnist.add_argument("--batch-size", type=_positive, help="(default: 100, sequential 128, conv 32)")
     mnist.add_argument("--hidden", type=_positive, help="hidden units (default: 50, conv 64)")
     mnist.add_argument("--learning-rate", type=_rate, help="(default: 0.1, others 0.001)")
+    _add_workers(mnist)
     mnist.add_argument("--seed", type=_count, default=0, help="seed of weights and batches")
     mnist.add_argument("--data", metavar="DIR|digits", help="MNIST's folder, or the embedded digits")
     mnist.add_argument("--output", type=Path, metavar="DIR", help="write mnist.md (and mnist.svg) there")
@@ -396,6 +422,14 @@ def _command(
     parser.add_argument("--format", choices=("table", "markdown", "json"), default="table")
     parser.set_defaults(run=run)
     return parser
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--workers", type=_positive, help="processes that share the work (default: none but this)"
+    )
+    group.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="the Dask cluster that does the work")
 
 
 def _count(text: str) -> int:

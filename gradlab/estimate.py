@@ -1,8 +1,6 @@
 """Numerical derivatives that know their own error."""
 
-import pickle
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, get_args
@@ -14,8 +12,7 @@ from gradlab._elements import LADDER, ROUNDS, elements, one_step
 from gradlab._elements import Method as Method
 from gradlab.finite_difference import STACK_ELEMENTS, float_array, real_scalar, real_stack
 from gradlab.node import Array
-
-Workers = int | Callable[..., Iterable[Any]] | None
+from gradlab.parallel import Workers, in_order, spread
 
 # A slope of less than this many ulps of the cotangent may leave no trace at all in f: the loss of a saturated
 # softmax is 0, or log(1 + 1e-16) and so 0 again, wherever it is looked at.
@@ -78,6 +75,12 @@ def exact(value: Array) -> Estimate:
     return Estimate(value, zero, 0, value, value, zero, np.abs(value))
 
 
+def unknown(terms: Array) -> Estimate:
+    """Return an estimate that knows nothing but the size of the terms."""
+    nowhere, boundless, zero = (np.broadcast_to(value, terms.shape) for value in (np.nan, np.inf, 0.0))
+    return Estimate(nowhere, boundless, 0, nowhere, nowhere, zero, terms)
+
+
 def estimate_gradient(
     f: Callable[[Array], Any],
     x: Array,
@@ -102,8 +105,9 @@ def estimate_gradient(
     vectorized : bool
         Whether `f` takes a stack of points.
     workers : int or map-like callable, optional
-        Spreads the elements over that many processes, or over what ``workers(function, iterable)`` makes of
-        them, as in SciPy; `f` must then be picklable. The result does not depend on it.
+        Spreads the elements over that many processes (-1: as many as there are processors), or over what
+        ``workers(function, iterable)`` makes of them, as in SciPy; `f` must then be picklable. The result does
+        not depend on it.
 
     Returns
     -------
@@ -161,15 +165,17 @@ def estimate_vjp(
             f"the cotangent has {g.size} elements, f's output {y0.size}: give it the output's shape"
         )
     found = []
-    for i, x in enumerate(points):
-        if x.size * y0.size > MANY and y0.size > GROUPS:
-            grouped = _Grouped(f, g)
-            ones = np.ones(GROUPS, dtype=g.dtype)
-            found.append(
-                _over_elements(_Moved(grouped, points, i), x, grouped.sums(y0), ones, method, workers)
-            )
-        else:
-            found.append(_over_elements(_Moved(f, points, i), x, y0, g, method, workers))
+    with spread(workers) as over:
+        shared = None if workers is None else over
+        for i, x in enumerate(points):
+            if x.size * y0.size > MANY and y0.size > GROUPS:
+                grouped = _Grouped(f, g)
+                ones = np.ones(GROUPS, dtype=g.dtype)
+                found.append(
+                    _over_elements(_Moved(grouped, points, i), x, grouped.sums(y0), ones, method, shared)
+                )
+            else:
+                found.append(_over_elements(_Moved(f, points, i), x, y0, g, method, shared))
     return tuple(found)
 
 
@@ -179,6 +185,15 @@ def estimate_jvp(
     """Return an `Estimate` of the derivative of ``f(*primals)`` along `tangents`: f's Jacobian on that line."""
     pairs = [(_double(x), v) for x, v in zip(primals, tangents, strict=True)]
     return estimate_jacobian(lambda s: f(*(x + s * v for x, v in pairs)), np.zeros(()), method=method)
+
+
+def estimate_line(f: Callable[[Any], Any], *, enough: float = 0.0, method: Method = "auto") -> Estimate:
+    """Return an `Estimate`, of shape (), of the slope of ``f(s)`` at 0; a bound of `enough` ends the ladder."""
+    origin = np.zeros(())
+    if method == "complex-step":
+        return _complex_step(f, (origin,), 0, 1.0)
+    y0 = real_scalar(f(origin)).reshape(1).astype(np.float64)
+    return _over_elements(_Moved(_Scalar(f), (origin,), 0), origin, y0, np.ones(1), method, None, enough)
 
 
 def estimate_jacobian(f: Callable[[Array], Any], x: Array, *, method: Method = "auto") -> Estimate:
@@ -291,9 +306,16 @@ class _StackedScalar:
 
 
 def _over_elements(
-    evaluate: Any, x: Array, y0: Array, g: Array, method: Method, workers: Workers
+    evaluate: Any,
+    x: Array,
+    y0: Array,
+    g: Array,
+    method: Method,
+    workers: Workers,
+    enough: float = 0.0,
 ) -> Estimate:
-    read = {"auto": elements, "central": one_step, "forward": one_step, "backward": one_step}.get(method)
+    ladder: Any = partial(elements, enough=enough) if enough else elements
+    read = {"auto": ladder, "central": one_step, "forward": one_step, "backward": one_step}.get(method)
     if read is None:
         raise ValueError(f"no method is named {method!r}: there are {', '.join(get_args(Method))}")
     columns = max(1, CHUNK // (2 * (len(LADDER) + sum(ROUNDS)) * max(1, y0.size)))
@@ -301,29 +323,14 @@ def _over_elements(
         columns = min(columns, ELEMENTS_A_TASK)
     indices = [np.arange(first, min(first + columns, x.size)) for first in range(0, x.size, columns)]
     task = partial(_quietly, read, evaluate, x=x.reshape(-1), y0=y0, g=g, method=method)
-    parts = list(_map(workers, task, indices))
+    with spread(workers) as over:
+        parts = in_order(over, task, indices)
     value, error, lower, upper, scale, terms = (
         np.concatenate([part[i] for part in parts] or [np.empty(0, x.dtype)]).reshape(x.shape)
         for i in range(6)
     )
     unseen = TRACELESS_ULPS * float(np.finfo(np.float64).eps) * float(np.sum(np.abs(g)))
     return Estimate(value, error, 1 + sum(part[6] for part in parts), lower, upper, scale, terms, unseen)
-
-
-def _map(workers: Workers, task: Callable[..., Any], items: Sequence[Any]) -> Iterable[Any]:
-    if workers is None or workers == 1:
-        return map(task, items)
-    if callable(workers):
-        return workers(task, items)
-    try:
-        pickle.dumps(task)
-    except (AttributeError, TypeError, pickle.PicklingError) as error:
-        raise TypeError(
-            f"f cannot be sent to other processes ({error}): define it at the top level of a module, or "
-            "leave workers out"
-        ) from error
-    with ProcessPoolExecutor(workers) as pool:
-        return list(pool.map(task, items))
 
 
 def _quietly(read: Callable[..., Any], *arguments: Any, **more: Any) -> Any:

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from timeit import Timer
 from typing import Any
 from warnings import warn
@@ -11,16 +12,21 @@ import numpy as np
 
 from gradlab import checks as check_room
 from gradlab import nodes as node_room
+from gradlab._spread_trial import Output, SpreadTrial
+from gradlab.checks import _along as along
 from gradlab.checks._trial import ContractError, Trial
 from gradlab.compare import CheckResult, Verdict
-from gradlab.diagnosis import Finding, diagnose
+from gradlab.diagnosis import OF_VALUES, Finding, diagnose
+from gradlab.directional import FULL_BELOW
 from gradlab.estimate import Method
 from gradlab.finite_difference import numerical_vjp
 from gradlab.node import Array, Node, Sample
+from gradlab.parallel import Workers, check_sendable, each, spread
 from gradlab.report import Explored, Report, Row
 from gradlab.report.envelope import environment
 
 Times = Mapping[str, Any]
+Verified = tuple[list[Row], list[Explored], dict[str, Sequence[Finding]]]
 
 
 class UnknownNameError(ValueError):
@@ -36,6 +42,7 @@ def verify(
     checks: Sequence[str] | None = None,
     explore: bool = True,
     method: Method = "auto",
+    workers: Workers = None,
     progress: bool = False,
 ) -> Report:
     """Hold registered nodes to the whole contract.
@@ -56,6 +63,9 @@ def verify(
         Whether to look at primals derived from the samples as well (see `check_vjp`).
     method : {"auto", "central", "forward", "backward", "complex-step"}
         The numerical side: see `gradlab.estimate_gradient`.
+    workers : int or map-like callable, optional
+        Spreads the nodes over that many processes (-1: as many as there are processors), or over what
+        ``workers(function, iterable)`` makes of them, as in SciPy. The rows do not depend on it, but for their times.
     progress : bool
         Whether to show a bar on stderr when that is a terminal.
 
@@ -76,24 +86,45 @@ def verify(
     check_seed(seed)
     chosen = select_nodes(names, family)
     run = select_checks(checks)
+    task = partial(
+        _verified, seed=seed, rtol=rtol, atol=atol, checks=tuple(run), explore=explore, method=method
+    )
+    done: dict[int, Verified] = {}
+    interrupted = False
+    try:
+        with spread(workers) as over:
+            verified = each(over, task, [node.name for node in chosen])
+            for i, found in with_progress(verified, progress, "node", len(chosen)):
+                done[i] = found
+    except KeyboardInterrupt:
+        interrupted = True
     rows: list[Row] = []
     explored: list[Explored] = []
     findings: dict[str, Sequence[Finding]] = {}
-    interrupted = False
-    try:
-        for node in with_progress(chosen, progress, "node"):
-            trials = [Trial(node, sample, seed, rtol, atol, method) for sample in node.draw_samples(seed)]
-            found = list(run_checks(trials, run))
-            rows += found
-            if explore:
-                more, places = explore_trials(trials, run, found)
-                rows += more
-                found += more
-                explored += places
-            findings |= _explained(trials, found)
-    except KeyboardInterrupt:
-        interrupted = True
+    for i in sorted(done):
+        rows += done[i][0]
+        explored += done[i][1]
+        findings |= done[i][2]
     return Report(rows, environment(seed=seed), interrupted, explored, findings)
+
+
+def _verified(
+    name: str,
+    *,
+    seed: int,
+    rtol: float | None,
+    atol: float | None,
+    checks: Sequence[str],
+    explore: bool,
+    method: Method,
+) -> Verified:
+    # told by name, so that any process finds the same node
+    (node,), run = select_nodes([name]), select_checks(checks)
+    trials = [Trial(node, sample, seed, rtol, atol, method) for sample in node.draw_samples(seed)]
+    rows = list(run_checks(trials, run))
+    more, explored = explore_trials(trials, run, rows) if explore else ([], [])
+    rows += more
+    return rows, explored, _explained(trials, rows)
 
 
 def check_vjp(
@@ -109,6 +140,8 @@ def check_vjp(
     explore: bool = True,
     strict: bool = True,
     method: Method = "auto",
+    workers: Workers = None,
+    full_below: int | None = FULL_BELOW,
     name: str | None = None,
 ) -> Report:
     """Hold functions of your own to the node contract.
@@ -138,6 +171,12 @@ def check_vjp(
         another dtype) is an error; otherwise it is a warning.
     method : {"auto", "central", "forward", "backward", "complex-step"}
         The numerical side: see `estimate_gradient`.
+    workers : int or map-like callable, optional
+        Who computes the numerical side of many elements: see `estimate_gradient`.
+    full_below : int, optional
+        With more elements than this, 10,000, in all primals together, the gradient of ``sum(g * forward(*primals))``
+        is compared along random directions, in under 100 evaluations of forward, and what is wrong in it is found by
+        halving; the row's note says which error in one element would have been caught. None: every element, always.
     name : str, optional
         The name in the report; by default that of `forward`.
 
@@ -148,9 +187,11 @@ def check_vjp(
     Raises
     ------
     TypeError
-        If a primal is no array of floats.
+        If a primal is no array of floats, or `forward` cannot be sent to the processes of `workers`.
     UnknownNameError
         If a check does not exist.
+    ValueError
+        If there are no primals, or the seed or `full_below` is negative.
 
     Examples
     --------
@@ -166,22 +207,38 @@ def check_vjp(
             "there are no primals, so there is nothing to differentiate: pass at least one array"
         )
     check_seed(seed)
+    check_full_below(full_below)
     arrays = tuple(float_primal(x, f"primal {i}") for i, x in enumerate(primals))
     sample = Sample("given", arrays, dict(settings or {}))
     title = str(name or getattr(forward, "__name__", type(forward).__name__))
     node = Node(title, "own", forward, backward, lambda rng: iter([sample]))
-    trial = Trial(node, sample, seed, rtol, atol, method, registered=False, strict=strict)
     run = select_checks(checks)
-    rows = list(run_checks([trial], run))
-    more, explored = explore_trials([trial], run, rows) if explore else ([], [])
-    rows += more
-    return Report(rows, environment(seed=seed), explored=explored, findings=_explained([trial], rows))
+    with spread(workers) as over:
+        if over.to_processes:
+            check_sendable(Output(forward, sample.settings), "forward")
+        kind = Trial if workers is None else partial(SpreadTrial, over=over)
+        trial = kind(
+            node, sample, seed, rtol, atol, method, registered=False, strict=strict, full_below=full_below
+        )
+        rows = list(run_checks([trial], run))
+        more, explored = explore_trials([trial], run, rows) if explore else ([], [])
+        rows += more
+        findings = _explained([trial], rows)
+    return Report(rows, environment(seed=seed), explored=explored, findings=findings)
 
 
 def check_seed(seed: int) -> None:
     """Raise ValueError unless `seed` can be one."""
     if seed < 0:
         raise ValueError(f"the seed is {seed}: give a whole number from 0 up")
+
+
+def check_full_below(full_below: int | None) -> None:
+    """Raise ValueError unless `full_below` is a number of elements, or None."""
+    if full_below is not None and full_below < 0:
+        raise ValueError(
+            f"full_below is {full_below}: give a number of elements from 0 up, or None for no limit"
+        )
 
 
 def float_primal(x: Any, what: str) -> Array:
@@ -284,8 +341,16 @@ def _explained(trials: Sequence[Trial], rows: Sequence[Row]) -> dict[str, Sequen
     failed = {row.check for row in rows if row.verdict in (Verdict.WRONG, Verdict.WARNING)} - {
         "samples_can_fail"
     }
+    large = any(trial.is_large for trial in trials)
     try:
-        found = diagnose(trials, failed) if failed else []
+        # of what every element would be needed for, the few that were looked at say what can be said
+        named = (
+            [Finding(*m) for trial in trials for m in along.outcome(trial).mistakes]
+            if large and failed
+            else []
+        )
+        failed -= OF_VALUES if large else set()
+        found = [*named, *(diagnose(trials, failed) if failed else [])]
     except Exception as error:  # the verdict stands without it, and so do the other nodes
         name = trials[0].node.name
         warn(
@@ -333,12 +398,17 @@ def _times(trial: Trial) -> Times:
 
 
 def measure(trial: Trial) -> Times:
-    """Return the best times of forward, backward and the numerical gradient, in seconds, and their ratio."""
+    """Return the best times of forward, backward and the numerical gradient, in seconds, and their ratio.
+
+    Of large primals the numerical gradient is not computed, and not timed.
+    """
     node, settings, primals = trial.node, trial.settings(), trial.primals()
     _, residuals = node.forward(*primals, **settings)
     g = trial.cotangent()
     forward = best_time(lambda: node.forward(*primals, **settings))
     backward = best_time(lambda: node.backward(residuals, g))
+    if trial.is_large:
+        return {"forward_s": forward, "backward_s": backward}
     numerical = best_time(lambda: numerical_vjp(lambda *xs: node.forward(*xs, **settings)[0], primals, g))
     return {
         "forward_s": forward,

@@ -16,8 +16,10 @@ from gradlab.datasets import Dataset
 from gradlab.finite_difference import numerical_gradient
 from gradlab.harness import best_time
 from gradlab.models import TwoLayerNet
+from gradlab.models._blocks import numerical_blocks
 from gradlab.node import Array
 from gradlab.optimizers import SGD
+from gradlab.parallel import Workers
 from gradlab.report import Row
 from gradlab.report.envelope import environment, to_json
 from gradlab.report.figures import accuracy_figure, can_plot
@@ -99,6 +101,7 @@ def run(
     hidden: int = 50,
     lr: float = 0.1,
     seed: int = 0,
+    workers: Workers = None,
     progress: bool = False,
 ) -> MnistReport:
     """Compare and train the textbook's TwoLayerNet.
@@ -117,6 +120,9 @@ def run(
         The learning rate.
     seed : int
         Of the initial weights and of the batches, not negative.
+    workers : int or map-like callable, optional
+        Who shares the losses of the textbook's loop, with which the gradients are compared: see
+        `gradlab.estimate_gradient`.
     progress : bool
         Whether to show a bar on stderr when that is a terminal.
     """
@@ -125,7 +131,8 @@ def run(
     rows = []
     if gradient != "backprop":
         batch = for_comparison.integers(len(data.x_train), size=batch_size)
-        rows = compare_gradients(net, data.x_train[batch], data.t_train[batch], progress=progress)
+        x, t = data.x_train[batch], data.t_train[batch]
+        rows = compare_gradients(net, x, t, workers=workers, progress=progress)
     settings = {"steps": steps, "batch_size": batch_size, "lr": lr}
     apart = None
     if gradient == "numerical":
@@ -182,27 +189,19 @@ def run_graph_model(data: Dataset, model: str, *, seed: int = 0, **given: Any) -
     return MnistReport(data.name, [], {f"backprop, model {model}": history}, environment(**more))
 
 
-def compare_gradients(net: TwoLayerNet, x: Array, t: Array, *, progress: bool = False) -> list[Row]:
+def compare_gradients(
+    net: TwoLayerNet, x: Array, t: Array, *, workers: Workers = None, progress: bool = False
+) -> list[Row]:
     """Return a row for each parameter, and one for all of them, with both gradients of one batch.
 
     The relative error is ||analytic - numerical|| / ||numerical||, the norm over all elements: most of the
-    784 x 50 single elements are smaller than the differences' own rounding.
+    784 x 50 single elements are smaller than the differences' own rounding. The time of a numerical gradient that
+    `workers` share is the sum of theirs.
     """
     backprop_s = best_time(lambda: net.gradient(x, t))
     forward_s = best_time(lambda: net.loss(x, t))
     analytic = net.gradient(x, t)
-    numerical: dict[str, Array] = {}
-    numerical_s: dict[str, float] = {}
-    with _bar("numerical gradient", 2 * sum(p.size for p in net.params.values()), progress) as bar:
-
-        def loss(_: Array) -> float:
-            bar(None)
-            return net.loss(x, t)
-
-        for name, parameter in net.params.items():
-            start = perf_counter()
-            numerical[name] = numerical_gradient(loss, parameter)
-            numerical_s[name] = perf_counter() - start
+    numerical, numerical_s = _numerical(net, x, t, workers, progress)
     incremental_s = best_time(lambda: net.incremental_gradient(x, t))
     incremental = net.incremental_gradient(x, t)
     incremental["all"] = np.concatenate([g.ravel() for g in incremental.values()])
@@ -221,6 +220,31 @@ def compare_gradients(net: TwoLayerNet, x: Array, t: Array, *, progress: bool = 
         f"{numerical_s['all'] / incremental_s:,.0f} times as fast as the loop and at most {number(apart)} apart.",
     )
     return rows
+
+
+def _numerical(
+    net: TwoLayerNet, x: Array, t: Array, workers: Workers, progress: bool
+) -> tuple[dict[str, Array], dict[str, float]]:
+    """Return the gradient of every parameter by central differences, and the seconds that each took."""
+    gradients = {name: np.empty_like(p) for name, p in net.params.items()}
+    taken = dict.fromkeys(net.params, 0.0)
+    with _bar("numerical gradient", 2 * sum(p.size for p in net.params.values()), progress) as bar:
+
+        def loss(_: Array) -> float:
+            bar(None)
+            return net.loss(x, t)
+
+        if workers is not None:
+            for block, gradient, block_s in numerical_blocks(net, x, t, workers):
+                block.of(gradients[block.name])[...] = gradient
+                taken[block.name] += block_s
+                bar(None, 2 * gradient.size)
+            return gradients, taken
+        for name, parameter in net.params.items():
+            start = perf_counter()
+            gradients[name] = numerical_gradient(loss, parameter)
+            taken[name] = perf_counter() - start
+    return gradients, taken
 
 
 def _gradient_row(
@@ -283,19 +307,19 @@ def _shown(points: list[Progress]) -> list[Progress]:
 
 
 @contextmanager
-def _bar(title: str, total: int, progress: bool) -> Iterator[Callable[[Callable[[], str] | None], None]]:
-    """Give a function to call once a step; what it is given is asked for a word only when the bar is redrawn."""
+def _bar(title: str, total: int, progress: bool) -> Iterator[Callable[..., None]]:
+    """Give a function to call with every step or several; of a word, the word is asked for when the bar is redrawn."""
     if not progress:
-        yield lambda word: None
+        yield lambda word, steps=1: None
         return
     from tqdm import tqdm
 
     last_s = 0.0
     with tqdm(desc=title, total=total, leave=False, disable=None) as bar:
 
-        def advance(word: Callable[[], str] | None) -> None:
+        def advance(word: Callable[[], str] | None, steps: int = 1) -> None:
             nonlocal last_s
-            bar.update()
+            bar.update(steps)
             if word is not None and not bar.disable and perf_counter() - last_s > 0.2:
                 last_s = perf_counter()
                 bar.set_postfix_str(word(), refresh=False)

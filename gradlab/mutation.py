@@ -1,19 +1,20 @@
 """What a pass is worth: faults are put into right backward passes, and the checks must notice."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from gradlab._main_thread import in_main_thread
 from gradlab.checks import Check, Trial, quiet
 from gradlab.diagnosis import diagnose
 from gradlab.faults import Mutant, derived_samples, equivalent, mutants, run_bounded
 from gradlab.harness import check_seed, first_wrong, select_checks, select_nodes, with_progress
 from gradlab.node import named_rng
+from gradlab.parallel import Workers, each, spread
 from gradlab.report.envelope import environment, to_json
 from gradlab.report.files import write_atomically
 from gradlab.report.tables import table
@@ -128,7 +129,7 @@ def mutate(
     family: str | None = None,
     seed: int = 0,
     checks: Sequence[str] | None = None,
-    workers: int = 1,
+    workers: Workers = None,
     progress: bool = False,
 ) -> MutationReport:
     """Put every fault into nodes, one at a time, and see which check notices it first.
@@ -143,8 +144,9 @@ def mutate(
         Seed of samples, cotangents and faults; the same seed gives the same rows.
     checks : sequence of str, optional
         The checks to run; by default all.
-    workers : int
-        How many processes share the work; the result does not depend on it.
+    workers : int or map-like callable, optional
+        Spreads the mutants over that many processes (-1: as many as there are processors), or over what
+        ``workers(function, iterable)`` makes of them, as in SciPy. The result does not depend on it.
     progress : bool
         Whether to show a bar on stderr when that is a terminal.
 
@@ -157,42 +159,27 @@ def mutate(
     UnknownNameError
         If a node, family or check does not exist.
     ValueError
-        If `seed` is negative or `workers` less than 1.
+        If `seed` is negative, or `workers` neither a number of processes nor a callable.
     """
     start = perf_counter()
     check_seed(seed)
-    if workers < 1:
-        raise ValueError(f"workers is {workers}: give a whole number from 1 up")
     nodes, chosen = select_nodes(names, family), select_checks(checks)
-    tasks = [
-        partial(_judge_some, node.name, seed, tuple(chosen), range(first, first + MUTANTS_A_TASK))
-        for node in nodes
-        for first in range(0, len(_prepared(node.name, seed)[0]), MUTANTS_A_TASK)
-    ]
+    judge = partial(in_main_thread, partial(_judge_some, seed, tuple(chosen), MUTANTS_A_TASK))
     done: dict[int, list[MutantRow]] = {}
     interrupted = False
     try:
-        for i, rows in with_progress(_results(tasks, workers), progress, "task", len(tasks)):
-            done[i] = rows
+        with spread(workers) as over:
+            tasks = [
+                (node.name, first)
+                for node in nodes
+                for first in range(0, len(_prepared(node.name, seed)[0]), MUTANTS_A_TASK)
+            ]
+            for i, rows in with_progress(each(over, judge, tasks), progress, "task", len(tasks)):
+                done[i] = rows
     except KeyboardInterrupt:
         interrupted = True
     rows = [row for i in sorted(done) for row in done[i]]
     return MutationReport(rows, list(chosen), environment(seed=seed), perf_counter() - start, interrupted)
-
-
-def _results(tasks: Sequence[Any], workers: int) -> Iterator[tuple[int, list[MutantRow]]]:
-    """Yield the number and the rows of each task as it is done."""
-    if workers == 1:
-        yield from ((i, task()) for i, task in enumerate(tasks))
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        numbers: dict[Future[list[MutantRow]], int] = {pool.submit(task): i for i, task in enumerate(tasks)}
-        try:
-            for future in as_completed(numbers):
-                yield numbers[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 @cache
@@ -202,11 +189,12 @@ def _prepared(name: str, seed: int) -> tuple[list[Mutant], list[Trial]]:
     return mutants(node, seed), [Trial(node, sample, seed) for sample in node.draw_samples(seed)]
 
 
-def _judge_some(name: str, seed: int, checks: Sequence[str], numbers: range) -> list[MutantRow]:
+def _judge_some(seed: int, checks: Sequence[str], count: int, task: tuple[str, int]) -> list[MutantRow]:
     # told by name and number, so that any process finds the same mutants
+    name, first = task
     some, witnesses = _prepared(name, seed)
     chosen = select_checks(checks)
-    return [_judge(mutant, witnesses, chosen) for mutant in some[numbers.start : numbers.stop]]
+    return [_judge(mutant, witnesses, chosen) for mutant in some[first : first + count]]
 
 
 def _judge(mutant: Mutant, witnesses: Sequence[Trial], checks: Mapping[str, Check]) -> MutantRow:

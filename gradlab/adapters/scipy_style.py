@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from gradlab.checks._trial import same_bits
 from gradlab.compare import Verdict
+from gradlab.directional import FULL_BELOW
 from gradlab.harness import check_vjp, float_primal
 from gradlab.node import Array
 from gradlab.report import Report
@@ -24,6 +26,7 @@ def check_gradient(
     checks: Sequence[str] | None = None,
     explore: bool = True,
     strict: bool = False,
+    full_below: int | None = FULL_BELOW,
     name: str | None = None,
 ) -> Report:
     """Check the gradient of a scalar function.
@@ -43,6 +46,8 @@ def check_gradient(
     strict : bool
         Whether to hold `grad` to the whole node contract; otherwise a breach of it that leaves the numbers right is
         a warning.
+    full_below : int, optional
+        An `x` of more elements than this, 10,000, is checked along random directions: as for `check_vjp`.
 
     Returns
     -------
@@ -66,7 +71,7 @@ def check_gradient(
         # what grad does to its x, and to what it returned before, no longer shows in a product with g
         given, last = x.copy(), kept.get("last")
         d = np.asarray(grad(given, *args))
-        if not np.array_equal(given, x, equal_nan=True):
+        if not same_bits(given, x):
             breaches["leaves_arguments_unchanged"] = "grad writes into x: write into a copy"
         if np.shares_memory(d, given) or (last is not None and np.shares_memory(d, last)):
             breaches["owns_its_memory"] = (
@@ -87,6 +92,7 @@ def check_gradient(
         checks=checks,
         explore=explore,
         strict=strict,
+        full_below=full_below,
         name=name,
     )
     verdict = Verdict.WRONG if strict else Verdict.WARNING

@@ -86,7 +86,15 @@ def _is_of_value(fault: CheckResult | None) -> bool:
 
 
 def as_python(trial: Trial, changed_settings: bool) -> str:
-    """Return the primals, and the settings where they were changed, as Python to paste into a test."""
+    """Return the primals, and the settings where they were changed, as Python to paste into a test.
+
+    Of large ones only the shapes: nobody pastes a million numbers.
+    """
+    if trial.is_large:
+        shapes = (
+            f"{name} of shape {x.shape}" for name, x in zip(trial.names, trial.sample.primals, strict=True)
+        )
+        return f"{', '.join(shapes)}, too large to print"
     parts = [f"{name} = {_literal(x)}" for name, x in zip(trial.names, trial.sample.primals, strict=True)]
     if changed_settings:
         parts += [f"{name} = {_literal(value)}" for name, value in trial.sample.settings.items()]

@@ -37,14 +37,17 @@ class Line(NamedTuple):
 def directions(trial: Trial, count: int = LINES) -> list[tuple[Array, ...]]:
     """Return random directions, every element in proportion to its own size and to its primal's."""
     rng = named_rng(trial.seed, trial.node.name, trial.sample.name, "lines")
-    return [tuple(_direction(rng, x) for x in trial.sample.primals) for _ in range(count)]
+    return [tuple(_direction(rng, x, trial.is_large) for x in trial.sample.primals) for _ in range(count)]
 
 
-def _direction(rng: np.random.Generator, x: Array) -> Array:
+def _direction(rng: np.random.Generator, x: Array, large: bool) -> Array:
     size = np.abs(x.astype(np.promote_types(x.dtype, np.float64)))
     usual = float(np.sqrt(np.mean(size**2))) if x.size else 0.0
+    least = 0.1 * usual or 1.0
+    # of a million elements some would pass a rectifier's kink if they moved by more than their own size
+    moved = np.where(size > 0, size, least) if large else np.maximum(size, least)
     sign = rng.choice([-1.0, 1.0], x.shape)
-    return np.asarray(sign * rng.uniform(0.5, 1.5, x.shape) * np.maximum(size, 0.1 * usual or 1.0))
+    return np.asarray(sign * rng.uniform(0.5, 1.5, x.shape) * moved)
 
 
 def central_slope(f: Callable[[float], Any], h: float) -> Any:

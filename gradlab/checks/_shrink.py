@@ -11,15 +11,18 @@ from gradlab.node import Array, Sample
 
 # So many primals are tried at the most: a fault is to be shown, not to be waited for.
 TRIES = 200
+# Of what was large, so many elements are looked at one by one.
+FULL_BELOW = 64
 
 
 def shrink(trial: Trial, fails: Callable[[Trial], bool]) -> Trial:
     """Return a trial whose primals are as short and as plain as they can be made while `fails` holds."""
-    smallest, left = trial, TRIES
+    # what is large is looked at along directions, down to a size of which so many can be looked at in full
+    smallest, left = replace(trial, full_below=FULL_BELOW) if trial.is_large else trial, TRIES
     progress = True
     while progress:
         progress = False
-        for sample in _smaller(smallest.sample):
+        for sample in _halved(smallest.sample) if smallest.is_large else _smaller(smallest.sample):
             if left == 0:
                 return smallest
             left -= 1
@@ -29,6 +32,14 @@ def shrink(trial: Trial, fails: Callable[[Trial], bool]) -> Trial:
                 smallest, progress = there, True
                 break
     return smallest
+
+
+def _halved(sample: Sample) -> Iterator[Sample]:
+    """Yield samples with axes cut to halves, for where there are too many elements to try each."""
+    for n in sorted({n for x in sample.primals for n in x.shape if n > 1}, reverse=True):
+        for kept in (range(n // 2), range(n // 2, n)):
+            yield _cut(sample, n, kept, leading=False)
+            yield _cut(sample, n, kept, leading=True)
 
 
 def _smaller(sample: Sample) -> Iterator[Sample]:

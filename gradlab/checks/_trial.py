@@ -11,7 +11,8 @@ from warnings import catch_warnings, simplefilter
 import numpy as np
 
 from gradlab.compare import Verdict
-from gradlab.estimate import Estimate, Method, estimate_vjp
+from gradlab.directional import FULL_BELOW, is_large
+from gradlab.estimate import Estimate, Method, estimate_vjp, unknown
 from gradlab.node import Array, Node, Sample, as_tuple, named_rng, primal_names
 
 
@@ -43,6 +44,8 @@ class Trial:
         computed again. So a thousand mutants of one backward share one numerical side.
     origin : Trial or None
         The trial that this one's primals were derived from.
+    full_below : int or None
+        With more elements than this, in all primals together, they are looked at along random directions.
     """
 
     node: Node
@@ -55,6 +58,7 @@ class Trial:
     strict: bool = True
     witness: "Trial | None" = None
     origin: "Trial | None" = None
+    full_below: int | None = FULL_BELOW
 
     def of(self, node: Node) -> "Trial":
         """Return this trial for another backward of the same forward, with this one as its witness."""
@@ -195,12 +199,29 @@ class Trial:
                 )
         return tuple(np.asarray(gradient) for gradient in returned)
 
+    @property
+    def is_large(self) -> bool:
+        """Whether there are too many elements for an estimate of each."""
+        return is_large(self.sample.primals, self.full_below)
+
     @cached_property
     def estimates(self) -> tuple[Estimate, ...]:
-        """The numerical vjp of this sample's cotangent, one estimate per primal, in float64 at least."""
+        """The numerical vjp of this sample's cotangent, one estimate per primal, in float64 at least.
+
+        Of large primals nothing is known but the size of the terms.
+        """
         if self.witness:
             return self.witness.estimates
+        return self._unknown() if self.is_large else self.estimated()
+
+    def estimated(self) -> tuple[Estimate, ...]:
+        """Compute the estimates."""
         return estimate_vjp(self.function, self.sample.primals, self.cotangent(), method=self.method)
+
+    def _unknown(self) -> tuple[Estimate, ...]:
+        pairs = zip(as_tuple(self.cotangent()), as_tuple(self.output), strict=True)
+        size = sum(float(np.sum(np.abs(g * y), dtype=np.float64)) for g, y in pairs)
+        return tuple(unknown(np.abs(gradient) + size) for gradient in self.gradients(self.cotangent()))
 
 
 def _copy(value: Any) -> Any:
@@ -226,7 +247,10 @@ def same_bits(a: Array, b: Array) -> bool:
     """Return whether two arrays hold the same numbers (any NaN is as good as another) in the same dtype."""
     # not their bytes: a longdouble has some that mean nothing
     floats = np.issubdtype(a.dtype, np.inexact)
-    return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=bool(floats))
+    # most have no NaN, and looking for one takes ten times as long
+    return a.dtype == b.dtype and (
+        np.array_equal(a, b) or (bool(floats) and np.array_equal(a, b, equal_nan=True))
+    )
 
 
 def map_arrays(function: Callable[[Array], Array], values: Any) -> Any:

@@ -63,10 +63,17 @@ def _complex_slopes(trial: Trial) -> list[tuple[Sequence[Array], float, float]]:
         except Exception:
             return []
         slope = sum(float(np.sum(a * np.imag(y))) for a, y in zip(g, outputs, strict=True)) / STEP
-        size = sum(
-            float(np.sum(np.abs(e.terms * v))) for e, v in zip(trial.estimates, line.direction, strict=True)
-        )
+        size = _size(trial, line.direction)
         if not abs(slope - line.slope) <= ANALYTIC_RTOL * abs(line.slope) + line.noise:
             return []
         found.append((line.direction, slope, ATOL_ULPS * float(np.finfo(np.float64).eps) * (size + terms)))
     return found
+
+
+def _size(trial: Trial, direction: Sequence[Array]) -> float:
+    """Return the sum of the sizes of the terms along a line, of a large gradient as far as they show in it."""
+    if trial.is_large:
+        known = [np.abs(gradient) for gradient in trial.gradients(trial.cotangent())]
+    else:
+        known = [estimate.terms for estimate in trial.estimates]
+    return sum(float(np.sum(np.abs(terms * v))) for terms, v in zip(known, direction, strict=True))

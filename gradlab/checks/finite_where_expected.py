@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from gradlab.checks._along import estimate_of
 from gradlab.checks._trial import Trial, quiet
 from gradlab.compare import CheckResult, Verdict
+from gradlab.estimate import Estimate
 from gradlab.node import Array
 
 # What an exponential no longer takes in double precision is 710, and in single precision 89.
@@ -43,12 +45,18 @@ def _not_finite(there: Trial) -> Iterator[CheckResult]:
         return
     for i, (name, gradient) in enumerate(zip(there.names, gradients, strict=True)):
         lost = ~np.isfinite(gradient)
-        if lost.any():
-            yield from _expected(there, i, name, gradient, lost)
+        if lost.any() and there.is_large:
+            index = tuple(int(k) for k in np.unravel_index(lost.argmax(), lost.shape))
+            yield from _expected(
+                there, name, gradient[index], lost[index], estimate_of(there, i, index), index
+            )
+        elif lost.any():
+            yield from _expected(there, name, gradient, lost, there.estimates[i])
 
 
-def _expected(there: Trial, i: int, name: str, gradient: Array, lost: Array) -> Iterator[CheckResult]:
-    estimate = there.estimates[i]
+def _expected(
+    there: Trial, name: str, gradient: Array, lost: Array, estimate: Estimate, at: tuple[int, ...] = ()
+) -> Iterator[CheckResult]:
     known = lost & np.isfinite(estimate.value) & np.isfinite(estimate.error) & ~estimate.kink
     if known.any():
         index = tuple(int(k) for k in np.argwhere(known)[0])
@@ -57,7 +65,7 @@ def _expected(there: Trial, i: int, name: str, gradient: Array, lost: Array) -> 
         yield CheckResult(
             Verdict.WRONG,
             name,
-            worst_index=index,
+            worst_index=at or index,
             analytic=float(gradient[index]),
             numerical=float(estimate.value[index]),
             reference_error=float(estimate.error[index]),

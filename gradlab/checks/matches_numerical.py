@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from gradlab.checks._along import outcome, outcome_of, size_of_terms
 from gradlab.checks._lines import agrees_along_lines, is_inside_the_domain
 from gradlab.checks._ties import between_nearby_slopes, ties_move_together
 from gradlab.checks._trial import Trial, quiet
-from gradlab.compare import CheckResult, Verdict, compare, crumbs, rtol_for
+from gradlab.compare import ATOL_ULPS, CheckResult, Verdict, compare, crumbs, rtol_for
 from gradlab.estimate import exact
 from gradlab.finite_difference import numerical_vjp
 from gradlab.node import Array, as_tuple
@@ -22,7 +23,13 @@ LOST_DIGITS = 1e-6
 
 
 def check(trial: Trial) -> Iterator[CheckResult]:
-    """Compare the gradient of every primal with its numerical estimate, and at ties all of them together."""
+    """Compare the gradient of every primal with its numerical estimate, and at ties all of them together.
+
+    Large ones are compared along random directions.
+    """
+    if trial.is_large:
+        yield from outcome(trial).results
+        return
     gradients = trial.gradients(trial.cotangent())
     textbook = _textbook_errors(trial, gradients)
     results = list(_judged(trial, gradients))
@@ -43,6 +50,11 @@ def check_elsewhere(trial: Trial) -> Iterator[CheckResult]:
         return
     finite = all(np.isfinite(gradient).all() for gradient in gradients)
     if not finite and not is_inside_the_domain(trial):
+        return
+    if trial.is_large:
+        rtol, atol = _tolerances_along(trial, gradients)
+        results = outcome_of(trial, gradients, rtol, atol).results
+        yield from (result for result in results if result.verdict is Verdict.WRONG)
         return
     smooth = [np.isfinite(e.value) & np.isfinite(e.error) & ~e.kink for e in trial.estimates]
     judged = tuple(
@@ -79,6 +91,19 @@ def _tolerances(trial: Trial, i: int, gradient: Array) -> tuple[float | None, An
         share = max(SATURATED, SATURATED_ULPS * float(np.finfo(gradient.dtype).eps))
         atol = crumbs(trial.estimates[i], gradient.dtype) + share * usual
     return rtol, atol
+
+
+def _tolerances_along(trial: Trial, gradients: Sequence[Array]) -> tuple[float, float]:
+    """Return the same for large primals, all of one dtype's: the coarsest."""
+    rtol, atol = trial.rtol, trial.atol
+    eps = max(float(np.finfo(d.dtype).eps) if d.dtype.kind == "f" else 0.0 for d in gradients)
+    if rtol is None:
+        rtol = max(RTOL_ELSEWHERE, *(rtol_for(d.dtype) for d in gradients))
+    if atol is None and trial.origin is not None:
+        origin = trial.origin.gradients(trial.origin.cotangent())
+        usual = max(float(np.nan_to_num(np.abs(d)).max(initial=0.0)) for d in origin)
+        atol = ATOL_ULPS * eps * size_of_terms(trial) + max(SATURATED, SATURATED_ULPS * eps) * usual
+    return rtol, atol or 0.0
 
 
 def forward_has_digits(trial: Trial) -> bool:

@@ -1,11 +1,12 @@
 """Backward depends on its residuals and its cotangent, on nothing else that was computed before or between."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 
+from gradlab.checks._along import outcome_of
 from gradlab.checks._lines import agrees_along_lines
 from gradlab.checks._same import compare_with_own
 from gradlab.checks._trial import Trial, map_arrays, same_bits
@@ -44,10 +45,18 @@ def _two_forwards(trial: Trial, expected: list[Array]) -> Iterator[CheckResult]:
             yield replace(result, note=note)
     # a gradient that is wrong at the first point too is wrong for another reason
     if agrees_along_lines(trial, expected) and not agrees_along_lines(there, others):
-        for name, found, estimate in zip(there.names, others, there.estimates, strict=True):
-            result = compare(found, estimate, rtol=trial.rtol, atol=trial.atol, primal=name)
+        for result in _judged(there, others):
             if result.verdict is Verdict.WRONG:
                 yield replace(result, note=note)
+
+
+def _judged(trial: Trial, gradients: Sequence[Array]) -> Iterable[CheckResult]:
+    if trial.is_large:
+        return outcome_of(trial, gradients, trial.rtol, trial.atol).results
+    return [
+        compare(found, estimate, rtol=trial.rtol, atol=trial.atol, primal=name)
+        for name, found, estimate in zip(trial.names, gradients, trial.estimates, strict=True)
+    ]
 
 
 def _second_point(trial: Trial) -> Trial | None:

@@ -2,19 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from time import perf_counter
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from gradlab.compare import CheckResult, Verdict, compare
-from gradlab.estimate import Estimate, estimate_gradient, exact
-from gradlab.finite_difference import numerical_gradient
-from gradlab.harness import best_time
+from gradlab.directional import FULL_BELOW, is_large
+from gradlab.estimate import Estimate, exact
+from gradlab.harness import best_time, check_full_below, check_seed
+from gradlab.models._along import rows_along
+from gradlab.models._differences import Named, differences, named
 from gradlab.node import Array
+from gradlab.parallel import Workers
 from gradlab.report import Report, Row
-
-Named = Mapping[str, Array] | Sequence[Array]
 
 
 class Differentiable(Protocol):
@@ -39,6 +39,9 @@ def check_model(
     rtol: float | None = None,
     atol: float | None = None,
     method: Literal["auto", "central"] = "auto",
+    workers: Workers = None,
+    full_below: int | None = FULL_BELOW,
+    seed: int = 0,
     name: str | None = None,
 ) -> Report:
     """Compare the gradient of every parameter by backprop with a numerical one of the loss.
@@ -55,6 +58,15 @@ def check_model(
         Tolerances; by default they follow from the dtype and the size of the gradient (see `gradlab.compare`).
     method : {"auto", "central"}
         As for `estimate_gradient`: up to 32 losses an element, or five.
+    workers : int or map-like callable, optional
+        Who shares the losses: that many processes, or ``workers(function, iterable)``, as for `estimate_gradient`;
+        each has models of its own. The numbers do not depend on it, and ``numerical_s`` is the sum of theirs.
+    full_below : int, optional
+        With more parameters than this, 10,000 elements, all of them together are one vector, whose gradient is compared
+        along random directions, in under 100 losses; what is wrong in it is found by halving. The rows' notes say which
+        error in one element would have been caught. None: every element, always.
+    seed : int
+        Of these directions, not negative.
     name : str, optional
         By default that of the model's class.
 
@@ -63,14 +75,16 @@ def check_model(
     Report
         A row for each parameter, and one named "all" for the gradient as one vector, whose relative error is that of
         the norms: ||analytic - numerical|| / ||numerical||. ``backward_s`` is one gradient of all parameters by
-        backprop, forward pass included, and ``numerical_s`` one by the textbook's central differences.
+        backprop, forward pass included, and ``numerical_s`` one by the textbook's central differences, which are not
+        computed above `full_below`.
 
     Raises
     ------
     TypeError
-        If the model is in another dtype than float64 and has no ``astype``.
+        If the model is in another dtype than float64 and has no ``astype``, or cannot be sent to `workers`.
     ValueError
-        If the model has no parameters, or the loss is not finite, or not the same at every call.
+        If the model has no parameters, or the loss is not finite, or not the same at every call, or the seed or
+        `full_below` is negative.
 
     Notes
     -----
@@ -82,25 +96,27 @@ def check_model(
     >>> check_model(TwoLayerNet(4, 3, 2), np.ones((5, 4)), np.array([0, 1, 0, 1, 1])).ok
     True
     """
+    check_seed(seed)
+    check_full_below(full_below)
     precise = _in_double(model)
-    params = _named(precise.params)
+    params = named(precise.params)
 
     def loss() -> float:
         return float(precise.loss(x, t))
 
     _check_loss(loss, params, type(model).__name__)
-    analytic = _named(model.gradient(x, t))
+    # copies: a model may keep its arrays, and write into them at the next call
+    analytic = {key: np.array(g) for key, g in named(model.gradient(x, t)).items()}
     times = {
         "forward_s": best_time(lambda: model.loss(x, t)),
         "backward_s": best_time(lambda: model.gradient(x, t)),
     }
     common = {"node": name or type(model).__name__, "sample": f"batch of {_batch_size(x)}", **times}
+    if is_large(list(params.values()), full_below):
+        return Report(rows_along(loss, params, analytic, common, seed, rtol, atol, method))
     rows, estimates = [], {}
-    for key, parameter in params.items():
-        estimates[key] = estimate_gradient(_moved(loss, parameter), parameter, method=method)
-        start = perf_counter()
-        textbook = numerical_gradient(lambda _: loss(), parameter)
-        numerical_s = perf_counter() - start
+    for key, (estimate, textbook, numerical_s) in differences(precise, x, t, method, workers).items():
+        estimates[key] = estimate
         found = _judged(analytic.get(key), estimates[key], textbook, rtol, atol)
         dtype = str(analytic[key].dtype) if key in analytic else ""
         rows.append(_row(common, replace(found, primal=key), dtype, numerical_s))
@@ -109,18 +125,12 @@ def check_model(
 
 def _in_double(model: Any) -> Any:
     """Return the model, or a copy of it in float64: in less a small step is lost."""
-    other = [p.dtype for p in _named(model.params).values() if p.dtype != np.float64]
+    other = [p.dtype for p in named(model.params).values() if p.dtype != np.float64]
     if not other:
         return model
     if not hasattr(model, "astype"):
         raise TypeError(f"the parameters are of {other[0]}, in which a small step is lost: make them float64")
     return model.astype(np.float64)
-
-
-def _named(arrays: Named) -> dict[str, Array]:
-    if isinstance(arrays, Mapping):
-        return dict(arrays)
-    return {f"params[{i}]": array for i, array in enumerate(arrays)}
 
 
 def _check_loss(loss: Callable[[], float], params: Mapping[str, Array], model: str) -> None:
@@ -135,20 +145,6 @@ def _check_loss(loss: Callable[[], float], params: Mapping[str, Array], model: s
         raise ValueError(
             f"the loss is {first}, and {second} at the next call: draw from the same seed each time"
         )
-
-
-def _moved(loss: Callable[[], float], parameter: Array) -> Callable[[Array], float]:
-    """Return the loss as a function of one parameter, which has its own values again afterwards."""
-
-    def f(values: Array) -> float:
-        saved = parameter.copy()
-        try:
-            parameter[...] = values
-            return loss()
-        finally:
-            parameter[...] = saved
-
-    return f
 
 
 def _judged(

@@ -5,8 +5,11 @@ import numpy as np
 from gradlab.finite_difference import numerical_gradient
 from gradlab.incremental import chain, incremental_gradient
 from gradlab.layers import Affine, Sigmoid, SoftmaxWithLoss
+from gradlab.models._blocks import numerical_gradients
 from gradlab.models._parameters import Parameters, accuracy
+from gradlab.models._two_layer_step import KeptStep, can_keep
 from gradlab.node import Array
+from gradlab.parallel import Workers
 
 
 class TwoLayerNet:
@@ -52,6 +55,8 @@ class TwoLayerNet:
             Affine(self.params["W2"], self.params["b2"]),
         ]
         self.last_layer = SoftmaxWithLoss()
+        self._own_layers = (*self.layers, self.last_layer)
+        self._step: KeptStep | None = None
 
     def predict(self, x: Array) -> Array:
         """Return the scores of `x`, shape (N, input_size): shape (N, output_size)."""
@@ -67,8 +72,13 @@ class TwoLayerNet:
         """Return the share of rows that are classified rightly."""
         return accuracy(self.predict(x), t)
 
-    def numerical_gradient(self, x: Array, t: Array) -> dict[str, Array]:
-        """Return the gradient of every parameter by central differences: two losses for each element."""
+    def numerical_gradient(self, x: Array, t: Array, *, workers: Workers = None) -> dict[str, Array]:
+        """Return the gradient of every parameter by central differences: two losses for each element.
+
+        `workers`, a number of processes or a map-like callable, share them; the result does not depend on it.
+        """
+        if workers is not None:
+            return numerical_gradients(self, x, t, workers)
         return {name: numerical_gradient(lambda _: self.loss(x, t), p) for name, p in self.params.items()}
 
     def incremental_gradient(self, x: Array, t: Array) -> dict[str, Array]:
@@ -79,10 +89,23 @@ class TwoLayerNet:
         return incremental_gradient(chain(self.layers, self.last_layer, x, t), self.params)
 
     def gradient(self, x: Array, t: Array) -> dict[str, Array]:
-        """Return the gradient of every parameter by backprop."""
+        """Return the gradient of every parameter by backprop, in arrays that the network keeps.
+
+        They are valid until the next call, which writes over them: copy what is to last. After the first batch of a
+        shape no array is allocated.
+        """
+        first, _, second = self.layers
+        if self._own_layers != (*self.layers, self.last_layer) or not can_keep(x, first, second):
+            self._gradient_by_layers(x, t)
+        else:
+            if self._step is None or not self._step.fits(x):
+                self._step = KeptStep(first, second, x)
+            self._step.run(x, t)
+        return dict(zip(self.params, first.grads + second.grads, strict=True))
+
+    def _gradient_by_layers(self, x: Array, t: Array) -> None:
+        """Let the layers fill their `grads`: for a batch of another dtype, and where a layer was exchanged."""
         self.loss(x, t)
         dout = self.last_layer.backward()
         for layer in reversed(self.layers):
             dout = layer.backward(dout)
-        first, _, second = self.layers
-        return {name: g.copy() for name, g in zip(self.params, first.grads + second.grads, strict=True)}
