@@ -26,7 +26,7 @@ from gradlab.report.tables import seconds, table
 
 STYLES = {"table": "simple", "markdown": "github"}
 OURS = "gradlab"
-# At most these, by the issue that asked for them: gradlab's time over theirs.
+# At most these: gradlab's time over theirs.
 GOALS = {"torch": 0.8, "jax jit": 0.4}
 TOLERANCES = {"float64": 1e-12, "float32": 1e-5}
 

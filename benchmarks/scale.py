@@ -2,7 +2,7 @@
 
 On the real MNIST if GRADLAB_MNIST names it.
 
-The exit status is 1 if a goal of the issue that asked for it is missed. Each part is a function that returns its
+The exit status is 1 if a goal is missed. Each part is a function that returns its
 section of reports/scale.md, and whether all is as wanted; `PARTS` has them in order.
 """
 
@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter
 
+import backprop
+import directional
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -182,7 +184,19 @@ def timed(run: Callable[[], object]) -> Iterator[float]:
             return
 
 
-PARTS: tuple[Callable[[Dataset, str], Section], ...] = (incremental,)
+def along_directions(data: Dataset, style: str) -> Section:
+    """Return what checks along random directions catch and cost; on made-up data."""
+    text, ok = directional.compared(STYLES[style], 100, 100, 7, 10)
+    return f"## Checks along random directions\n\n{text}", ok
+
+
+def one_step(data: Dataset, style: str) -> Section:
+    """Return one gradient by backprop beside torch's and JAX's; on made-up data."""
+    text, ok = backprop.compared(200, STYLES[style])
+    return f"## Backprop\n\n{text}", ok
+
+
+PARTS: tuple[Callable[[Dataset, str], Section], ...] = (incremental, along_directions, one_step)
 
 
 def main() -> int:
