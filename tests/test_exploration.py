@@ -315,7 +315,8 @@ def test_ctrl_c_while_exploring_leaves_verify_what_it_had(monkeypatch):
     monkeypatch.setattr(harness, "explore_trials", explore)
     report = verify("add", "exp", "log")
     assert report.interrupted
-    assert {row.node for row in report.rows} == {"add", "exp"}
+    # exp, which was not explored to its end, would look like one that passed
+    assert {row.node for row in report.rows} == {"add"}
     assert {places.node for places in report.explored} == {"add"}
 
 
