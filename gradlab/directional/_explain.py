@@ -61,10 +61,10 @@ def _mistake(judge: Judge, found: Found, i: int) -> Mistake | None:
 def share_wrong(judge: Judge, found: Found, i: int) -> float:
     """Return the share of primal `i` that is wrong, as far as a sample of its groups tells."""
     span = judge.point.spans[i]
-    sample = [found.elements[k] for k in found.sample if span.start <= k < span.stop]
-    wrong = sum(result.verdict is Verdict.WRONG for result in sample)
+    sample = {k: size for k, size in found.sample.items() if span.start <= k < span.stop}
+    wrong = sum(sample[k] for k in found.wrong(sample))
     covered = sum(group.stop - group.start for group in found.spread[i])
-    return float(wrong / max(len(sample), 1) * covered / (span.stop - span.start))
+    return float(wrong / max(sum(sample.values()), 1) * covered / (span.stop - span.start))
 
 
 def common_factor(wrong: Sequence[CheckResult]) -> float | None:

@@ -13,8 +13,9 @@ from gradlab.directional._search import MANY, Group, Search
 from gradlab.estimate import Method
 from gradlab.node import Array
 
-# So many wrong elements of a primal are named at the most, and where most are wrong so many are looked at.
-NAMED, SAMPLED = 8, 16
+# So many wrong elements of a primal are named at the most; where most are wrong so many are looked at, and of each
+# primal at least so many.
+NAMED, SAMPLED, FEWEST = 8, 16, 4
 # So often it looks again without what was found.
 ROUNDS = 4
 # Steps that are so many times shorter than one over the number of elements see no kinks but for bad luck.
@@ -39,8 +40,8 @@ class Found:
         How many elements of a primal are not finite, where there are such.
     spread : dict
         For each primal that has more wrong elements than were looked for, the groups that have some.
-    sample : set of int
-        Those of the elements that were drawn from the groups by chance.
+    sample : dict
+        Those of the elements that were drawn from groups by chance, and how large the group was.
     open : set of int
         Elements that are not right, but cannot be seen alone to be wrong.
     suspects : set of int
@@ -63,7 +64,7 @@ class Found:
     lost: dict[int, int] = field(default_factory=dict)
     spread: dict[int, list[Group]] = field(default_factory=dict)
     suspects: set[int] = field(default_factory=set)
-    sample: set[int] = field(default_factory=set)
+    sample: dict[int, int] = field(default_factory=dict)
     open: set[int] = field(default_factory=set)
     diffuse: bool = False
     zeros: int = 0
@@ -134,7 +135,7 @@ class Judge:
                 continue
             seen = self._look(found, v, NEARBY if unit < 1 else 0.0)
             if unit < 1 and not seen.tells_steps_apart:
-                seen = replace(seen, bound=np.inf, allowed=np.inf)  # f is too coarse for so short steps
+                seen = _widened(seen, np.inf)  # f is too coarse for so short steps
             if seen.is_rough and not tried:
                 tried, near = True, self._from_nearby(found, seen)
                 unit, seen = (1.0 if near.v is v else 1 / (SHORTER * v.size)), near
@@ -147,13 +148,13 @@ class Judge:
         Where the two contradict each other, the shorter ones are right, unless f is too coarse for them.
         """
         n = SHORTER * seen.v.size
-        if n * seen.grain >= seen.bound:
+        if n * seen.grain >= seen.error:
             return seen
         near = self._look(found, seen.v / n, NEARBY)
-        apart, known = abs(n * near.numerical - seen.numerical), n * near.bound + seen.bound
+        apart, known = abs(n * near.numerical - seen.numerical), n * near.error + seen.error
         if apart > known and not (near.decides and near.tells_steps_apart):
-            return replace(seen, bound=apart + known, allowed=seen.allowed + apart + known)
-        return near if apart > known or n * near.bound < seen.bound else seen
+            return _widened(seen, apart + known)
+        return near if apart > known or n * near.error < seen.error else seen
 
     def _look(self, found: Found, v: Array, settled: float = 0.0) -> Look:
         seen, evaluations = look(
@@ -178,9 +179,7 @@ class Judge:
 
     def _judge_many(self, found: Found, search: Search, groups: Sequence[Group]) -> list[int]:
         """Judge some elements of the groups, and, where few of these are wrong, look for wrong ones in them."""
-        some = [groups[i] for i in self.rng.permutation(len(groups))[:SAMPLED]]
-        sample = [int(self.rng.integers(group.start, group.stop)) for group in some]
-        found.sample |= set(sample)
+        sample = [k for own in self._by_primal(groups) for k in self._sampled(found, own)]
         self._judge(found, sample)
         if 2 * len(found.wrong(sample)) < len(sample):
             sample += self._judge_singles(found, search.look, search.singles(list(groups[:NAMED])))
@@ -189,6 +188,19 @@ class Judge:
             found.spread[i] = [group for group in groups if self.point.owner(group.start) == i]
             found.apart[self.point.spans[i]] = True
         return wrong
+
+    def _by_primal(self, groups: Sequence[Group]) -> list[list[Group]]:
+        owners = sorted({self.point.owner(group.start) for group in groups})
+        return [[group for group in groups if self.point.owner(group.start) == i] for i in owners]
+
+    def _sampled(self, found: Found, groups: Sequence[Group]) -> list[int]:
+        """Draw some elements of one primal's groups, each group's in its turn."""
+        count = max(FEWEST, SAMPLED * len(groups) // MANY)
+        order = self.rng.permutation(len(groups))
+        turns = [groups[order[turn % len(groups)]] for turn in range(count)]
+        drawn = {int(self.rng.integers(group.start, group.stop)): group for group in turns}
+        found.sample |= {k: group.stop - group.start for k, group in drawn.items()}
+        return list(drawn)
 
     def _judge_singles(self, found: Found, seen: Look, groups: Sequence[Group]) -> list[int]:
         """Judge single elements alone, and return those whose disagreement along a direction that explains."""
@@ -223,6 +235,13 @@ class Judge:
                 found.elements[k] = result
                 found.apart[k] = True
                 found.evaluations += result.evaluations or 0
+                if result.verdict is Verdict.WRONG and result.numerical is not None:
+                    self.point.gradient[k] = result.numerical  # it says nothing of what the others may round
+
+
+def _widened(seen: Look, error: float) -> Look:
+    """Return a look whose slope may be off by this too."""
+    return replace(seen, error=error, bound=seen.bound + error, allowed=seen.allowed + error)
 
 
 def _is_about(value: float | None, expected: float) -> bool:

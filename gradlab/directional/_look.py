@@ -33,6 +33,8 @@ class Look:
     v : ndarray of shape (n,)
     analytic, numerical : float
         The sum of v times the gradient; forward's slope, at a kink the one that is right and nearest.
+    error : float
+        How far `numerical` may be off.
     bound : float
         How far the two are apart at the most if every element of the gradient is right to its last places.
     allowed : float
@@ -50,6 +52,7 @@ class Look:
     v: Array
     analytic: float
     numerical: float
+    error: float
     bound: float
     allowed: float
     norm: float
@@ -65,13 +68,15 @@ class Look:
     @property
     def suspicion(self) -> float:
         """How many times its bound the disagreement is."""
-        return abs(self.off) / self.bound if np.isfinite(self.off) else 0.0
+        if np.isnan(self.off) or np.isinf(self.bound):
+            return 0.0
+        return abs(self.off) / self.bound
 
     @property
     def decides(self) -> bool:
         """Whether the slope is known so well that a fault of the whole gradient would show."""
         size = max(self.norm, abs(self.numerical))
-        return self.bound + self.width <= DECIDES * (size if size > self.bound else self.scale)
+        return self.error + self.width <= DECIDES * (size if size > self.error else self.scale)
 
     @property
     def grain(self) -> float:
@@ -96,7 +101,7 @@ class Look:
     @property
     def is_rough(self) -> bool:
         """Whether the slope is known badly."""
-        return not self.bound <= ROUGH * max(self.norm, abs(self.numerical))
+        return not self.error <= ROUGH * max(self.norm, abs(self.numerical))
 
 
 def in_proportion(point: Point, rng: np.random.Generator) -> Array:
@@ -153,12 +158,14 @@ def look(
     )
     analytic, rounding = projection(point, v, slice(None))
     known = np.isfinite([value, error, lower, upper]).all()
-    bound = error + rounding + _rounding_of_moves(point, v, trail) if known else np.inf
-    kinked = upper - lower > bound
+    error = error + _rounding_of_moves(point, v, trail) if known else np.inf
+    bound = error + rounding
+    kinked = upper - lower > error
     seen = Look(
         v=v,
         analytic=analytic,
         numerical=float(np.clip(analytic, lower, upper)) if kinked else value,
+        error=error,
         bound=bound,
         allowed=bound + SPREAD * _tolerance(point, v, scale, rtol, atol),
         norm=norm,
@@ -188,7 +195,7 @@ def projection(point: Point, v: Array, part: slice) -> tuple[float, float]:
     By that of products and of NumPy's pairwise sums (16 numbers in a row at the most, then halves), and by a few
     ulps in each element of the gradient.
     """
-    total, size, squares = 0.0, 0.0, 0.0
+    total, size, parts = 0.0, 0.0, [0.0]
     for span, dtype in zip(point.spans, point.dtypes, strict=True):
         start, stop, _ = part.indices(point.x.size)
         inside = slice(max(start, span.start), min(stop, span.stop))
@@ -196,14 +203,14 @@ def projection(point: Point, v: Array, part: slice) -> tuple[float, float]:
             terms = v[inside] * point.gradient[inside]
             total += float(np.sum(terms))
             size += float(np.sum(np.abs(terms)))
-            squares += float(np.sum(terms**2)) * float(np.finfo(dtype).eps) ** 2
+            parts.append(float(np.finfo(dtype).eps) * _norm(terms))
     sums = float(np.finfo(np.float64).eps) * (20 + np.log2(point.x.size + 1) + len(point.spans))
-    return total, sums * size + SPREAD * ROUNDING_ULPS * float(np.sqrt(squares))
+    return total, sums * size + SPREAD * ROUNDING_ULPS * _norm(np.array(parts))
 
 
 def _tolerance(point: Point, v: Array, scale: float, rtol: float | None, atol: float | None) -> float:
     """Return the root of the sum of the squares of what each element may be off by, times v: as `compare` allows."""
-    squares = 0.0
+    parts = [0.0]
     for span, dtype in zip(point.spans, point.dtypes, strict=True):
         relative = rtol_for(dtype) if rtol is None else rtol
         allowed = relative * _norm(v[span] * point.gradient[span])
@@ -213,9 +220,11 @@ def _tolerance(point: Point, v: Array, scale: float, rtol: float | None, atol: f
             allowed += ATOL_ULPS * float(np.finfo(dtype).eps) * crumbs
         else:
             allowed += atol * _norm(v[span])
-        squares += allowed**2
-    return float(np.sqrt(squares))
+        parts.append(allowed)
+    return _norm(np.array(parts))
 
 
 def _norm(x: Array) -> float:
-    return float(np.sqrt(np.sum(x**2)))
+    # in units of the largest: a wrong gradient may have a square that is no number any more
+    largest = float(np.abs(x).max(initial=0.0)) or 1.0
+    return largest * float(np.sqrt(np.sum((x / largest) ** 2)))

@@ -84,10 +84,8 @@ def point_of(
         return f(*(part.reshape(shape) for part, shape in zip(np.split(x, cuts), shapes, strict=True)))
 
     dtypes = [g.dtype if np.issubdtype(g.dtype, np.floating) else np.float64 for g in gradients]
-    gradient = _joined(gradients)
-    if not np.isfinite(gradient).all():
-        gradient = gradient.copy()  # what has no value is set apart in it
-    return Point(of_vector, size, _joined(primals), gradient, names, shapes, dtypes)
+    # a copy: what is found to be wrong in it is put right
+    return Point(of_vector, size, _joined(primals), _joined(gradients).copy(), names, shapes, dtypes)
 
 
 def _joined(arrays: Sequence[Array]) -> Array:

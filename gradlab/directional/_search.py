@@ -54,7 +54,10 @@ class Search:
 
     def _one_of(self, group: Group) -> list[Group]:
         while not group.is_single and self.evaluations < EVALUATIONS:
-            group = max(self._wrong_halves(group), key=lambda half: abs(half.off))
+            halves = self._wrong_halves(group)
+            if not halves:
+                return []
+            group = max(halves, key=_size)
         return [group] if group.is_single else []
 
     def _split(self, groups: list[Group], wanted: int) -> list[Group]:
@@ -63,10 +66,10 @@ class Search:
             larger = [group for group in groups if not group.is_single]
             if not larger or len(spread) >= wanted:
                 break
-            group = max(larger, key=lambda g: (self._boundary(g) is not None, g.stop - g.start))
+            group = max(larger, key=lambda g: (self._boundary(g) is not None, _size(g)))
             groups.remove(group)
             groups += self._wrong_halves(group)
-        return sorted(groups, key=lambda group: -abs(np.nan_to_num(group.off, nan=np.inf)))
+        return sorted(groups, key=_size, reverse=True)
 
     def _boundary(self, group: Group) -> int | None:
         """Return the boundary between two primals that is nearest the middle of a group, if there is one in it."""
@@ -75,9 +78,10 @@ class Search:
         return int(min(inside, key=lambda end: abs(end - middle))) if len(inside) else None
 
     def _wrong_halves(self, group: Group) -> list[Group]:
-        """Return the halves that disagree; if that is too little to be sure, the likelier one."""
+        """Return the halves that disagree; if neither does for sure, and all that is wrong was here, the likelier."""
         halves = self._halves(group)
-        return [half for half in halves if half.disagrees] or [max(halves, key=lambda half: abs(half.off))]
+        guess = [max(halves, key=_size)] if abs(group.off) > abs(self.look.off) / 2 else []
+        return [half for half in halves if half.disagrees] or guess
 
     def _halves(self, group: Group) -> tuple[Group, Group]:
         middle = self._boundary(group) or (group.start + group.stop) // 2
@@ -99,3 +103,8 @@ class Search:
         estimate = estimate_line(f, enough=near / 2, method=self.method)
         self.evaluations += estimate.evaluations
         return Group(start, stop, analytic - float(estimate.value), float(estimate.error) + rounding)
+
+
+def _size(group: Group) -> float:
+    """Return by how much a group disagrees, where it has no value without bound."""
+    return float(abs(np.nan_to_num(group.off, nan=np.inf)))

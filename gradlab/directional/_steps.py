@@ -9,7 +9,7 @@ from gradlab.directional._look import Look
 from gradlab.node import Array
 
 # What a few steps miss by along the whole direction they may miss by so many times along a part of it.
-SAFETY = 4.0
+SAFETY = 8.0
 # So many steps are taken at the most; with more, the ladder itself is as cheap.
 MOST = 3
 
@@ -41,7 +41,7 @@ def steps_of(look: Look) -> list[Steps]:
     noise = np.maximum.accumulate((miss * h)[::-1])[::-1]
     found = []
     for count in range(1, min(MOST, len(h)) + 1):
-        several = [_steps(h[i : i + count], c[i : i + count], noise[i + count - 1], slope, look.bound)
+        several = [_steps(h[i : i + count], c[i : i + count], noise[i + count - 1], slope, look.error)
                    for i in range(len(h) - count + 1)]  # fmt: skip
         found.append(min(several, key=lambda steps: steps.error))
     return found
@@ -55,9 +55,9 @@ def _quotients(look: Look) -> tuple[Array, Array]:
     return h, c
 
 
-def _steps(h: Array, c: Array, noise: float, slope: float, bound: float) -> Steps:
+def _steps(h: Array, c: Array, noise: float, slope: float, known: float) -> Steps:
     """Extrapolate quotients, whose error is a series in h^2, to a step of zero (Lagrange's polynomial there)."""
     t = (h / h[0]) ** 2
     weights = np.array([np.prod(np.delete(t, i) / (np.delete(t, i) - t[i])) for i in range(len(t))])
     error = abs(float(weights @ c) - slope) + noise * float(np.sum(np.abs(weights) / h))
-    return Steps(h, weights, SAFETY * error + bound)
+    return Steps(h, weights, SAFETY * error + known)

@@ -18,17 +18,27 @@ def verdict(judge: Judge, found: Found, i: int) -> CheckResult:
     own = [result for k, result in sorted(found.elements.items()) if judge.point.owner(k) == i]
     wrong = [result for result in own if result.verdict is Verdict.WRONG]
     undecided = [found.elements[k] for k in sorted(found.open) if judge.point.owner(k) == i]
+    shown = f"{found.showed} evaluations showed it, the others found where"
     if wrong:
         worst = max(wrong, key=lambda result: (result.relative_error or 0.0, result.absolute_error or 0.0))
-        shown = f"{found.showed} evaluations showed it, the others found where"
         result = replace(worst, note=f"{_count(judge, found, i, wrong)}: {_list(wrong)}; {shown}")
     elif undecided:
-        result = undecided[0]
+        result = replace(undecided[0], note=f"{undecided[0].note}; {shown}")
+    elif len(own) == judge.point.x[judge.point.spans[i]].size:
+        result = _each_alone(own)
     elif found.looks:
         result = _along(judge, found, i, own)
     else:
         result = CheckResult(Verdict.INCONCLUSIVE, note="no element is left to move: raise full_below")
     return replace(result, primal=judge.point.names[i], evaluations=found.evaluations)
+
+
+def _each_alone(own: Sequence[CheckResult]) -> CheckResult:
+    """Return the result of a primal so small that all its elements were judged alone, and are right."""
+    kink = any(result.verdict is Verdict.KINK for result in own)
+    note = f"each of {len(own)} elements was judged alone" if own else "no elements"
+    sensitivity = max((result.sensitivity or 0.0 for result in own), default=None)
+    return CheckResult(Verdict.KINK if kink else Verdict.PASS, sensitivity=sensitivity, note=note)
 
 
 def _count(judge: Judge, found: Found, i: int, wrong: Sequence[CheckResult]) -> str:
@@ -82,9 +92,11 @@ def _along(judge: Judge, found: Found, i: int, own: Sequence[CheckResult]) -> Ch
     if (lost or any(beyond)) and i in (found.suspects or {i}):
         note = "along a random direction through all elements the slope is another, and no one element explains it"
         if all(beyond) and not kinks:
-            return replace(result, verdict=Verdict.WRONG, note=note)
+            return replace(
+                result, verdict=Verdict.WRONG, note=f"{note}; {found.showed} evaluations showed it"
+            )
     elif not any(look.decides for look in found.looks):
-        note = f"along a random direction the slope is only known to ± {seen.bound + seen.width:.1g}"
+        note = f"along a random direction the slope is only known to ± {seen.error + seen.width:.1g}"
     else:
         return _passed(judge, found, i, own, result)
     if kinks:
