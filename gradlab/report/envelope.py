@@ -5,19 +5,23 @@ import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from functools import cache
+from importlib import metadata
 from typing import Any
 
 import numpy as np
+
+# Every report states them, and a small check would spend its time on reading them from the disk.
+_version = cache(metadata.version)
 
 
 def environment(**more: Any) -> dict[str, Any]:
     """Return the versions and the machine of this run, and `more` (a seed, a data set's name)."""
     return {
-        "gradlab": version("gradlab"),
+        "gradlab": _version("gradlab"),
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "scipy": version("scipy"),
+        "scipy": _version("scipy"),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpus": os.cpu_count(),
         **more,
