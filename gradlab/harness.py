@@ -124,7 +124,7 @@ def _verified(
     rows = list(run_checks(trials, run))
     more, explored = explore_trials(trials, run, rows) if explore else ([], [])
     rows += more
-    return rows, explored, _explained(trials, rows)
+    return rows, explored, explained(trials, rows)
 
 
 def check_vjp(
@@ -223,7 +223,7 @@ def check_vjp(
         rows = list(run_checks([trial], run))
         more, explored = explore_trials([trial], run, rows) if explore else ([], [])
         rows += more
-        findings = _explained([trial], rows)
+        findings = explained([trial], rows)
     return Report(rows, environment(seed=seed), explored=explored, findings=findings)
 
 
@@ -336,21 +336,23 @@ def explore_trials(
     return more, explored
 
 
-def _explained(trials: Sequence[Trial], rows: Sequence[Row]) -> dict[str, Sequence[Finding]]:
+def explained(trials: Sequence[Trial], rows: Sequence[Row]) -> dict[str, Sequence[Finding]]:
     """Return the likeliest mistakes of a node that some check rejects; nothing where it is only undecided."""
-    failed = {row.check for row in rows if row.verdict in (Verdict.WRONG, Verdict.WARNING)} - {
-        "samples_can_fail"
-    }
+    # what is wrong first: of what is only warned of, none explains it
+    failed = [
+        {row.check for row in rows if row.verdict is verdict} - {"samples_can_fail"}
+        for verdict in (Verdict.WRONG, Verdict.WARNING)
+    ]
     large = any(trial.is_large for trial in trials)
     try:
         # of what every element would be needed for, the few that were looked at say what can be said
         named = (
             [Finding(*m) for trial in trials for m in along.outcome(trial).mistakes]
-            if large and failed
+            if large and any(failed)
             else []
         )
-        failed -= OF_VALUES if large else set()
-        found = [*named, *(diagnose(trials, failed) if failed else [])]
+        rest = [some - OF_VALUES if large else some for some in failed]
+        found = [*named, *(finding for some in rest if some for finding in diagnose(trials, some))]
     except Exception as error:  # the verdict stands without it, and so do the other nodes
         name = trials[0].node.name
         warn(

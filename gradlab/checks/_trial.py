@@ -97,7 +97,9 @@ class Trial:
         """The primals' names."""
         if self.witness:
             return self.witness.names
-        return primal_names(self.node.forward, len(self.sample.primals))
+        # an adapter's forward takes *primals, and knows what their owner calls them
+        own = getattr(self.node.forward, "primal_names", None)
+        return list(own) if own else primal_names(self.node.forward, len(self.sample.primals))
 
     def settings(self) -> dict[str, Any]:
         """Return a deep copy of the settings."""

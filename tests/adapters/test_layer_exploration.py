@@ -1,0 +1,243 @@
+"""Faults of layers that show off their defaults: they are looked for there, and right layers stay right."""
+
+import numpy as np
+import pytest
+
+from gradlab import Verdict, check_layer
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng([17, seed]).standard_normal(shape)
+
+
+class Convolution:
+    """One input channel and one filter, by loops; `right` says what it gets right."""
+
+    def __init__(self, kernel_size, stride=1, pad=0, right=("stride", "pad", "height")):
+        self.W, self.right = normal(kernel_size, kernel_size, seed=1), right
+        self.stride, self.pad = stride, pad
+
+    def forward(self, x):
+        self.x, k, s = (
+            np.pad(x, ((0, 0), (self.pad, self.pad), (self.pad, self.pad))),
+            len(self.W),
+            self.stride,
+        )
+        rows, columns = ((n - k) // s + 1 for n in self.x.shape[1:])
+        windows = [
+            [
+                np.sum(self.x[:, s * i : s * i + k, s * j : s * j + k] * self.W, axis=(1, 2))
+                for j in range(columns)
+            ]
+            for i in range(rows)
+        ]
+        return np.array(windows).transpose(2, 0, 1)
+
+    def backward(self, dout):
+        dx, k = np.zeros_like(self.x), len(self.W)
+        s = self.stride if "stride" in self.right else 1
+        self.dW = np.zeros_like(self.W)
+        rows, columns = dout.shape[1:] if "height" in self.right else dout.shape[1:][:1] * 2
+        for i in range(rows):
+            for j in range(columns):
+                window = (slice(None), slice(s * i, s * i + k), slice(s * j, s * j + k))
+                g = dout[:, i, j][:, None, None]
+                dx[window] += g * self.W
+                self.dW += np.sum(g * self.x[window], axis=0)
+        p = self.pad if "pad" in self.right else 0
+        return dx[:, p : dx.shape[1] - p, p : dx.shape[2] - p]
+
+
+IMAGES = normal(2, 4, 4)
+
+
+def test_a_right_convolution_stays_right():
+    report = check_layer(Convolution(2), IMAGES, checks=["matches_numerical"])
+    assert report.ok, report.faults
+    looked = report.explored[0].derived
+    for how in ("second call", "axis 2 of x longer", "stride=2", "pad=1", "pad=2"):
+        assert how in looked
+
+
+@pytest.mark.parametrize(
+    ("right", "how"),
+    [
+        (("stride", "height"), "pad=1"),
+        (("pad", "height"), "stride=2"),
+        (("stride", "pad"), "axis 2 of x longer"),
+    ],
+)
+def test_what_shows_only_for_another_stride_padding_or_shape(right, how):
+    layer = Convolution(2, right=right)
+    assert check_layer(layer, IMAGES, explore=False).ok
+    report = check_layer(layer, IMAGES, checks=["matches_numerical"])
+    assert not report.ok
+    wrong = {row.sample for row in report.rows if row.verdict is Verdict.WRONG}
+    assert any(how in sample for sample in wrong)
+
+
+class Elu:
+    def __init__(self, alpha=1.0, right=True):
+        self.alpha, self.right = alpha, right
+
+    def forward(self, x):
+        self.x = x
+        return np.where(x > 0, x, self.alpha * (np.exp(x) - 1))
+
+    def backward(self, dout):
+        alpha = self.alpha if self.right else 1.0
+        return dout * np.where(self.x > 0, 1.0, alpha * np.exp(self.x))
+
+
+def test_another_factor():
+    assert check_layer(Elu(), normal(3, 4)).ok
+    report = check_layer(Elu(right=False), normal(3, 4))
+    assert [row.sample for row in report.rows if not row.verdict.ok] == ["given, alpha=0.6"]
+
+
+class Embedding:
+    def __init__(self, assign):
+        self.W, self.assign = normal(5, 3, seed=2), assign
+
+    def forward(self, ids):
+        self.ids = ids
+        return self.W[ids]
+
+    def backward(self, dout):
+        self.dW = np.zeros_like(self.W)
+        if self.assign:
+            self.dW[self.ids] = dout
+        else:
+            np.add.at(self.dW, self.ids, dout)
+
+
+def test_repeated_ids():
+    ids = np.array([0, 1, 4, 3])
+    assert check_layer(Embedding(assign=False), ids).ok
+    report = check_layer(Embedding(assign=True), ids)
+    assert not report.ok
+    assert report.faults[0].name == "last-write-wins"
+    assert "ids with repeats" in report.faults[0].sentence
+
+
+class Dropout:
+    """On only while training; `scaled` says whether backward scales as forward does."""
+
+    def __init__(self, training, scaled=True):
+        self.training, self.scaled, self.rng = training, scaled, np.random.default_rng(1)
+
+    def forward(self, x):
+        self.mask = (self.rng.random(x.shape) > 0.4) / 0.6 if self.training else np.ones_like(x)
+        return x * self.mask
+
+    def backward(self, dout):
+        return dout * (self.mask if self.scaled or not self.training else self.mask > 0)
+
+
+def test_the_training_mode_of_a_layer_that_is_given_in_the_other():
+    assert check_layer(Dropout(training=False), normal(3, 4)).ok
+    report = check_layer(Dropout(training=False, scaled=False), normal(3, 4))
+    assert not report.ok
+    assert "training=True" in report.faults[0].sentence
+
+
+class Normalisation:
+    """Its backward is that of training, whatever the mode."""
+
+    def __init__(self):
+        self.mean, self.std = np.zeros(3), np.ones(3)
+
+    def forward(self, x, train_flg=True):
+        if not train_flg:
+            return (x - self.mean) / self.std
+        self.mean, self.std = x.mean(axis=0), x.std(axis=0)
+        self.y = (x - self.mean) / self.std
+        return self.y
+
+    def backward(self, dout):
+        centred = dout - dout.mean(axis=0) - self.y * np.mean(dout * self.y, axis=0)
+        return centred / self.std
+
+
+def test_the_evaluation_mode_is_a_warning_unless_it_is_asked_for():
+    x = normal(5, 3)
+    assert check_layer(Normalisation(), x).ok
+    layer = Normalisation()
+    layer.forward(normal(5, 3, seed=3))
+    report = check_layer(layer, x)
+    assert report.ok
+    assert any("train_flg=False" in fault.sample for fault in report.faults)
+    assert not check_layer(layer, x, settings={"train_flg": False}).ok
+
+
+def test_a_batch_of_more_than_one():
+    class Affine:
+        def __init__(self, right):
+            self.W, self.b, self.right = normal(3, 2, seed=4), normal(1, 2, seed=5), right
+
+        def forward(self, x):
+            self.x = x
+            return x @ self.W + self.b
+
+        def backward(self, dout):
+            self.dW = self.x.T @ dout
+            self.db = dout.sum(axis=0, keepdims=True) if self.right else dout
+            return dout @ self.W.T
+
+    assert check_layer(Affine(right=True), normal(1, 3)).ok
+    report = check_layer(Affine(right=False), normal(1, 3))
+    assert check_layer(Affine(right=False), normal(1, 3), explore=False).ok
+    assert not report.ok
+    assert report.faults[0].name == "missing-broadcast-sum"
+
+
+def test_another_layout_in_memory():
+    class Square:
+        order = "C"
+
+        def forward(self, x):
+            self.x = x
+            return x**2
+
+        def backward(self, dout):
+            return 2 * self.x * dout.ravel(order=self.order).reshape(dout.shape)
+
+    class InMemoryOrder(Square):
+        order = "K"
+
+    assert check_layer(Square(), normal(3, 4)).ok
+    report = check_layer(InMemoryOrder(), normal(3, 4))
+    assert not report.ok
+    assert any(fault.name == "assumes-contiguous" for fault in report.faults)
+
+
+def test_beyond_its_domain_a_loss_is_left_alone():
+    class Clipped:
+        def forward(self, p, t):
+            self.p, self.t = np.clip(p, 1e-3, 1 - 1e-3), t
+            return -np.mean(t * np.log(self.p) + (1 - t) * np.log(1 - self.p))
+
+        def backward(self, dout=1):
+            return dout * (self.p - self.t) / (self.p * (1 - self.p)) / self.p.size
+
+    p = np.random.default_rng(0).uniform(0.1, 0.9, (4, 2))
+    assert check_layer(Clipped(), p, (p > 0.5).astype(float)).faults == []
+
+
+def test_a_constructor_that_keeps_nothing_is_not_called_again():
+    class Scaled:
+        made = 0
+
+        def __init__(self, scale, *, verbose):
+            type(self).made += 1
+            self.factor = scale
+
+        def forward(self, x):
+            return self.factor * x
+
+        def backward(self, dout):
+            return self.factor * dout
+
+    layer = Scaled(2.0, verbose=False)
+    assert check_layer(layer, normal(3, 4)).ok
+    assert Scaled.made == 1

@@ -1,0 +1,313 @@
+"""Which function a loss's gradient belongs to: said where it is not forward's own, and wrong where nothing fits."""
+
+import numpy as np
+import pytest
+
+from gradlab import Verdict, check_layer
+
+LABELS = np.array([0, 2, 1])
+ONE_HOT = np.eye(4)[LABELS]
+EPS = 1e-8
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng([11, seed]).standard_normal(shape)
+
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+LOGITS, P = normal(3, 4), softmax(normal(3, 4, seed=1))
+
+
+def cross_entropy(y, labels):
+    return -np.sum(np.log(y[np.arange(len(y)), labels] + 1e-7)) / len(y)
+
+
+class SoftmaxWithLoss:
+    """The textbook's: an epsilon in the logarithm, and a dout that is used."""
+
+    factor = 1.0
+
+    def forward(self, x, t):
+        self.y, self.t = softmax(x), t
+        return cross_entropy(self.y, t)
+
+    def backward(self, dout=1):
+        dx = self.y.copy()
+        dx[np.arange(len(dx)), self.t] -= 1
+        return self.factor * dout * dx / len(dx)
+
+
+class IgnoresDout(SoftmaxWithLoss):
+    def backward(self, dout=1):
+        return super().backward(1)
+
+
+class NotDividedByTheBatch(SoftmaxWithLoss):
+    factor = 3.0
+
+
+class IgnoresDoutAndIsNotDivided(NotDividedByTheBatch, IgnoresDout):
+    pass
+
+
+class TakesNone:
+    """Residuals kept, no cotangent."""
+
+    def forward(self, y, t):
+        self.y, self.t = y, t
+        return np.mean((y - t) ** 2)
+
+    def backward(self):
+        return 2 * (self.y - self.t) / self.y.size
+
+
+class TakesNoneAndIsNotDivided(TakesNone):
+    def backward(self):
+        return 2 * (self.y - self.t)
+
+
+class HalfForgotten(TakesNone):
+    def backward(self):
+        return (self.y - self.t) / self.y.size
+
+
+class Pointwise:
+    """Values and derivatives element by element, the target first, as functions of both."""
+
+    def loss(self, y, y_pred):
+        return 0.5 * (y - y_pred) ** 2
+
+    def gradient(self, y, y_pred):
+        return -(y - y_pred)
+
+
+class MeanAndPointwise(Pointwise):
+    def loss(self, y, y_pred):
+        return np.mean(super().loss(y, y_pred))
+
+
+class OfLogits:
+    """Takes probabilities, and gives the gradient of the logits behind them."""
+
+    def forward(self, p, t):
+        self.p, self.t = p, t
+        return -np.mean(np.sum(t * np.log(p + 1e-9), axis=1))
+
+    def backward(self):
+        return (self.p - self.t) / len(self.p)
+
+
+class OfLogitsSummed(OfLogits):
+    def backward(self):
+        return self.p - self.t
+
+
+class Binary:
+    def forward(self, p, t):
+        self.p, self.t = p, t
+        return -np.mean(t * np.log(p) + (1 - t) * np.log(1 - p))
+
+    def backward(self):
+        return (self.p - self.t) / self.p.size
+
+
+class Clipped:
+    """Predictions are handed to backward under the cotangent's name, and the loss is one number a row."""
+
+    def forward(self, y_pred, y_true):
+        return -np.sum(y_true * np.log(np.clip(y_pred, EPS, 1 - EPS)), axis=1)
+
+    def backward(self, dvalues, y_true):
+        return -y_true / np.clip(dvalues, EPS, 1 - EPS) / len(dvalues)
+
+
+class EpsilonInAnAttribute:
+    def __init__(self, eps=1e-6):
+        self.eps = eps
+
+    def forward(self, p, t):
+        self.p, self.t = p, t
+        return -np.sum(t * np.log(p + self.eps))
+
+    def backward(self):
+        return -self.t / self.p
+
+
+class SigmoidWithLoss:
+    """Its epsilon is all that is left of it for large scores."""
+
+    def forward(self, x, t):
+        self.y, self.t = 1 / (1 + np.exp(-x)), t
+        return -np.sum(np.log(np.where(t == 1, self.y, 1 - self.y) + 1e-7))
+
+    def backward(self, dout=1):
+        return dout * (self.y - self.t)
+
+
+CONVENTIONS = {
+    "epsilon": (SoftmaxWithLoss, (LOGITS, LABELS), "of forward without its epsilon"),
+    "epsilon in an attribute": (EpsilonInAnAttribute, (P, ONE_HOT), "of forward without its epsilon"),
+    "logits": (OfLogits, (P, ONE_HOT), "with respect to the logits whose softmax over axis -1 is p"),
+    "logits, summed": (OfLogitsSummed, (P, ONE_HOT), "of the sum over axis 0 of p, where forward takes"),
+    "logits of a sigmoid": (Binary, (P, ONE_HOT), "with respect to the logits whose sigmoid is p"),
+    "pointwise beside a mean": (
+        MeanAndPointwise,
+        (LOGITS, P),
+        "of the sum over all elements of y_pred, where forward",
+    ),
+}
+
+
+def convention(report):
+    return [row for row in report.rows if row.check == "belongs_to_forward"]
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_a_convention_that_fits_is_said(name):
+    make, inputs, said = CONVENTIONS[name]
+    report = check_layer(make(), *inputs, explore=False)
+    assert report.ok, report.faults
+    (row,) = convention(report)
+    assert row.verdict is Verdict.WARNING
+    assert said in row.note
+    assert not check_layer(make(), *inputs, explore=False, strict=True).ok
+
+
+class ClippedSoftmax:
+    """Its clip cuts nothing at the given point, and everything at large scores."""
+
+    def forward(self, x, t):
+        self.y, self.t = softmax(x), t
+        return -np.sum(np.log(np.clip(self.y, 1e-7, 1 - 1e-7)[np.arange(len(t)), t]))
+
+    def backward(self, dout=1):
+        return dout * (self.y - np.eye(self.y.shape[1])[self.t])
+
+
+BEYOND = {
+    ClippedSoftmax: (2 * LOGITS, LABELS),
+    SoftmaxWithLoss: (LOGITS, LABELS),
+    EpsilonInAnAttribute: (P, ONE_HOT),
+    OfLogits: (P, ONE_HOT),
+    Binary: (P, ONE_HOT),
+    SigmoidWithLoss: (np.array([3.4, 3.5, -1.2, 0.7]), np.array([0, 0, 1, 1])),
+}
+
+
+@pytest.mark.parametrize("make", BEYOND)
+def test_beyond_the_given_point_conventions_hold_too(make):
+    inputs = BEYOND[make]
+    report = check_layer(make(), *inputs)
+    assert report.ok, report.faults
+    assert "second call" in report.explored[0].derived
+
+
+@pytest.mark.parametrize("make", [TakesNone, Pointwise])
+def test_a_loss_without_a_cotangent_passes_without_a_word(make):
+    report = check_layer(make(), LOGITS, P, explore=False)
+    assert report.ok
+    assert report.faults == []
+    assert [row.primal for row in report.rows if row.check == "matches_numerical"] == [
+        "y" if make is TakesNone else "y_pred"
+    ]
+
+
+def test_of_a_loss_for_each_row_the_functional_is_free():
+    report = check_layer(Clipped(), P, ONE_HOT)
+    assert report.ok
+    assert report.faults == []
+    (row,) = convention(report)
+    assert row.verdict is Verdict.PASS
+    assert "of the mean over axis 0 of y_pred" in row.note
+
+
+@pytest.mark.parametrize(
+    ("make", "inputs", "asked"),
+    [
+        (NotDividedByTheBatch, (LOGITS, LABELS), "sum"),
+        (IgnoresDoutAndIsNotDivided, (LOGITS, LABELS), "sum"),
+        (TakesNoneAndIsNotDivided, (LOGITS, P), "sum"),
+    ],
+)
+def test_a_missing_division_by_the_batch_is_wrong_unless_it_is_meant(make, inputs, asked):
+    report = check_layer(make(), *inputs, explore=False)
+    assert not report.ok
+    assert report.faults[0].name == "constant-factor"
+    assert f"pass loss={asked!r} if that is meant" in report.rows[0].note
+    assert check_layer(make(), *inputs, explore=False, loss=asked).ok
+
+
+def test_a_factor_that_is_no_convention_is_wrong():
+    report = check_layer(HalfForgotten(), LOGITS, P, explore=False)
+    assert not report.ok
+    assert report.faults[0].name == "constant-factor"
+    assert convention(report) == []
+
+
+def test_an_ignored_dout_is_a_warning_where_it_has_a_default():
+    report = check_layer(IgnoresDout(), LOGITS, LABELS, explore=False)
+    assert report.ok
+    assert "ignores-cotangent" in [fault.name for fault in report.faults]
+    assert "ignores-cotangent" not in [f.name for f in check_layer(SoftmaxWithLoss(), LOGITS, LABELS).faults]
+
+
+def test_the_functional_can_be_given():
+    class NoMean(TakesNone):
+        def forward(self, y, t):
+            return super().forward(y, t) * y.size
+
+    assert not check_layer(NoMean(), LOGITS, P, explore=False).ok
+    assert check_layer(NoMean(), LOGITS, P, explore=False, loss=lambda y: y / LOGITS.size).ok
+    assert check_layer(NoMean(), LOGITS, P, explore=False, loss="mean").ok
+    assert not check_layer(NoMean(), LOGITS, P, explore=False, loss="logits").ok
+
+
+class MeanInside:
+    """A layer that divides its parameters' gradients by the batch size."""
+
+    def __init__(self, **factors):
+        self.W, self.b = normal(3, 2, seed=2), normal(2, seed=3)
+        self.factors = {"W": 1, "b": 1, "x": 1, **factors}
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+
+    def backward(self, dout):
+        n = len(dout)
+        self.dW = self.factors["W"] * self.x.T @ dout / n
+        self.db = self.factors["b"] * dout.sum(axis=0) / n
+        return self.factors["x"] * dout @ self.W.T
+
+
+def test_a_mean_inside_a_layer_is_said():
+    report = check_layer(MeanInside(), normal(4, 3))
+    assert report.ok, report.faults
+    assert "divided by the length of axis 0 of x" in convention(report)[0].note
+
+
+@pytest.mark.parametrize("factors", [{"W": -1}, {"W": 4}, {"x": 0.25}])
+def test_a_mean_that_is_not_the_same_everywhere_is_wrong(factors):
+    assert not check_layer(MeanInside(**factors), normal(4, 3), explore=False).ok
+
+
+def test_an_epsilon_beside_a_mistake_is_not_taken_for_another():
+    class Network:
+        def __init__(self):
+            self.first, self.loss = MeanInside(W=6, b=3), SoftmaxWithLoss()
+
+        def forward(self, x, t):
+            return self.loss.forward(self.first.forward(x), t)
+
+        def backward(self, dout=1):
+            return self.first.backward(self.loss.backward(dout))
+
+    report = check_layer(Network(), normal(3, 3), np.array([0, 1, 1]), explore=False)
+    assert not report.ok
+    wrong = [row.primal for row in report.rows if row.check == "matches_numerical" and not row.verdict.ok]
+    assert wrong == ["first.W"]
+    assert report.faults[0].name == "constant-factor"
