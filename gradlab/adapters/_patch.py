@@ -14,44 +14,47 @@ _NARROW_CODES = {**_NARROW, "f": "d", "f4": "f8", "<f4": "<f8", "=f4": "=f8", "f
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """What to set, and what was there.
+    """What to set for a while.
 
     Attributes
     ----------
-    codes : list of (function, str, object)
-        An attribute of a function: what it is during the patch, and otherwise.
-    items : list of (mapping, str, object)
-        A global, or an attribute of an object.
+    changes : list of (object, str, object)
+        Items of a dict, a module's globals among them, or attributes of a function, its code among them, or a class.
     overlay : list
-        Is given the items while the patch holds, for whoever puts a state back meanwhile to set them again.
+        Is given the changes while the patch holds, for whoever puts a state back meanwhile to make them again.
     """
 
-    codes: list[tuple[FunctionType, str, Any]] = field(default_factory=list)
-    items: list[tuple[Any, str, Any]] = field(default_factory=list)
+    changes: list[tuple[Any, str, Any]] = field(default_factory=list)
     overlay: list[tuple[Any, str, Any]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.codes or self.items)
+        return bool(self.changes)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Hold the patch; within itself it changes nothing."""
-        codes = [(function, name, getattr(function, name)) for function, name, _ in self.codes]
-        items = [(mapping, name, mapping[name]) for mapping, name, _ in self.items]
+        before = [(holder, name, _get(holder, name)) for holder, name, _ in self.changes]
         held = len(self.overlay)
         try:
-            for function, name, new in self.codes:
-                setattr(function, name, new)
-            for mapping, name, new in self.items:
-                mapping[name] = new
-                self.overlay.append((mapping, name, new))
+            put(self.changes)
+            self.overlay.extend(self.changes)
             yield
         finally:
             del self.overlay[held:]
-            for mapping, name, value in items:
-                mapping[name] = value
-            for function, name, value in codes:
-                setattr(function, name, value)
+            put(before)
+
+
+def put(changes: Sequence[tuple[Any, str, Any]]) -> None:
+    """Make changes: items of dicts, attributes of everything else."""
+    for holder, name, value in changes:
+        if isinstance(holder, dict):
+            holder[name] = value
+        else:
+            setattr(holder, name, value)
+
+
+def _get(holder: Any, name: str) -> Any:
+    return holder[name] if isinstance(holder, dict) else getattr(holder, name)
 
 
 def without_epsilon(
@@ -60,20 +63,23 @@ def without_epsilon(
     """Return the patch that takes the epsilons out of functions, their defaults and globals, and some objects."""
     patch = Patch(overlay=[] if overlay is None else overlay)
     for function in functions:
-        patch.codes.extend(_codes(function, _without, {}))
+        patch.changes.extend(_codes(function, _without, {}))
         defaults, named = function.__defaults__, function.__kwdefaults__
         if defaults and tuple(map(_without, defaults)) != defaults:
-            patch.codes.append((function, "__defaults__", tuple(map(_without, defaults))))
+            patch.changes.append((function, "__defaults__", tuple(map(_without, defaults))))
         if named and any(_without(v) is not v for v in named.values()):
-            patch.codes.append((function, "__kwdefaults__", {k: _without(v) for k, v in named.items()}))
-    held = [
-        (f.__globals__, name) for f in functions for name in set(f.__code__.co_names) & f.__globals__.keys()
+            patch.changes.append((function, "__kwdefaults__", {k: _without(v) for k, v in named.items()}))
+    held: list[tuple[Any, str]] = [
+        (f.__globals__, n) for f in functions for n in set(f.__code__.co_names) & f.__globals__.keys()
     ]
     held += [(vars(owner), name) for owner in owners for name in vars(owner)]
-    for mapping, name in held:
-        value = mapping[name]
+    held += [
+        (kind, name) for kind in {k for o in owners for k in type(o).__mro__[:-1]} for name in vars(kind)
+    ]
+    for holder, name in held:
+        value = vars(holder).get(name) if isinstance(holder, type) else holder[name]
         if _without(value) is not value:
-            patch.items.append((mapping, name, _without(value)))
+            patch.changes.append((holder, name, _without(value)))
     return patch
 
 

@@ -230,7 +230,6 @@ def test_of_a_loss_for_each_row_the_functional_is_free():
     [
         (NotDividedByTheBatch, (LOGITS, LABELS), "sum"),
         (IgnoresDoutAndIsNotDivided, (LOGITS, LABELS), "sum"),
-        (TakesNoneAndIsNotDivided, (LOGITS, P), "sum"),
     ],
 )
 def test_a_missing_division_by_the_batch_is_wrong_unless_it_is_meant(make, inputs, asked):
@@ -239,6 +238,15 @@ def test_a_missing_division_by_the_batch_is_wrong_unless_it_is_meant(make, input
     assert report.faults[0].name == "constant-factor"
     assert f"pass loss={asked!r} if that is meant" in report.rows[0].note
     assert check_layer(make(), *inputs, explore=False, loss=asked).ok
+
+
+def test_without_a_cotangent_the_functional_may_be_the_callers():
+    report = check_layer(TakesNoneAndIsNotDivided(), LOGITS, P, explore=False)
+    assert report.ok
+    (row,) = convention(report)
+    assert (row.verdict, "pass loss='sum' if that is meant" in row.note) == (Verdict.WARNING, True)
+    assert not check_layer(TakesNoneAndIsNotDivided(), LOGITS, P, explore=False, strict=True).ok
+    assert convention(check_layer(TakesNoneAndIsNotDivided(), LOGITS, P, explore=False, loss="sum")) == []
 
 
 def test_a_factor_that_is_no_convention_is_wrong():
@@ -260,7 +268,7 @@ def test_the_functional_can_be_given():
         def forward(self, y, t):
             return super().forward(y, t) * y.size
 
-    assert not check_layer(NoMean(), LOGITS, P, explore=False).ok
+    assert "pass loss='mean'" in convention(check_layer(NoMean(), LOGITS, P, explore=False))[0].note
     assert check_layer(NoMean(), LOGITS, P, explore=False, loss=lambda y: y / LOGITS.size).ok
     assert check_layer(NoMean(), LOGITS, P, explore=False, loss="mean").ok
     assert not check_layer(NoMean(), LOGITS, P, explore=False, loss="logits").ok

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.adapters._patch import Patch, without_epsilon
+from gradlab.adapters._patch import Patch, put, without_epsilon
 from gradlab.adapters.layer._places import Place, objects
 from gradlab.adapters.layer._spy import optimizers_in
 from gradlab.adapters.layer._state import Snapshot
@@ -51,8 +51,7 @@ class Stage:
             if wide not in self._wider:
                 self._wider[wide] = self._widened(wide, {id(place.get(self.layer)) for place in learned})
             self._wider[wide].restore()
-        for mapping, name, value in self.overlay:
-            mapping[name] = value
+        put(self.overlay)
 
     def _widened(self, wide: Any, learned: set[int]) -> Snapshot:
         """Return the state with wider arrays; views of one array stay views of one."""

@@ -30,8 +30,8 @@ def subject_of(reading: Reading, settings: Mapping[str, Any], seed: int, name: s
         {key: value for key, value in kept.items() if key not in whole},
         parameters=_parameters(bound),
         loss=is_loss(bound),
-        # what is given forward's arguments again, and no cotangent, leaves the functional to its caller
-        chained=reading.bound.way.takes or not reading.bound.way.repeated,
+        # without a cotangent nothing else follows in the chain rule, and the functional may be the caller's
+        chained=reading.bound.way.takes,
         free=not reading.bound.way.takes and not reading.bound.forward_call.scalar,
         notes={p.name: _note(reading.bound, p) for p in bound.primals},
         variations=partial(variations, bound, settings, kept, seed) if not reading.raised else tuple,
