@@ -8,19 +8,13 @@ from typing import Any
 from gradlab.checks._trial import Trial
 from gradlab.node import Array
 
+NUMERICAL = "matches_numerical"
+
 Forward = Callable[..., tuple[Any, Any]]
-
-
 Backward = Callable[[Any, Any], tuple[Array, ...]]
-
-
 Epsilon = Callable[[], AbstractContextManager[Any]]
-
-
 # What forward is given, of the primals; and what its output is multiplied by.
 Behind = Callable[[Sequence[Array]], Sequence[Array]]
-
-
 Factor = Callable[[Sequence[Array]], float]
 
 

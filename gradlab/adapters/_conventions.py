@@ -6,17 +6,20 @@ before a gradient is called wrong, and said.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from gradlab.adapters._convention import Backward, Convention, Epsilon, Forward
+from gradlab.adapters._convention import NUMERICAL, Backward, Convention, Epsilon, Forward
 from gradlab.adapters._losses import WITHOUT, conventions_of_losses
 from gradlab.checks import CHECKS
 from gradlab.checks._lines import agrees_along_lines
 from gradlab.checks._trial import Trial, quiet
 from gradlab.compare import Verdict
+from gradlab.diagnosis import diagnose
+from gradlab.diagnosis._point import point
 from gradlab.node import Array
 
 
@@ -25,7 +28,8 @@ def find_convention(
 ) -> Convention | None:
     """Return the first convention under which every gradient is right; None if there is none.
 
-    An epsilon is also left out where that makes fewer gradients wrong: beside a mistake it would show as another.
+    Of a loss beside which there is a mistake, it is the one that makes fewer gradients wrong, or leaves hardly
+    anything of the mismatch, or under which the mistake has a name: otherwise the convention would hide it.
 
     Parameters
     ----------
@@ -40,21 +44,60 @@ def find_convention(
     """
     candidates = list(conventions_of_losses(trial) if loss else _of_layers(trial, parameters))
     found = next((c for c in candidates if is_right(c.trial(trial, epsilon))), None)
-    if found is None and loss and len(trial.names) > 1:
-        plain = next(c for c in candidates if c.asked == WITHOUT)
-        if _wrong(plain.trial(trial, epsilon)) < _wrong(trial):
-            return plain
-    return found
+    if found is not None or not loss:
+        return found
+    return _beside_a_mistake(trial, candidates, epsilon)
 
 
-def _wrong(trial: Trial) -> int:
-    """Return how many gradients are wrong at a trial."""
+def _beside_a_mistake(trial: Trial, candidates: Sequence[Convention], epsilon: Epsilon) -> Convention | None:
+    names = _names(trial)
+    if names - {"constant-factor"}:
+        return None
+    # to rank them two steps an element are enough
+    trial = replace(trial, method="central")
+    there = [c.trial(trial, epsilon) for c in candidates]
+    wrong, off = _mismatch(trial)
+    found = [_mismatch(t) for t in there]
+    plain = next(i for i, c in enumerate(candidates) if c.asked == WITHOUT)
+    if found[plain][0] < wrong:
+        return candidates[plain]
+    nearest = min(range(len(found)), key=lambda i: found[i][1])
+    if found[nearest][1] <= NEARER * off:
+        return candidates[nearest]
+    shares = [_share_right(t) for t in there]
+    best = int(np.argmax(shares))
+    if shares[best] >= MANY > _share_right(trial):
+        return candidates[best]
+    if names:
+        return None
+    simple = [c for c in candidates if not (c.scales and c.unscaled)]
+    return next((c for c in simple if _names(c.trial(trial, epsilon))), None)
+
+
+def _mismatch(trial: Trial) -> tuple[int, float]:
+    """Return how many gradients are wrong at a trial, and the largest relative error."""
     with quiet():
         try:
-            results = [r for _, r in CHECKS["matches_numerical"].run([trial])]
+            results = [r for _, r in CHECKS[NUMERICAL].run([trial])]
         except Exception:
-            return len(trial.names)
-    return sum(r.verdict is Verdict.WRONG for r in results)
+            return len(trial.names), np.inf
+    errors = [np.inf if r.relative_error is None else r.relative_error for r in results]
+    return sum(r.verdict is Verdict.WRONG for r in results), max(errors, default=0.0)
+
+
+def _share_right(trial: Trial) -> float:
+    """Return the share of the elements, of all gradients, that are right at a trial."""
+    with quiet():
+        there = point(trial) if trial.accepted else None
+        if there is None:
+            return 0.0
+        wrong = np.concatenate([there.wrong(i).ravel() for i in range(len(there.gradients))])
+    return float(1 - wrong.mean()) if wrong.size else 1.0
+
+
+def _names(trial: Trial) -> set[str]:
+    """Return the names that the diagnosis has for what is wrong at a trial."""
+    return {finding.name for finding in diagnose([trial], {NUMERICAL})} if trial.accepted else set()
 
 
 def asked_convention(trial: Trial, loss: Any, epsilon: Epsilon) -> Convention | None:
@@ -64,6 +107,10 @@ def asked_convention(trial: Trial, loss: Any, epsilon: Epsilon) -> Convention | 
     kind = [c for c in conventions_of_losses(trial) if c.asked == loss]
     return next((c for c in kind if is_right(c.trial(trial, epsilon))), kind[0] if kind else None)
 
+
+# A convention is taken, beside a mistake, that leaves no more than this share of the mismatch, or makes this share of
+# the elements right.
+NEARER, MANY = 0.01, 0.25
 
 LOSSES = ("sum", "mean", "logits", WITHOUT)
 
@@ -90,9 +137,7 @@ def is_right(trial: Trial) -> bool:
         try:
             if not trial.accepted or not agrees_along_lines(trial, trial.gradients(trial.cotangent())):
                 return False
-            return all(
-                r.verdict in (Verdict.PASS, Verdict.KINK) for _, r in CHECKS["matches_numerical"].run([trial])
-            )
+            return all(r.verdict in (Verdict.PASS, Verdict.KINK) for _, r in CHECKS[NUMERICAL].run([trial]))
         except Exception:
             return False
 

@@ -5,16 +5,24 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from gradlab.adapters._convention import Convention, Epsilon, named
+from gradlab.adapters._convention import NUMERICAL, Convention, Epsilon, named
 from gradlab.checks import CHECKS
 from gradlab.checks._lines import agrees_along_lines
 from gradlab.checks._trial import Trial, quiet
 from gradlab.compare import Verdict
+from gradlab.diagnosis import Finding
+from gradlab.diagnosis._cotangent import same
 from gradlab.harness import run_checks
 from gradlab.node import Array, Sample
 from gradlab.report import Row
 
-NUMERICAL = "matches_numerical"
+STALE = Finding(
+    "stale-residuals",
+    "",
+    1.0,
+    "the gradient at a second call is that of the first",
+    "let every forward keep what its own backward needs, in the place of what was kept before",
+)
 # Makes other primals of the given ones.
 Change = Callable[[tuple[Array, ...]], tuple[Array, ...]]
 
@@ -40,6 +48,8 @@ class Variation:
         What stands for this variation if it fails: the same after a reset.
     epsilon : callable
         As of a `Subject`.
+    used : bool
+        Whether this is the layer after a call at the given point.
     """
 
     how: str
@@ -51,19 +61,21 @@ class Variation:
     refusable: bool = False
     again: "Callable[[], Variation | None] | None" = None
     epsilon: Epsilon = nullcontext
+    used: bool = False
 
 
 class Varied(NamedTuple):
-    """What variations showed: a row for each wrong gradient, the trials where they are, and where was looked."""
+    """What variations showed: a row for each wrong gradient, their trials, what explains them, and all variations."""
 
     rows: list[Row]
     trials: list[Trial]
+    findings: list[Finding]
     looked: list[str]
 
 
 def look_at(variations: Iterable[Variation], given: Trial, applied: Convention | None) -> Varied:
     """Look at every variation that forward takes."""
-    varied = Varied([], [], [])
+    varied = Varied([], [], [], [])
     for variation in variations:
         there = _at(given, variation, applied)
         if there is None:
@@ -74,6 +86,9 @@ def look_at(variations: Iterable[Variation], given: Trial, applied: Convention |
         found = _wrong_rows(there, variation)
         varied.rows.extend(found)
         varied.trials.extend([there] if found and not variation.excused else [])
+        varied.findings.extend(
+            [STALE] if found and variation.used and _is_of_the_first_call(given, there) else []
+        )
     return varied
 
 
@@ -82,6 +97,19 @@ def _is_right_again(given: Trial, variation: Variation, applied: Convention | No
     other = variation.again() if variation.again else None
     there = _at(given, other, applied) if other else None
     return there is not None and _is_right(there)
+
+
+def _is_of_the_first_call(given: Trial, there: Trial) -> bool:
+    """Return whether a gradient that is wrong at a second call is what is right at the first."""
+    with quiet():
+        try:
+            g = there.cotangent()
+            first, second = given.gradients(g), there.gradients(g)
+            wrong = [row.verdict is Verdict.WRONG for _, row in CHECKS[NUMERICAL].run([there])]
+        except Exception:
+            return False
+    # one is enough: what is computed from a parameter, too, takes that as it is now
+    return any(bad and same(a, b) for a, b, bad in zip(first, second, wrong, strict=True))
 
 
 def _wrong_rows(there: Trial, variation: Variation) -> list[Row]:

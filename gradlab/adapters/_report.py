@@ -5,9 +5,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gradlab.adapters._convention import Convention, Epsilon, named
+from gradlab.adapters._convention import NUMERICAL, Convention, Epsilon, named
 from gradlab.adapters._conventions import asked_convention, find_convention
-from gradlab.adapters._off_defaults import NUMERICAL, Variation, look_at
+from gradlab.adapters._off_defaults import Variation, look_at
 from gradlab.checks import Check
 from gradlab.checks._trial import Trial
 from gradlab.compare import Verdict
@@ -92,6 +92,8 @@ def report_on(subject: Subject, options: Options) -> Report:
     explored = [replace(places, derived=(*places.derived, *varied.looked)) for places in explored]
     rows += varied.rows
     findings = explained([trial, *varied.trials], rows)
+    if varied.findings:
+        findings[subject.name] = varied.findings
     rows = [_noted(row, subject, convention) for row in rows]
     if applied and options.loss is None:
         rows.append(_convention_row(trial, applied, options, excused=subject.free and applied.scales))

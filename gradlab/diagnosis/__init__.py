@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 from gradlab.checks._derive import derived
 from gradlab.checks._trial import Trial, quiet
-from gradlab.diagnosis import _arranged, _behaviour, _cotangent, _places, _scaled, _terms
+from gradlab.diagnosis import _arranged, _behaviour, _cotangent, _paths, _places, _scaled, _terms
 from gradlab.diagnosis._finding import Finding
 from gradlab.diagnosis._point import Point, points
 from gradlab.diagnosis._seen import Seen
@@ -49,6 +49,12 @@ VALUES: tuple[Callable[[Seen], Finding | None], ...] = (
     _arranged.shifted,
     _arranged.axes_permuted,
     _terms.missing_term,
+    _paths.other_places_dropped,
+    _paths.some_shares,
+    _paths.block,
+    _paths.empty_block,
+    _paths.factor_held_constant,
+    _paths.path_of_others,
 )
 
 

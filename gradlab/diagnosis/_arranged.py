@@ -2,6 +2,7 @@
 
 from functools import partial
 from itertools import permutations, product
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from gradlab.node import Array, as_tuple
 
 # So many elements make a pattern more than chance.
 ENOUGH = 3
+BACK = "move the slice, or the crop, back by as much"
 
 
 def swapped_primals(seen: Seen) -> Finding | None:
@@ -112,10 +114,35 @@ def shifted(seen: Seen) -> Finding | None:
             )
             if confidence and seen_move >= ENOUGH:
                 evidence = f"analytic = numerical moved by {places:+d} along axis {axis}, {how}"
-                return seen.found(
-                    "shifted", confidence, evidence, "move the slice, or the crop, back by as much"
-                )
+                return seen.found("shifted", confidence, evidence, BACK)
+    for places in [k for k in range(-longest + 1, longest) if k]:
+        confidence = seen.explained(partial(_moved_in_plane, seen, places))
+        if confidence and sum(_shown_in_plane(seen, places, p) for p in seen.wrong) >= 2 * ENOUGH:
+            evidence = f"analytic = numerical moved by {places:+d} along the last two axes"
+            return seen.found("shifted", confidence, evidence, BACK)
     return None
+
+
+def _moved_in_plane(seen: Seen, places: int, p: Point) -> Array | None:
+    """Return what is right moved along the last two axes, with what backward gave where nothing is known."""
+    numerical, guess = p.numerical(seen.i), seen.analytic(p).copy()
+    if numerical.ndim < 2 or not all(_moves(numerical, places, axis) for axis in (-2, -1)):
+        return None
+    to, of = _plane(places)
+    guess[to] = numerical[of]
+    return guess
+
+
+def _shown_in_plane(seen: Seen, places: int, p: Point) -> int:
+    """Return how many numbers that are not zero are moved: what is mostly zero is soon where it was."""
+    numerical = p.numerical(seen.i)
+    return int(np.count_nonzero(numerical[_plane(places)[1]])) if numerical.ndim > 1 else 0
+
+
+def _plane(places: int) -> tuple[Any, Any]:
+    """Return where numbers come to, and where they come from."""
+    ends = slice(max(places, 0), min(places, 0) or None), slice(max(-places, 0), min(-places, 0) or None)
+    return (..., ends[0], ends[0]), (..., ends[1], ends[1])
 
 
 def _moves(numerical: Array, places: int, axis: int) -> bool:

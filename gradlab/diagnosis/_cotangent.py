@@ -149,9 +149,7 @@ def float32_round_trip(seen: Seen) -> Finding | None:
         return None
     for narrow in (np.float32, np.float16):
         unit = float(np.finfo(narrow).eps)
-        fits = all(
-            same(seen.analytic(p), seen.analytic(p).astype(narrow).astype(np.float64), 0.0) for p in given
-        )
+        fits = all(_is_rounded(seen, p, narrow) for p in given)
         near = all(_is_within(seen, p, unit) for p in given)
         rounded = narrow is np.float16 and bool(seen.explained(partial(_rounded, seen, narrow)))
         if (fits and near) or rounded or (narrow is np.float32 and near and _is_irregular(seen, given)):
@@ -161,6 +159,12 @@ def float32_round_trip(seen: Seen) -> Finding | None:
             cure = f"compute in the primal's dtype throughout, without {np.dtype(narrow).name} on the way"
             return seen.found("float32-round-trip", 0.95, evidence, cure)
     return None
+
+
+def _is_rounded(seen: Seen, p: Point, narrow: Any) -> bool:
+    """Return whether all numbers, or those for a cotangent of ones, which no other factor follows, are of a dtype."""
+    found = (seen.analytic(p), gradient_for(seen, p, np.ones_like))
+    return any(d is not None and same(d, d.astype(narrow).astype(np.float64), 0.0) for d in found)
 
 
 def _rounded(seen: Seen, narrow: Any, p: Point) -> Array:

@@ -1,25 +1,17 @@
 """Mistakes in some places only: one element, the border, a region of the domain, ties."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
 
 from gradlab.checks._ties import ties_move_together
 from gradlab.checks._trial import quiet
+from gradlab.diagnosis._conditions import ENOUGH, Mask, condition, labelled, visible
 from gradlab.diagnosis._finding import Finding
 from gradlab.diagnosis._point import Point
 from gradlab.diagnosis._seen import Seen
-from gradlab.node import Array, as_tuple
-
-# An element is looked at only if its gradient is at least this share of the largest: in a smaller one a mistake
-# may not show.
-VISIBLE, FAINT = 1e-4, 1e-5
-# So many right elements and wrong ones make a condition more than chance.
-ENOUGH = 3
-
-Mask = Array
+from gradlab.node import Array
 
 
 def not_finite(seen: Seen) -> Finding | None:
@@ -27,7 +19,7 @@ def not_finite(seen: Seen) -> Finding | None:
     if not seen.wrong or any(np.isfinite(seen.analytic(p))[p.wrong(seen.i)].any() for p in seen.wrong):
         return None
     value = next(float(v) for p in seen.wrong for v in seen.analytic(p)[p.wrong(seen.i)])
-    where = _condition(seen)
+    where = condition(seen)
     evidence = f"the gradient is {value} where forward has a slope" + (f", where {where}" if where else "")
     return seen.found("not-finite", 1.0, evidence, "avoid 0 / 0, 0 times infinity and overflow there")
 
@@ -52,7 +44,7 @@ def _is_at_zero(seen: Seen) -> bool:
 
 def border(seen: Seen) -> Finding | None:
     """See whether it is wrong at the ends of some axes, everywhere there, and nowhere else."""
-    masks = [(p.wrong(seen.i), _visible(seen, p)) for p in seen.wrong]
+    masks = [(p.wrong(seen.i), visible(seen, p)) for p in seen.wrong]
     masks = [(m, v) for m, v in masks if m.size > 1]
     ndim = max((m.ndim for m, _ in masks), default=0)
     if not masks or any(m.ndim == 0 for m, _ in masks) or _is_at_zero(seen):
@@ -96,10 +88,10 @@ def _frame(shape: tuple[int, ...], ends: tuple[tuple[int, str], ...], width: int
 def tie_or_kink(seen: Seen) -> Finding | None:
     """Wrong exactly where values are equal, or forward has a kink."""
     cure = "decide what happens at equality (>= or >, one of the ties or a share for each), once"
-    masks = [(p, p.wrong(seen.i), _visible(seen, p)) for p in seen.wrong]
+    masks = [(p, p.wrong(seen.i), visible(seen, p)) for p in seen.wrong]
     if masks and all(p.kinks[seen.i][m].all() for p, m, _ in masks):
         return seen.found("tie-or-kink", 1.0, "the gradient is wrong exactly where forward has a kink", cure)
-    every = [*masks, *((p, np.zeros_like(p.kinks[seen.i]), _visible(seen, p)) for p in seen.right)]
+    every = [*masks, *((p, np.zeros_like(p.kinks[seen.i]), visible(seen, p)) for p in seen.right)]
     right = sum(int((~m & v).sum()) for _, m, v in every)
     variants = ([(_tied(seen, p, others), m, v) for p, m, v in every] for others in (False, True))
     if masks and right >= ENOUGH and any(all((t[v] == m[v]).all() for t, m, v in tied) for tied in variants):
@@ -139,7 +131,7 @@ def masked_region(seen: Seen) -> Finding | None:
         return seen.found(
             "masked-region", first_for_all, evidence, "compute one for each example of the batch"
         )
-    where = _condition(seen) or _rows(seen)
+    where = condition(seen) or labelled(seen) or _rows(seen)
     if not where:
         return None
     evidence = f"the gradient is wrong exactly where {where}" + _what_there(seen)
@@ -165,86 +157,9 @@ def _what_there(seen: Seen) -> str:
     return ": there it is zero" if abs(factor) < 1e-9 else f": there analytic = {factor:.4g} numerical"
 
 
-def _visible(seen: Seen, p: Point) -> Mask:
-    size = np.abs(p.numerical(seen.i))
-    finite = np.isfinite(size)
-    least = VISIBLE * float(size[finite].max(initial=0.0))
-    if not p.is_given:
-        # by differences a gradient is not known to so many digits
-        usual = [np.abs(q.numerical(seen.i)).max(initial=0.0) for q in seen.points if q.is_given]
-        least = max(least, FAINT * float(np.nan_to_num(max(usual, default=0.0))))
-    return np.asarray((finite & (size > least)) | p.wrong(seen.i))
-
-
-def _condition(seen: Seen) -> str:
-    """Return the condition on x, y or g that separates wrong elements from right ones; empty if none does."""
-    every = [*seen.wrong, *seen.right]
-    sources: list[tuple[str, Callable[[Point], Array | None]]] = [(seen.name, seen.primal)]
-    sources += [("the output", lambda p: _like(seen, p, p.trial.output))]
-    names = seen.points[0].trial.names
-    sources += [(names[j], partial(_other_primal, seen, j)) for j in range(len(names)) if j != seen.i]
-    for name, source in sources:
-        values, wrong = [], []
-        for p in every:
-            value = source(p)
-            if value is None:
-                break
-            visible = _visible(seen, p) & ~p.kinks[seen.i]
-            values.append(np.asarray(value, np.float64)[visible])
-            wrong.append(p.wrong(seen.i)[visible])
-        else:
-            found = _separates(name, np.concatenate(values), np.concatenate(wrong)) if values else ""
-            if found:
-                return found
-    return ""
-
-
-def _other_primal(seen: Seen, j: int, p: Point) -> Array | None:
-    return _like(seen, p, p.trial.sample.primals[j])
-
-
-def _like(seen: Seen, p: Point, values: object) -> Array | None:
-    shape = seen.primal(p).shape
-    parts = as_tuple(values)
-    return np.asarray(parts[0]) if len(parts) == 1 and np.shape(parts[0]) == shape and shape else None
-
-
-def _separates(name: str, values: Array, wrong: Mask) -> str:
-    inside, outside = values[wrong], values[~wrong]
-    if not inside.size or outside.size < ENOUGH:
-        return ""
-    if (inside == 0).all() and (outside != 0).all():
-        return f"{name} is exactly 0"
-    if inside.size < ENOUGH:
-        return ""
-    for form, mapped in ((name, lambda v: v), (f"|{name}|", np.abs)):
-        low, high = mapped(inside), mapped(outside)
-        if low.max() < high.min():
-            return f"{form} < {_between(low.max(), high.min())}"
-        if low.min() > high.max():
-            return f"{form} > {_between(high.max(), low.min())}"
-    below, above = inside[inside < outside.min()], inside[inside > outside.max()]
-    if below.size + above.size == inside.size and min(below.size, above.size) > 0:
-        ends = _between(below.max(), outside.min()), _between(outside.max(), above.min())
-        return f"{name} < {ends[0]} or {name} > {ends[1]}"
-    below, above = outside[outside < inside.min()], outside[outside > inside.max()]
-    if below.size + above.size == outside.size and min(below.size, above.size) >= ENOUGH:
-        return f"{_between(below.max(), inside.min())} < {name} < {_between(inside.max(), above.min())}"
-    return ""
-
-
-def _between(low: float, high: float) -> str:
-    """Return the plainest number between two."""
-    for digits in range(4):
-        number = round((low + high) / 2, digits)
-        if low <= number <= high:
-            return f"{number:g}" if digits else f"{int(number)}"
-    return f"{(low + high) / 2:.4g}"
-
-
 def _rows(seen: Seen) -> str:
     """Return the place along the first axis at which a whole slice is wrong, or all but the first."""
-    masks = [(p.wrong(seen.i), _visible(seen, p)) for p in seen.wrong]
+    masks = [(p.wrong(seen.i), visible(seen, p)) for p in seen.wrong]
     if not masks or any(m.ndim == 0 or len(m) < 2 for m, _ in masks):
         return ""
     if all(_is_slices(m, v, range(1, len(m))) for m, v in masks):

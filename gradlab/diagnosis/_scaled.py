@@ -32,6 +32,8 @@ def sign_flipped(seen: Seen) -> Finding | None:
 
 def constant_factor(seen: Seen) -> Finding | None:
     """See whether it is a multiple of what is right: one at all points, or one that goes with a size or a setting."""
+    if not any(seen.analytic(p).any() for p in seen.wrong):
+        return None  # that is told as what it is
     factors = {}
     for k, p in enumerate(seen.wrong):
         numerical, smooth = p.numerical(seen.i), ~p.kinks[seen.i]
@@ -59,6 +61,8 @@ def constant_factor(seen: Seen) -> Finding | None:
     if not same and not quantity and elements < 4 * len(known):
         return None  # of few numbers each, everything is nearly a multiple
     here = next((c for p, c in known if p.is_given), float(np.median(values)))
+    if same and not quantity and abs(here + 1) <= NEAR:
+        return None  # that is its sign
     evidence = _said(quantity, power, here, same)
     confidence = 1.0 if not seen.right or exempt else 0.8
     if seen.right and not exempt:

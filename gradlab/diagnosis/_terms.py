@@ -24,6 +24,7 @@ _FORMS = {
     "output": "a multiple of the output",
     "primal and constant": "a multiple of {x} and a constant",
     "output and constant": "a multiple of the output and a constant",
+    "cotangent": "a multiple of the cotangent",
 }
 
 
@@ -35,7 +36,7 @@ def missing_term(seen: Seen) -> Finding | None:
     for form, said in _FORMS.items():
         said = said.format(x=seen.name)
         for axis in axes:
-            if form == "constant" and axis is None:
+            if (form == "constant" and axis is None) or (form == "cotangent" and axis is not None):
                 continue
             surplus = 0
             for p in given:
@@ -89,8 +90,8 @@ def _basis(seen: Seen, p: Point, form: str) -> Iterator[Array]:
     x = seen.primal(p).astype(np.float64)
     if "primal" in form:
         yield x
-    if "output" in form:
-        y = as_tuple(p.trial.output)[0]
+    if "output" in form or form == "cotangent":
+        y = as_tuple(p.trial.cotangent() if form == "cotangent" else p.trial.output)[0]
         if np.shape(y) != x.shape:
             return
         yield np.asarray(y, np.float64)

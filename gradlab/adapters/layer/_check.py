@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from gradlab.adapters._convention import NUMERICAL
 from gradlab.adapters._conventions import LOSSES
-from gradlab.adapters._off_defaults import NUMERICAL
 from gradlab.adapters._report import Options, report_on
 from gradlab.adapters.layer._choose import Reading, choose
 from gradlab.adapters.layer._forward import find_calls
@@ -116,9 +116,9 @@ def check_layer(
             subject = subject_of(reading, settings or {}, seed, name)
             report = report_on(subject, Options(chosen, rtol, atol, seed, explore, strict, method, loss))
             drawing = [DRAWS] if not report.ok and draws_in_backward(reading.bound, seed) else []
+            more = remarks(reading, subject, printed.getvalue(), strict, seed)
     finally:
         held.reset()
-    more = remarks(reading, subject, printed.getvalue(), strict)
     named = [*drawing, *report.findings.get(subject.name, ()), *(f for _, f in more if f)]
     rows = [*report.rows, *(row for row, _ in more)]
     return replace(report, rows=rows, findings={subject.name: named} if named else {})

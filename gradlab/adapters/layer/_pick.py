@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from gradlab.adapters.layer import _names as names
 from gradlab.adapters.layer._fits import cotangent
 from gradlab.adapters.layer._gradients import Slot
 from gradlab.adapters.layer._pair import Bound
-from gradlab.adapters.layer._parameters import Parameter
+from gradlab.adapters.layer._parameters import Occurrence, Parameter
 from gradlab.adapters.layer._places import leaves as leaves_of
 from gradlab.adapters.layer._run import LayerError, Run
 from gradlab.node import Array
@@ -39,13 +40,14 @@ def alive_slots(
 def pick(p: Parameter, lists: Sequence[Sequence[Slot]], alive: Mapping[int, Array]) -> tuple[Slot, ...]:
     """Return the slots whose sum is a parameter's gradient: one, or, of tied weights, one for each use.
 
-    What lists and dicts of gradients say counts before what stands beside a parameter, and what backward writes
-    into before what only has the name.
+    What lists and dicts of gradients say counts before what stands beside a parameter, those of a whole net before
+    those of the layers inside, and what backward writes into before what only has the name.
     """
     count = len(p.occurrences)
-    declared = [slots for o, slots in zip(p.occurrences, lists, strict=False) if o.declared]
-    others = [slots for o, slots in zip(p.occurrences, lists, strict=False) if not o.declared]
-    for group in (declared, others):
+    pairs = list(zip(p.occurrences, lists, strict=False))
+    depths = sorted({_depth(o) for o, _ in pairs if o.declared})
+    groups = [[slots for o, slots in pairs if o.declared and _depth(o) == depth] for depth in depths]
+    for group in (*groups, [slots for o, slots in pairs if not o.declared]):
         found = [next((s for s in slots if id(s) in alive), None) for slots in group]
         kept: list[Slot] = []
         for slot in filter(None, found):
@@ -53,11 +55,18 @@ def pick(p: Parameter, lists: Sequence[Sequence[Slot]], alive: Mapping[int, Arra
                 kept.append(slot)
         if kept:
             return tuple(_plainest(slot, lists, alive) for slot in kept)
+        if stale := [s for slots in group for s in slots[:1] if -id(s) in alive and s.path]:
+            return (stale[0],)  # a list of gradients that the layers inside do not write into
     if not p.sure:
         return ()
     later = next((s for slots in lists[count:] for s in slots if id(s) in alive), None)
     silent = next((s for slots in lists[:count] for s in slots if -id(s) in alive), None)
     return tuple(filter(None, [later or silent]))
+
+
+def _depth(o: Occurrence) -> int:
+    """Return how deep in the layer the list or dict is that declares a parameter."""
+    return next(i for i, (_, key) in enumerate(o.path) if names.plain(str(key)) in names.PARAMS)
 
 
 def _plainest(slot: Slot, lists: Sequence[Sequence[Slot]], alive: Mapping[int, Array]) -> Slot:

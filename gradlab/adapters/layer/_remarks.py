@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gradlab.adapters._off_defaults import NUMERICAL
+from gradlab.adapters._convention import NUMERICAL
 from gradlab.adapters._report import Subject
 from gradlab.adapters.layer._choose import Reading
 from gradlab.adapters.layer._names import GRAD
 from gradlab.adapters.layer._pair import Leaf, Primal
-from gradlab.adapters.layer._settle import clearing_method, mixed_sums
+from gradlab.adapters.layer._settle import after_the_step, clearing_method, left_standing, mixed_sums
 from gradlab.adapters.layer._subject import is_loss
 from gradlab.compare import Verdict
 from gradlab.diagnosis import Finding
@@ -19,10 +19,17 @@ from gradlab.report import Row
 Remark = tuple[Row, Finding | None]
 
 
-def remarks(reading: Reading, subject: Subject, printed: str, strict: bool) -> list[Remark]:
+def remarks(reading: Reading, subject: Subject, printed: str, strict: bool, seed: int) -> list[Remark]:
     """Return what is to be said of a layer besides what the checks say."""
     breach = Verdict.WRONG if strict else Verdict.WARNING
-    found = [*_missing(reading, subject.name, breach), *_sums(reading, subject.name, breach)]
+    found = [*_missing(reading, subject.name, breach), *_sums(reading, subject.name, breach, seed)]
+    for name in after_the_step(reading.bound, seed) if not reading.raised else ():
+        evidence = (
+            f"the gradient of {name} is another if the optimizer moves the parameters before it is computed"
+        )
+        cure = "compute it before the step"
+        row = _row(subject.name, NUMERICAL, name, Verdict.WRONG, f"{evidence}: {cure}")
+        found.append((row, Finding("nonlinear-in-cotangent", name, 0.9, evidence, cure)))
     if reading.constants:
         note = f"taken as constants: {', '.join(reading.constants)}: name them in params= if they are learned"
         found.append((_row(subject.name, "parameters", "", Verdict.PASS, note), None))
@@ -64,8 +71,12 @@ def _is_owed(reading: Reading, leaf: Leaf) -> bool:
     return others and not mask and not is_loss(reading.bound)
 
 
-def _sums(reading: Reading, node: str, breach: Verdict) -> Iterator[Remark]:
+def _sums(reading: Reading, node: str, breach: Verdict, seed: int) -> Iterator[Remark]:
     """Yield what is to be said of gradients that add up."""
+    for primal in left_standing(reading.bound, seed) if not reading.raised else ():
+        evidence = f"the gradient of {primal.name} adds up, and the method that clears gradients leaves it"
+        row = _row(node, "adds_nothing_up", primal.name, Verdict.WRONG, f"{evidence}: clear it as well")
+        yield row, Finding("accumulates", primal.name, 0.9, evidence, "clear it as well")
     mixed = mixed_sums(reading.bound)
     method = clearing_method(reading.bound.stage.layer)
     for primal in reading.bound.primals:

@@ -1,7 +1,7 @@
 """What is found out about a reading once it is chosen: its precision, whether gradients add up, what it ignores."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -118,9 +118,49 @@ def draws_in_backward(bound: Bound, seed: int) -> bool:
 
 def clearing_method(layer: Any) -> str:
     """Return the name of the method that clears gradients; empty if there is none."""
-    return next(
-        (name for o in objects(layer).values() for name in dir(o) if _CLEARS.search(name.lower())), ""
-    )
+    return next((name for _, name in _clearing(layer)), "")
+
+
+def _clearing(layer: Any) -> Iterator[tuple[Any, str]]:
+    """Yield the objects that clear gradients, and the method's name, the outermost first."""
+    yield from ((o, name) for o in objects(layer).values() for name in dir(o) if _CLEARS.search(name.lower()))
+
+
+def left_standing(bound: Bound, seed: int) -> list[Primal]:
+    """Return the parameters whose gradients add up, and stand as they were after the layer's own method to clear them.
+
+    Where the layer has none, and parts of it have, it is left to whoever calls these.
+    """
+    outermost = next(_clearing(bound.stage.layer), None)
+    summed = [p for p in bound.primals if p.accumulates and p.where is not None]
+    if not summed or outermost is None or outermost[0] is not bound.stage.layer:
+        return []
+    with quiet():
+        try:
+            run = bound.run(bound.values, {})
+            bound.way.give(bound.forward_call, run, cotangent(run, np.random.default_rng([seed, 26])))
+            getattr(*outermost)()
+        except Exception:  # a method that needs more
+            return []
+    left = {p.name: p.slots[0].array(run) for p in summed}
+    return [p for p in summed if (d := left[p.name]) is not None and d.any()]
+
+
+def after_the_step(bound: Bound, seed: int) -> list[str]:
+    """Return the inputs whose gradients are others if the optimizer that backward calls moves the parameters."""
+    found = []
+    with quiet():
+        for moves in (False, True):
+            run = bound.run(bound.values, {})
+            learned = [p.where.get(run.layer) for p in bound.primals if p.where is not None]
+            for spy in run.spies:
+                spy.moving = learned if moves else []
+            found.append(bound.pulled(run, cotangent(run, np.random.default_rng([seed, 27]))))
+    return [
+        p.name
+        for p, still, moved in zip(bound.primals, *found, strict=True)
+        if p.where is None and still is not None and not np.array_equal(still, moved, equal_nan=True)
+    ]
 
 
 def mixed_sums(bound: Bound) -> list[Primal]:

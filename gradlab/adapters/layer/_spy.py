@@ -18,17 +18,21 @@ class Spy:
     ----------
     seen : list of (ndarray, ndarray)
         The parameter's own array, and a copy of the gradient that came with it.
+    moving : list of ndarray
+        Arrays in whose place it returns others when it is given them, as an optimizer would.
     """
 
     def __init__(self) -> None:
         self.seen: list[tuple[Array, Array]] = []
+        self.moving: list[Array] = []
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """Take one call of any method: ``update(w, grad)``, ``step(params, grads)``, ..."""
         values = [*args, *named.values()]
-        for first, second in pairwise(values):
-            self.seen += _pairs(first, second)
-        return values[0] if values else None
+        for one, other in pairwise(values):
+            self.seen += _pairs(one, other)
+        first: Any = values[0] if values else None
+        return 1.5 * first if any(first is own for own in self.moving) else first
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):

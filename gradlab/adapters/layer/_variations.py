@@ -49,7 +49,7 @@ def _second_call(bound: Bound, method: str | None, seed: int) -> Variation | Non
     reset = next(iter(resets(bound.stage.layer)), None)
     again = partial(_second_call, bound, reset, seed) if reset and not method else None
     changes = (partial(_times, 0.75), partial(_times, 1.25))
-    return off("second call", replace(bound, stage=used), changes=changes, again=again)
+    return off("second call", replace(bound, stage=used), changes=changes, again=again, used=True)
 
 
 def _times(factor: float, primals: tuple[Array, ...]) -> tuple[Array, ...]:
