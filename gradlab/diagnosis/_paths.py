@@ -1,6 +1,6 @@
 """A path from a primal to the output that backward forgets, where the numbers bear it out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import combinations
 
@@ -167,17 +167,23 @@ def _is_through(seen: Seen, p: Point, some: tuple[int, ...]) -> bool | None:
 
 def empty_block(seen: Seen) -> Finding | None:
     """See whether nothing at all reaches some neighbouring slices along an axis, that should have some."""
+    for axis, first, last in _blocks(seen, _empty):
+        evidence = f"nothing at all reaches the slices {first} to {last} along axis {axis} of {seen.name}"
+        return seen.found("missing-term", 0.9, evidence, "differentiate what these are for, too")
+    return None
+
+
+def _blocks(
+    seen: Seen, of: Callable[[Seen, Point, int], tuple[int, int] | None]
+) -> Iterator[tuple[int, int, int]]:
+    """Yield the axes along which most points have the same block of slices, and its first and last."""
     ndim = max((seen.primal(p).ndim for p in seen.wrong), default=0)
     for axis in range(-1, -ndim - 1, -1):
-        blocks = [_empty(seen, p, axis) for p in seen.wrong]
+        blocks = [of(seen, p, axis) for p in seen.wrong]
         found = next((block for block, p in zip(blocks, seen.wrong, strict=True) if p.is_given), None)
         # at some points hardly anything should be there
         if found and sum(block == found for block in blocks) >= max(ENOUGH, len(blocks) / 2):
-            evidence = (
-                f"nothing at all reaches the slices {found[0]} to {found[1]} along axis {axis} of {seen.name}"
-            )
-            return seen.found("missing-term", 0.9, evidence, "differentiate what these are for, too")
-    return None
+            yield axis, *found
 
 
 def _empty(seen: Seen, p: Point, axis: int) -> tuple[int, int] | None:
@@ -197,23 +203,18 @@ def _empty(seen: Seen, p: Point, axis: int) -> tuple[int, int] | None:
 
 def block(seen: Seen) -> Finding | None:
     """See whether some neighbouring slices along an axis are wrong as a whole, and all others right."""
-    masks = [(p.wrong(seen.i), p) for p in seen.wrong]
-    ndim = max((m.ndim for m, _ in masks), default=0)
-    for axis in range(-1, -ndim - 1, -1):
-        where = {_block(seen, m, p, axis) for m, p in masks}
-        found = next(iter(where)) if len(where) == 1 else None
-        if found:
-            first, last = found
-            there = f"is {first}" if first == last else f"is {first} to {last}"
-            zero = all((seen.analytic(p)[m] == 0).all() for m, p in masks)
-            evidence = f"the gradient is wrong exactly where the index along axis {axis} {there}"
-            evidence += ": there it is zero" if zero else ""
-            return seen.found("masked-region", 0.9, evidence, "look at what is computed for these alone")
+    for axis, first, last in _blocks(seen, _block):
+        there = f"is {first}" if first == last else f"is {first} to {last}"
+        zero = all((seen.analytic(p)[p.wrong(seen.i)] == 0).all() for p in seen.wrong)
+        evidence = f"the gradient is wrong exactly where the index along axis {axis} {there}"
+        evidence += ": there it is zero" if zero else ""
+        return seen.found("masked-region", 0.9, evidence, "look at what is computed for these alone")
     return None
 
 
-def _block(seen: Seen, mask: Array, p: Point, axis: int) -> tuple[int, int] | None:
+def _block(seen: Seen, p: Point, axis: int) -> tuple[int, int] | None:
     """Return the first and the last of the wrong slices along an axis, None if they are no such block."""
+    mask = p.wrong(seen.i)
     if mask.ndim < -axis:
         return None
     size = np.abs(p.numerical(seen.i))
