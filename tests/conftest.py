@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import os
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,22 @@ def mnist_folder() -> str:
     if not folder:
         pytest.skip("needs the real MNIST: set GRADLAB_MNIST to the folder with its four files")
     return folder
+
+
+@pytest.fixture
+def project(
+    pytester: pytest.Pytester, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> pytest.Pytester:
+    """A project of somebody else's, where gradlab is installed with the entry points of this checkout."""
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [f"[pytest11]\n{name} = {at}" for name, at in about["entry-points"]["pytest11"].items()]
+    site = tmp_path_factory.mktemp("site")
+    installed = site / f"gradlab-{about['version']}.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: gradlab\nVersion: {about['version']}\n"
+    )
+    (installed / "entry_points.txt").write_text("\n".join(lines))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (site, ROOT))))
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    return pytester

@@ -10,7 +10,19 @@ from gradlab.report.envelope import environment, to_json
 
 
 class GradientError(AssertionError):
-    """A gradient is wrong, or could not be decided; the message names every place."""
+    """A gradient is wrong, or could not be decided; the message names every place.
+
+    Attributes
+    ----------
+    report : Report or None
+        What was found.
+    """
+
+    __module__ = "gradlab"  # so it is called where its users find it, and so pytest names it
+
+    def __init__(self, message: str, report: "Report | None" = None) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 @dataclass(frozen=True)
@@ -147,12 +159,12 @@ class Report:
 
     def raise_if_failed(self) -> None:
         """Raise `GradientError` with every failing row, if there is one."""
+        __tracebackhide__ = True  # pytest shows the line that called this, and not this one
         if not self.ok:
             from gradlab.report.tables import failures
 
-            raise GradientError(
-                failures(self, "simple") or "nothing was checked: name at least one node or primal"
-            )
+            nothing = "nothing was checked: name at least one node or primal"
+            raise GradientError(failures(self, "simple") or nothing, self)
 
     def __str__(self) -> str:
         from gradlab.report.tables import summary

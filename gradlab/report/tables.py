@@ -8,7 +8,7 @@ from tabulate import tabulate
 from gradlab.compare import Verdict
 from gradlab.report._report import Report, Row
 
-_ORDER = [Verdict.PASS, Verdict.KINK, Verdict.WARNING, Verdict.INCONCLUSIVE, Verdict.WRONG]
+ORDER = [Verdict.PASS, Verdict.KINK, Verdict.WARNING, Verdict.INCONCLUSIVE, Verdict.WRONG]
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], style: str) -> str:
@@ -93,10 +93,10 @@ def check_table(report: Report, style: str) -> str:
     """Return how many comparisons each check made, and what became of them."""
     counts: dict[str, dict[Verdict, int]] = {}
     for row in report.rows:
-        of_check = counts.setdefault(row.check, dict.fromkeys(_ORDER, 0))
+        of_check = counts.setdefault(row.check, dict.fromkeys(ORDER, 0))
         of_check[row.verdict] += 1
     rows = [(check, *(str(n) for n in by_verdict.values())) for check, by_verdict in sorted(counts.items())]
-    return table(("check", *map(str, _ORDER)), rows, style)
+    return table(("check", *map(str, ORDER)), rows, style)
 
 
 def timing_table(report: Report, style: str) -> str:
@@ -148,12 +148,12 @@ def _times(rows: Sequence[Row]) -> tuple[str, str, str, str]:
 def _verdict(rows: Sequence[Row], primal: str) -> str:
     """Return the worst verdict about this primal, or about the node as a whole."""
     concerned = [row.verdict for row in rows if row.primal in ("", primal) or row.primal.startswith("output")]
-    return str(max(concerned, key=_ORDER.index)) if concerned else ""
+    return str(max(concerned, key=ORDER.index)) if concerned else ""
 
 
 def _totals(report: Report) -> str:
     nodes = len({row.node for row in report.rows})
-    counts = {verdict: sum(row.verdict is verdict for row in report.rows) for verdict in _ORDER}
+    counts = {verdict: sum(row.verdict is verdict for row in report.rows) for verdict in ORDER}
     parts = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
     points = sum(len(places.derived) for places in report.explored)
     beyond = f" Explored beyond the given primals: {points} points." if points else ""

@@ -1,0 +1,59 @@
+"""What the marker ``gradlab`` and the command line ask of a test's checks."""
+
+import math
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
+
+import pytest
+
+
+def options_for(test: pytest.Item) -> dict[str, Any]:
+    """Return the options of a test's markers, the nearest first, and the run's seed if none has one.
+
+    Raises
+    ------
+    ValueError
+        If a marker has another option, or one that cannot be used.
+    """
+    options: dict[str, Any] = {"seed": test.config.getoption("gradlab_seed")}
+    for mark in reversed(list(test.iter_markers("gradlab"))):  # a class's or a module's, then the test's own
+        if mark.args:
+            raise ValueError(
+                f"the marker gradlab was given {mark.args[0]!r} without a name: "
+                f"give keywords, such as gradlab(rtol=1e-6)"
+            )
+        for name, value in mark.kwargs.items():
+            _check_option(name, value)
+        options |= mark.kwargs
+    return options
+
+
+def _check_option(name: str, value: Any) -> None:
+    if name not in _OPTIONS:
+        *others, last = _OPTIONS
+        raise ValueError(f"the marker gradlab knows no {name!r}: give {', '.join(others)} or {last}")
+    usable, cure = _OPTIONS[name]
+    if not usable(value):
+        raise ValueError(f"the marker gradlab has {name}={value!r}: give {cure}")
+
+
+def _is_tolerance(value: Any) -> bool:
+    return value is None or (isinstance(value, Real) and 0 <= float(value) < math.inf)
+
+
+def _is_seed(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "rtol": (_is_tolerance, "a number from 0 up"),
+    "atol": (_is_tolerance, "a number from 0 up"),
+    "seed": (_is_seed, "a whole number from 0 up"),
+    "strict": (_is_flag, "True or False"),
+    "explore": (_is_flag, "True or False"),
+}
