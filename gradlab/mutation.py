@@ -17,7 +17,7 @@ from gradlab.node import named_rng
 from gradlab.parallel import Workers, each, spread
 from gradlab.report.envelope import environment, to_json
 from gradlab.report.files import write_atomically
-from gradlab.report.tables import table
+from gradlab.report.tables import count, table
 
 # What one mutant may take before it counts as killed: a check of a right node takes less than a second.
 SECONDS, MEMORY = 20.0, 2 * 2**30
@@ -118,8 +118,9 @@ class MutationReport:
         """Return how many mutants there were, and what became of them, in one line."""
         counts = Counter(row.outcome for row in self.rows)
         cut = " Interrupted: the rest was not tried." if self.interrupted else ""
+        nodes = count(len({row.node for row in self.rows}), "node")
         return (
-            f"{len({row.node for row in self.rows})} nodes, {len(self.rows)} mutants: {counts[KILLED]} killed, "
+            f"{nodes}, {count(len(self.rows), 'mutant')}: {counts[KILLED]} killed, "
             f"{counts[EQUIVALENT]} equivalent, {counts[SURVIVING]} surviving.{_named_totals(self.rows)}{cut}"
         )
 

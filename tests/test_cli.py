@@ -23,7 +23,7 @@ def test_verify_all(capsys):
 def test_python_m_gradlab_does_the_same():
     done = subprocess.run([sys.executable, "-m", "gradlab", "verify", "add"], capture_output=True, text=True)
     assert done.returncode == 0
-    assert "1 nodes" in done.stdout
+    assert "1 node, " in done.stdout
 
 
 @pytest.mark.parametrize("command", [["verify", "exp"], ["list"], ["list", "--family", "loss"]])

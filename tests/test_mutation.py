@@ -80,7 +80,7 @@ def test_the_exit_status_says_whether_any_survived(check, status, put_in, capsys
     assert cli.main(["mutate", "sigmoid", "--checks", check]) == status
     out, err = capsys.readouterr()
     assert ("Surviving" in out) == bool(status)
-    assert f"1 nodes, 1 mutants: {1 - status} killed, 0 equivalent, {status} surviving." in out
+    assert f"1 node, 1 mutant: {1 - status} killed, 0 equivalent, {status} surviving." in out
     assert err == ""
 
 
@@ -208,7 +208,7 @@ def test_output_writes_the_page_whole_or_not_at_all(put_in, tmp_path, capsys, mo
     page = tmp_path / "new" / "mutation.md"
     text = page.read_text()
     assert f"Made by `gradlab {' '.join(command)}`" in text
-    assert "1 nodes, 1 mutants: 1 killed" in text
+    assert "1 node, 1 mutant: 1 killed" in text
     assert capsys.readouterr().err == f"wrote {page}\n"
 
     def no_room(*arguments):

@@ -165,3 +165,30 @@ def test_best_time_counts_one_call():
     calls = []
     best_time(lambda: calls.append(1), enough_s=0.0)
     assert len(calls) == 1  # a single call is enough: 1 >= 100 * 0 is timed once
+
+
+def test_one_reason_is_told_once_and_each_primals_mistake():
+    def backward(residuals, g):
+        x, w = residuals
+        return -g @ w.T, np.sum(x.T @ g, axis=0)
+
+    rng = np.random.default_rng(0)
+    report = check_vjp(
+        lambda x, w: (x @ w, (x, w)), backward, (rng.standard_normal((5, 3)), rng.standard_normal((3, 4)))
+    )
+    text = str(report)
+    assert text.count("the gradient of w is float64 of shape (4,)") == 1
+    assert "  for the same reason: any_layout, " in text
+    assert "wrong-sum-axis of w: the gradient of w has shape (4,), w has shape (3, 4), and is what is right, " in text
+    assert text.endswith(f"1 node, {len(report.rows)} comparisons: {text.rpartition('comparisons: ')[2]}")
+
+
+def test_each_primals_mistake_is_told():
+    rng = np.random.default_rng(0)
+    report = check_vjp(
+        lambda x, w: (x @ w, (x, w)),
+        lambda r, g: (-g @ r[1].T, 2 * r[0].T @ g),
+        (rng.standard_normal((5, 3)), rng.standard_normal((3, 4))),
+    )
+    assert "sign-flipped of x" in str(report)
+    assert "constant-factor of w: analytic = 2 numerical" in str(report)

@@ -1,7 +1,7 @@
 """Mistakes that no single call shows: state, memory, layout, dtype, shape."""
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -201,7 +201,23 @@ def _shape(trial: Trial, i: int, name: str, x: Array, returned: Sequence[Array])
     if d.size > x.size and _adds_up_to(d, right):
         cure = "sum over every axis along which it was broadcast"
         return Finding("missing-broadcast-sum", name, 1.0, f"{evidence}, and added up it is right", cure)
+    axes = _summed_over(d, right)
+    if axes:
+        evidence += f", and is what is right, summed over axis {' and '.join(map(str, axes))} as well"
+        cure = "sum over the axes along which it was broadcast, and over no other"
+        return Finding("wrong-sum-axis", name, 1.0, evidence, cure)
     return Finding("wrong-shape", name, 1.0, evidence, "return it in the primal's shape")
+
+
+def _summed_over(d: Array, right: Array) -> tuple[int, ...]:
+    """Return the axes over which what is right, summed up, is what backward gave; none if there are none."""
+    ways = (axes for n in range(1, right.ndim + 1) for axes in combinations(range(right.ndim), n))
+    squeezed = np.squeeze(d)
+    for axes in ways:
+        total = np.squeeze(right.sum(axis=axes))
+        if total.shape == squeezed.shape and right.size > total.size and same(total, squeezed, 1e-5):
+            return axes
+    return ()
 
 
 def _adds_up_to(d: Array, right: Array) -> bool:

@@ -58,20 +58,41 @@ def summary(report: Report, style: str) -> str:
 
 
 def failures(report: Report, style: str) -> str:
-    """Return a line for each row that is wrong, undecided or warned of; under a node's first the likeliest mistake."""
+    """Return a line for each row that is wrong, undecided or warned of, and the likeliest mistakes below.
+
+    What several checks fail for is told once, and of a node the likeliest mistake of all, then that of each primal.
+    """
     bullet = "- " if style == "github" else ""
-    lines = []
+    rows = [row for row in report.rows if not row.verdict.ok or row.verdict is Verdict.WARNING]
+    named = [fault for fault in report.faults if fault.confidence]
+    lines: list[str] = []
     told: set[str] = set()
-    faults = report.faults
-    for row in report.rows:
-        if row.verdict.ok and row.verdict is not Verdict.WARNING:
-            continue
-        lines.append(bullet + row.sentence())
-        best = next((fault for fault in faults if fault.node == row.node and fault.confidence), None)
-        if best and row.node not in told:
-            told.add(row.node)
+    for first, others in _by_reason(rows):
+        lines.append(bullet + first.sentence())
+        if others:
+            lines.append(f"  {bullet}for the same reason: {', '.join(row.check for row in others)}")
+        best = next(
+            (f for f in named if f.node == first.node and (f.node not in told or f.primal == first.primal)),
+            None,
+        )
+        told.add(first.node)
+        if best:
+            named = [f for f in named if (f.node, f.primal) != (best.node, best.primal)]
             lines.append(f"  {bullet}likely mistake: {best.sentence}")
     return "\n".join(lines)
+
+
+def _by_reason(rows: Sequence[Row]) -> list[tuple[Row, list[Row]]]:
+    """Return each row with those that follow and fail at the same place for the same reason, told in the same words."""
+    found: dict[tuple[str, ...], tuple[Row, list[Row]]] = {}
+    for i, row in enumerate(rows):
+        same = row.note if row.analytic is None and row.note else str(i)
+        key = (row.node, row.sample, same)
+        if key in found:
+            found[key][1].append(row)
+        else:
+            found[key] = (row, [])
+    return list(found.values())
 
 
 def error_table(report: Report, style: str) -> str:
@@ -156,9 +177,15 @@ def _totals(report: Report) -> str:
     counts = {verdict: sum(row.verdict is verdict for row in report.rows) for verdict in ORDER}
     parts = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
     points = sum(len(places.derived) for places in report.explored)
-    beyond = f" Explored beyond the given primals: {points} points." if points else ""
+    beyond = f" Explored beyond the given primals: {count(points, 'point')}." if points else ""
     cut = " Interrupted: the rest was not checked." if report.interrupted else ""
-    return f"{nodes} nodes, {len(report.rows)} comparisons: {parts or 'none'}.{beyond}{cut}"
+    counted = f"{count(nodes, 'node')}, {count(len(report.rows), 'comparison')}"
+    return f"{counted}: {parts or 'none'}.{beyond}{cut}"
+
+
+def count(number: int, of: str) -> str:
+    """Return a number of things, in words."""
+    return f"{number} {of}{'' if number == 1 else 's'}"
 
 
 def explored_table(report: Report, style: str) -> str:
