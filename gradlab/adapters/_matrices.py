@@ -9,6 +9,7 @@ import numpy as np
 
 from gradlab.checks._trial import ContractError
 from gradlab.compare import CheckResult, Verdict, compare
+from gradlab.diagnosis import Finding
 from gradlab.estimate import Estimate, Method, estimate_jacobian
 from gradlab.finite_difference import numerical_jacobian
 from gradlab.node import Array
@@ -104,8 +105,8 @@ def entries(
     rtol: float | None,
     atol: float | None,
     method: Method,
-) -> Iterator[Row]:
-    """Yield a row for the worst entry of a Jacobian; none where f or jac cannot be compared at all."""
+) -> Iterator[tuple[Row, list[Finding]]]:
+    """Yield a row for the worst entry of a Jacobian, and what explains it; none where f and jac cannot be compared."""
     try:
         y = f(x.copy())
         found = matrix(jac(x.copy()), y.shape, x.shape, "jac", whole=True)
@@ -120,20 +121,49 @@ def entries(
         if result.worst_index is not None:
             index = (int(rows[result.worst_index[0]]), result.worst_index[1])
             result = replace(result, worst_index=index)
-        notes = [result.note, *_explanations(found, part, rows, estimate, result)]
-        result = replace(result, note="; ".join(filter(None, notes)))
-        yield Row(node, "given", "matches_numerical", dtype=str(x.dtype), **asdict(result))
+        mistakes = list(_explanations(found, part, rows, estimate, result))
+        result = replace(result, note="; ".join([*filter(None, [result.note]), *map(_said, mistakes)]))
+        yield Row(node, "given", "matches_numerical", dtype=str(x.dtype), **asdict(result)), mistakes
+
+
+def _said(mistake: Finding) -> str:
+    return f"{mistake.evidence}: {mistake.cure}"
 
 
 def _explanations(
     found: Matrix, part: Array, rows: Array, estimate: Estimate, result: CheckResult
-) -> Iterator[str]:
+) -> Iterator[Finding]:
     """Yield what would explain a wrong entry."""
-    if result.verdict is not Verdict.WRONG:
+    if result.verdict is not Verdict.WRONG or result.worst_index is None:
         return
-    if part.shape[0] == part.shape[1] == len(rows) and compare(part.T, estimate).verdict.ok:
-        yield "its transpose is right: exchange rows and columns"
-    yield _forgotten(found, result)
+    square = part.shape[0] == part.shape[1] == len(rows)
+    if square and compare(part.T, estimate).verdict.ok:
+        yield Finding("transposed", result.primal, 1.0, "its transpose is right", "exchange rows and columns")
+    if square and any(compare(whole, estimate).verdict.ok for whole in _mirrored(part)):
+        evidence = "only one of its triangles is filled in, and mirrored it is right"
+        yield Finding("missing-term", result.primal, 1.0, evidence, "fill in the other triangle too")
+    if _is_forgotten(found, result.worst_index):
+        row, column = result.worst_index
+        evidence = f"the sparsity pattern has no entry ({row}, {column})"
+        yield Finding("missing-term", result.primal, 1.0, evidence, "add it")
+    elif part.size > 2 and _with_one_mended(part[rows], estimate):
+        evidence = f"one entry alone is wrong, {result.worst_index} of shape {part.shape}"
+        yield Finding("single-element", result.primal, 0.95, evidence, "look for an assignment to one entry")
+
+
+def _mirrored(part: Array) -> Iterator[Array]:
+    """Yield a matrix of which one triangle is empty with that filled in from the other."""
+    for one, other in ((np.triu(part, 1), np.tril(part, -1)), (np.tril(part, -1), np.triu(part, 1))):
+        if one.any() and not other.any():
+            yield part + one.T
+
+
+def _with_one_mended(part: Array, estimate: Estimate) -> bool:
+    """Return whether all is right but the worst entry."""
+    mended = part.copy()
+    worst = np.unravel_index(np.argmax(np.abs(part - estimate.value)), part.shape)
+    mended[worst] = estimate.value[worst]
+    return compare(mended, estimate).verdict.ok
 
 
 def _suspects(f: Callable[[Array], Array], x: Array, part: Array) -> Array:
@@ -166,13 +196,10 @@ def _estimate(f: Callable[[Array], Array], x: Array, rows: Array, method: Method
     return replace(found, **arrays)
 
 
-def _forgotten(found: Matrix, result: CheckResult) -> str:
-    """Return that the worst entry is missing from the sparsity pattern, if it is."""
-    if found.sparse is None or result.verdict is not Verdict.WRONG or result.worst_index is None:
-        return ""
+def _is_forgotten(found: Matrix, index: tuple[int, ...]) -> bool:
+    """Return whether an entry is missing from the sparsity pattern."""
+    if found.sparse is None:
+        return False
     pattern = found.sparse.tocoo()
-    row, column = result.worst_index
     rows, columns = (np.zeros_like(pattern.coords[0]), *pattern.coords)[-2:]  # a vector is one row
-    if bool(((rows == row) & (columns == column)).any()):
-        return ""
-    return f"the sparsity pattern has no entry ({row}, {column}): add it"
+    return not bool(((rows == index[0]) & (columns == index[1])).any())

@@ -152,8 +152,13 @@ def check_jacobian(
     if "matches_numerical" not in chosen:
         return report
     at_f, at_jac = (lambda at: plain_array(f(at, *args))), (lambda at: jac(at, *args))
-    rows = entries(at_f, at_jac, x, shared["name"], rtol, atol, method)
-    return replace(report, rows=[*report.rows, *rows])
+    found = list(entries(at_f, at_jac, x, shared["name"], rtol, atol, method))
+    # entry by entry more is known than of products with the whole, which make other mistakes of them
+    mistakes = [mistake for _, some in found for mistake in some]
+    findings = dict(report.findings)
+    if mistakes:
+        findings[shared["name"]] = mistakes
+    return replace(report, rows=[*(row for row, _ in found), *report.rows], findings=findings)
 
 
 def _jacobian_pair(

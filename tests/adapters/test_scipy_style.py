@@ -246,3 +246,30 @@ def test_only_the_checks_that_were_asked_for():
     assert {row.check for row in check_jacobian(f, jac, X, checks=["linear_in_cotangent"]).rows} == {
         "linear_in_cotangent"
     }
+
+
+ENTRIES = np.array([[1.0, 2.0, 0.0], [2.0, 5.0, 3.0], [0.0, 3.0, 7.0]])
+
+
+@pytest.mark.parametrize(
+    ("jac", "name", "said"),
+    [
+        (np.triu(ENTRIES), "missing-term", "only one of its triangles"),
+        (np.tril(ENTRIES), "missing-term", "only one of its triangles"),
+        (ENTRIES + np.eye(3)[[0]].T @ np.eye(3)[[2]], "single-element", "(0, 2) of shape (3, 3)"),
+        (2 * ENTRIES, "constant-factor", "analytic = 2 numerical"),
+    ],
+)
+def test_the_mistake_in_a_matrix_is_named(jac, name, said):
+    x = np.array([0.5, -1.0, 2.0])
+    assert check_jacobian(lambda x: ENTRIES @ x, lambda x: ENTRIES, x).ok
+    report = check_jacobian(lambda x: ENTRIES @ x, lambda x: jac.copy(), x)
+    assert not report.ok
+    assert report.faults[0].name == name
+    assert said in report.faults[0].evidence
+
+
+def test_an_entry_that_the_pattern_forgets_is_named():
+    wrong = sp.csr_array(np.triu(ENTRIES) + np.diag([2.0, 0.0], -1))
+    report = check_jacobian(lambda x: ENTRIES @ x, lambda x: wrong, np.array([0.5, -1.0, 2.0]))
+    assert report.faults[0].evidence == "the sparsity pattern has no entry (2, 1)"
