@@ -11,6 +11,7 @@ from gradlab.adapters._off_defaults import Variation, look_at
 from gradlab.checks import Check
 from gradlab.checks._trial import Trial
 from gradlab.compare import Verdict
+from gradlab.directional import FULL_BELOW
 from gradlab.estimate import Method
 from gradlab.harness import explained, explore_trials, run_checks
 from gradlab.node import Array, Node, Sample
@@ -73,6 +74,7 @@ class Options:
     explore: bool = True
     strict: bool = False
     method: Method = "auto"
+    full_below: int | None = FULL_BELOW
     loss: Any = None
 
 
@@ -105,7 +107,17 @@ def _trial(subject: Subject, options: Options) -> Trial:
     sample = Sample("given", subject.primals, subject.settings)
     node = Node(subject.name, "own", forward, subject.backward, lambda rng: iter([sample]))
     o = options
-    return Trial(node, sample, o.seed, o.rtol, o.atol, o.method, registered=False, strict=o.strict)
+    return Trial(
+        node,
+        sample,
+        o.seed,
+        o.rtol,
+        o.atol,
+        o.method,
+        registered=False,
+        strict=o.strict,
+        full_below=o.full_below,
+    )
 
 
 def _convention(subject: Subject, options: Options, trial: Trial) -> Convention | None:

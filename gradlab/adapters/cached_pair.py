@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gradlab.adapters.layer import LayerError, check_layer
+from gradlab.directional import FULL_BELOW
 from gradlab.estimate import Method
 from gradlab.report import Report
 
@@ -33,6 +34,7 @@ def check_cached_pair(
     explore: bool = True,
     strict: bool = False,
     method: Method = "auto",
+    full_below: int | None = FULL_BELOW,
     name: str | None = None,
 ) -> Report:
     """Check a forward function that returns a cache, and the backward function that takes it.
@@ -48,7 +50,7 @@ def check_cached_pair(
     primals : sequence
         What forward takes. Arrays of floats are differentiated; dicts of settings, integers and the like are passed
         on, in copies.
-    settings, loss, rtol, atol, seed, checks, explore, strict, method, name
+    settings, loss, rtol, atol, seed, checks, explore, strict, method, full_below, name
         As for `check_layer`.
 
     Returns
@@ -87,5 +89,6 @@ def check_cached_pair(
         explore=explore,
         strict=strict,
         method=method,
+        full_below=full_below,
         name=name,
     )

@@ -107,6 +107,7 @@ def check_jacobian(
     checks: Sequence[str] | None = None,
     explore: bool = True,
     strict: bool = False,
+    full_below: int | None = FULL_BELOW,
     method: Method = "auto",
     name: str | None = None,
 ) -> Report:
@@ -123,7 +124,7 @@ def check_jacobian(
         The point.
     args : tuple
         Further arguments of both.
-    rtol, atol, seed, checks, explore, method, name
+    rtol, atol, seed, checks, explore, full_below, method, name
         As for `check_vjp`.
     strict : bool
         As for `check_gradient`.
@@ -147,7 +148,7 @@ def check_jacobian(
     # SciPy computes in double precision, whatever it is given
     chosen = [c for c in CHECKS if c != "works_in_float32"] if checks is None else checks
     shared: dict[str, Any] = {"rtol": rtol, "atol": atol, "seed": seed, "checks": chosen, "method": method}
-    shared |= {"explore": explore, "strict": strict, "name": name or name_of(f)}
+    shared |= {"explore": explore, "strict": strict, "full_below": full_below, "name": name or name_of(f)}
     report = seen.told(check_vjp(forward, backward, (x,), **shared), strict)
     if "matches_numerical" not in chosen:
         return report
@@ -198,6 +199,7 @@ def check_hessian(
     checks: Sequence[str] | None = None,
     explore: bool = True,
     strict: bool = False,
+    full_below: int | None = FULL_BELOW,
     method: Method = "auto",
     name: str | None = None,
 ) -> Report:
@@ -205,7 +207,7 @@ def check_hessian(
 
     Parameters
     ----------
-    f, grad, x, args, rtol, atol, seed, checks, explore, strict, method, name
+    f, grad, x, args, rtol, atol, seed, checks, explore, strict, full_below, method, name
         As for `check_gradient`.
     hess : callable or None
         ``hess(x, *args)`` of shape (n, n): whatever `check_jacobian` takes for `jac`.
@@ -232,7 +234,7 @@ def check_hessian(
     if not callable(hess) and not callable(hessp):
         raise TypeError(f"hess is {hess!r}, which SciPy approximates itself: pass a function, or hessp=")
     title = name or name_of(f)
-    shared = {"rtol": rtol, "atol": atol, "seed": seed, "method": method}
+    shared = {"rtol": rtol, "atol": atol, "seed": seed, "method": method, "full_below": full_below}
     common: dict[str, Any] = {**shared, "checks": checks, "explore": explore, "strict": strict, "args": args}
     parts = [check_gradient(f, grad, x, **common, name=f"{title}, gradient")]
 

@@ -241,3 +241,32 @@ def test_a_constructor_that_keeps_nothing_is_not_called_again():
     layer = Scaled(2.0, verbose=False)
     assert check_layer(layer, normal(3, 4)).ok
     assert Scaled.made == 1
+
+
+def test_a_large_layer_is_looked_at_along_directions():
+    class Affine:
+        def __init__(self):
+            rng = np.random.default_rng(3)
+            self.W, self.b = rng.standard_normal((300, 50)), np.zeros(50)
+
+        def forward(self, x):
+            self.x = x
+            return x @ self.W + self.b
+
+        def backward(self, dout):
+            self.dW, self.db = self.x.T @ dout, dout.sum(axis=0)
+            self.dW[17, 3] *= self.factor
+            return dout @ self.W.T
+
+    x = np.random.default_rng(4).standard_normal((6, 300))
+    right, wrong = Affine(), Affine()
+    right.factor, wrong.factor = 1.0, 2.0
+    report = check_layer(right, x, explore=False)
+    assert report.ok
+    assert max(row.evaluations or 0 for row in report.rows) < 100
+    report = check_layer(wrong, x, explore=False)
+    assert not report.ok
+    row = next(row for row in report.rows if (row.check, row.primal) == ("matches_numerical", "W"))
+    assert row.worst_index == (17, 3)
+    with pytest.raises(ValueError, match="full_below"):
+        check_layer(right, x, full_below=-1)

@@ -19,8 +19,9 @@ from gradlab.adapters.layer._stage import Stage
 from gradlab.adapters.layer._subject import subject_of
 from gradlab.checks._trial import quiet
 from gradlab.diagnosis import Finding
+from gradlab.directional import FULL_BELOW
 from gradlab.estimate import Method
-from gradlab.harness import check_seed, select_checks
+from gradlab.harness import check_full_below, check_seed, select_checks
 from gradlab.report import Report
 
 DRAWS = Finding(
@@ -46,6 +47,7 @@ def check_layer(
     explore: bool = True,
     strict: bool = False,
     method: Method = "auto",
+    full_below: int | None = FULL_BELOW,
     name: str | None = None,
 ) -> Report:
     """Check the gradients of any object that has a forward and a backward pass.
@@ -69,7 +71,7 @@ def check_layer(
     params, grads : list of str or ndarray, dict, or callable, optional
         Where the parameters and their gradients are, if that is not to be found out: names (``"W"``,
         ``"layers[0].W"``), the layer's own arrays, or a function of the layer that returns them.
-    rtol, atol, seed, checks, explore, method, name
+    rtol, atol, seed, checks, explore, method, full_below, name
         As for `check_vjp`. Exploring, it also looks at a second call, at the other mode of a training flag, at
         repeated ids, and at other strides, paddings and the like where the constructor can be called again.
     strict : bool
@@ -98,6 +100,7 @@ def check_layer(
     'constant-factor'
     """
     check_seed(seed)
+    check_full_below(full_below)
     if isinstance(loss, str) and loss not in LOSSES:
         raise LayerError(
             f"loss is {loss!r}: give one of {', '.join(map(repr, LOSSES))}, or a function of the output"
@@ -114,7 +117,8 @@ def check_layer(
             if reading.raised:
                 chosen = {key: check for key, check in chosen.items() if key == NUMERICAL}
             subject = subject_of(reading, settings or {}, seed, name)
-            report = report_on(subject, Options(chosen, rtol, atol, seed, explore, strict, method, loss))
+            options = Options(chosen, rtol, atol, seed, explore, strict, method, full_below, loss)
+            report = report_on(subject, options)
             drawing = [DRAWS] if not report.ok and draws_in_backward(reading.bound, seed) else []
             more = remarks(reading, subject, printed.getvalue(), strict, seed)
     finally:
