@@ -1,8 +1,9 @@
 """Functions with other constants for a while: a forward without its epsilons, or in double precision throughout."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -11,20 +12,23 @@ EPSILON = 1e-4
 _NARROW = {"float32": "float64", "float16": "float64", "half": "float64", "single": "float64"}
 _NARROW_CODES = {**_NARROW, "f": "d", "f4": "f8", "<f4": "<f8", "=f4": "=f8", "f2": "f8", "e": "d"}
 
+Change = Callable[[Any], Any]
+
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """What to set for a while.
+    """What to change for a while.
 
     Attributes
     ----------
-    changes : list of (object, str, object)
-        Items of a dict, a module's globals among them, or attributes of a function, its code among them, or a class.
-    overlay : list
-        Is given the changes while the patch holds, for whoever puts a state back meanwhile to make them again.
+    changes : list of (object, str, callable)
+        Items of a dict, a module's globals among them, or attributes of a function, its code among them, or a class;
+        and what is to stand there, as a function of what does: so two patches of one function do not undo each other.
+    overlay : list of (object, str, object)
+        Is given what stands in dicts and classes while the patch holds, for whoever puts their state back meanwhile.
     """
 
-    changes: list[tuple[Any, str, Any]] = field(default_factory=list)
+    changes: list[tuple[Any, str, Change]] = field(default_factory=list)
     overlay: list[tuple[Any, str, Any]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -34,19 +38,23 @@ class Patch:
     def applied(self) -> Iterator[None]:
         """Hold the patch; within itself it changes nothing."""
         before = [(holder, name, _get(holder, name)) for holder, name, _ in self.changes]
+        after = [
+            (*place, change(value))
+            for (*place, value), (_, _, change) in zip(before, self.changes, strict=True)
+        ]
         held = len(self.overlay)
         try:
-            put(self.changes)
-            self.overlay.extend(self.changes)
+            put(after)
+            self.overlay.extend(new for new in after if not isinstance(new[0], FunctionType))
             yield
         finally:
             del self.overlay[held:]
             put(before)
 
 
-def put(changes: Sequence[tuple[Any, str, Any]]) -> None:
-    """Make changes: items of dicts, attributes of everything else."""
-    for holder, name, value in changes:
+def put(values: Sequence[tuple[Any, str, Any]]) -> None:
+    """Set items of dicts, and attributes of everything else."""
+    for holder, name, value in values:
         if isinstance(holder, dict):
             holder[name] = value
         else:
@@ -61,49 +69,57 @@ def without_epsilon(
     functions: Sequence[FunctionType], owners: Sequence[Any] = (), overlay: list[Any] | None = None
 ) -> Patch:
     """Return the patch that takes the epsilons out of functions, their defaults and globals, and some objects."""
-    patch = Patch(overlay=[] if overlay is None else overlay)
-    for function in functions:
-        patch.changes.extend(_codes(function, _without, {}))
-        defaults, named = function.__defaults__, function.__kwdefaults__
-        if defaults and tuple(map(_without, defaults)) != defaults:
-            patch.changes.append((function, "__defaults__", tuple(map(_without, defaults))))
-        if named and any(_without(v) is not v for v in named.values()):
-            patch.changes.append((function, "__kwdefaults__", {k: _without(v) for k, v in named.items()}))
-    held: list[tuple[Any, str]] = [
-        (f.__globals__, n) for f in functions for n in set(f.__code__.co_names) & f.__globals__.keys()
+    kinds = {kind for owner in owners for kind in type(owner).__mro__[:-1]}
+    places: list[tuple[Any, str, Change]] = [(f, "__code__", _code_without) for f in functions]
+    places += [(f, name, _all_without) for f in functions for name in ("__defaults__", "__kwdefaults__")]
+    places += [
+        (f.__globals__, name, _without)
+        for f in functions
+        for name in set(f.__code__.co_names) & f.__globals__.keys()
     ]
-    held += [(vars(owner), name) for owner in owners for name in vars(owner)]
-    held += [
-        (kind, name) for kind in {k for o in owners for k in type(o).__mro__[:-1]} for name in vars(kind)
-    ]
-    for holder, name in held:
-        value = vars(holder).get(name) if isinstance(holder, type) else holder[name]
-        if _without(value) is not value:
-            patch.changes.append((holder, name, _without(value)))
-    return patch
+    places += [(vars(owner), name, _without) for owner in owners for name in vars(owner)]
+    places += [(kind, name, _without) for kind in kinds for name, v in vars(kind).items() if type(v) is float]
+    changes = [place for place in places if _changes(*place)]
+    return Patch(changes, [] if overlay is None else overlay)
 
 
 def in_double(functions: Sequence[FunctionType]) -> Patch:
     """Return the patch under which functions that say float32, or 'f', say float64."""
-    return Patch([part for function in functions for part in _codes(function, _wide, _NARROW)])
-
-
-def _codes(
-    function: FunctionType, constant: Callable[[Any], Any], renamed: Mapping[str, str]
-) -> Iterator[tuple[FunctionType, str, Any]]:
-    old = function.__code__
-    new = _code(old, constant, renamed)
-    if new is not old:
-        yield function, "__code__", new
-
-
-def _code(code: CodeType, constant: Callable[[Any], Any], renamed: Mapping[str, str]) -> CodeType:
-    constants = tuple(
-        _code(c, constant, renamed) if isinstance(c, CodeType) else constant(c) for c in code.co_consts
+    return Patch(
+        [(f, "__code__", _code_in_double) for f in functions if _changes(f, "__code__", _code_in_double)]
     )
-    names = tuple(renamed.get(name, name) for name in code.co_names)
-    same = names == code.co_names and all(a is b for a, b in zip(constants, code.co_consts, strict=True))
+
+
+def _changes(holder: Any, name: str, change: Change) -> bool:
+    value = _get(holder, name)
+    return change(value) is not value
+
+
+@cache
+def _code_without(code: CodeType) -> CodeType:
+    constants = tuple(_code_without(c) if isinstance(c, CodeType) else _without(c) for c in code.co_consts)
+    return code if _are_same(constants, code.co_consts) else code.replace(co_consts=constants)
+
+
+@cache
+def _code_in_double(code: CodeType) -> CodeType:
+    constants = tuple(_code_in_double(c) if isinstance(c, CodeType) else _wide(c) for c in code.co_consts)
+    names = tuple(_NARROW.get(name, name) for name in code.co_names)
+    same = names == code.co_names and _are_same(constants, code.co_consts)
     return code if same else code.replace(co_consts=constants, co_names=names)
+
+
+def _are_same(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    return all(x is y for x, y in zip(a, b, strict=True))
+
+
+def _all_without(defaults: Any) -> Any:
+    """Return default values without epsilons; the very same object if there are none."""
+    values = list(defaults.values()) if isinstance(defaults, dict) else list(defaults or ())
+    changed = [_without(value) for value in values]
+    if _are_same(tuple(changed), tuple(values)):
+        return defaults
+    return dict(zip(defaults, changed, strict=True)) if isinstance(defaults, dict) else tuple(changed)
 
 
 def _without(value: Any) -> Any:

@@ -27,7 +27,7 @@ class Stage:
         self._own = Snapshot(layer, *given)
         self.optimizers = optimizers_in(layer)
         self._wider: dict[Any, Snapshot] = {}
-        # what is set again after each reset: see gradlab.adapters._patch
+        # what is put again after each reset: see gradlab.adapters._patch
         self.overlay: list[tuple[Any, str, Any]] = []
 
     @property
