@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
+from gradlab.check_command import add_arguments, check, task_of, write_page
 from gradlab.harness import UnknownNameError, select_nodes, verify
 from gradlab.node import primal_names
 from gradlab.parallel import Workers, WorkersError
@@ -137,6 +138,21 @@ def _told(
         print(f"wrote {path}", file=sys.stderr)
     print(report.to_json() if arguments.format == "json" else as_text(STYLES[arguments.format]))
     return INTERRUPTED if report.interrupted else OK if report.ok else WRONG
+
+
+def _check(arguments: argparse.Namespace, command: str) -> int:
+    found = check(arguments.target, task_of(arguments), every=arguments.all, progress=True)
+    if arguments.format == "json" or found.report.rows or found.interrupted:
+        _told(arguments, found, found.to_table, ())
+    if not found.report.rows:
+        for line in found.unchecked_lines():
+            print(f"gradlab: {line}", file=sys.stderr)
+    if arguments.output:
+        for path in write_page(found, arguments.output, made_by(command, found.report.environment)):
+            print(f"wrote {path}", file=sys.stderr)
+    if found.interrupted:
+        return INTERRUPTED
+    return WRONG if found.wrong else OK if found.ok else UNUSABLE
 
 
 def _list(arguments: argparse.Namespace, command: str) -> int:
@@ -368,6 +384,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=("stacked", "numerical", "backprop"),
         help="to train by: central differences all at once (default), in the textbook's loop, or backprop",
     )
+
+    foreign = _command(
+        commands, "check", "check layers and functions that somebody else wrote, by their names", _check
+    )
+    add_arguments(foreign)
+    foreign.add_argument("--seed", type=_count, default=0, help="seed of weights, inputs and cotangents")
+    foreign.add_argument("--output", type=Path, metavar="DIR", help="write check.md there")
 
     listing = _command(commands, "list", "list the nodes", _list)
     listing.add_argument("--family", help="only the nodes of this family")

@@ -33,7 +33,7 @@ def find_calls(layer: Any, inputs: Sequence[Any], settings: Mapping[str, Any]) -
     stage = Stage(layer, held)
     found: list[Call] = []
     failed: list[str] = []
-    for name in _forward_methods(layer, held):
+    for name in forward_methods(layer, held):
         try:
             forward = _bound(layer, name, held, settings)
             found += _with_outputs(stage, forward)
@@ -78,7 +78,8 @@ def _own(value: Any) -> Any:
     return value
 
 
-def _forward_methods(layer: Any, inputs: Sequence[Any]) -> list[str]:
+def forward_methods(layer: Any, inputs: Sequence[Any]) -> list[str]:
+    """Return the names of the methods that may be an object's forward pass, the likeliest first."""
     named: dict[str, str] = {}
     for name in sorted(dir(layer), key=lambda name: name.startswith("_")):
         named.setdefault(name if name == "__call__" else names.plain(name), name)

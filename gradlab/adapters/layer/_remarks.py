@@ -19,7 +19,7 @@ from gradlab.report import Row
 Remark = tuple[Row, Finding | None]
 
 
-def remarks(reading: Reading, subject: Subject, printed: str, strict: bool, seed: int) -> list[Remark]:
+def remarks(reading: Reading, subject: Subject, printed: bool, strict: bool, seed: int) -> list[Remark]:
     """Return what is to be said of a layer besides what the checks say."""
     breach = Verdict.WRONG if strict else Verdict.WARNING
     found = [*_missing(reading, subject.name, breach), *_sums(reading, subject.name, breach, seed)]
@@ -37,7 +37,7 @@ def remarks(reading: Reading, subject: Subject, printed: str, strict: bool, seed
         evidence = "the gradient is the same for every dout, right for dout = 1 alone"
         row = _row(subject.name, "linear_in_cotangent", "", breach, f"{evidence}: multiply by dout")
         found.append((row, Finding("ignores-cotangent", "", 0.8, evidence, "multiply by dout")))
-    if printed.strip():
+    if printed:
         note = "it prints while it runs, which was kept from the screen: leave that out"
         found.append((_row(subject.name, "prints", "", Verdict.WARNING, note), None))
     return found

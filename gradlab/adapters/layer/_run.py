@@ -22,7 +22,9 @@ class LayerError(ValueError):
 def said(error: BaseException) -> str:
     """Return an exception in one line."""
     text = " ".join(str(error).split())
-    return text if isinstance(error, LayerError) else f"raised {type(error).__name__}: {text}"
+    if isinstance(error, LayerError):
+        return text
+    return f"raised {type(error).__name__}: {text}" if text else f"raised {type(error).__name__}"
 
 
 @dataclass(frozen=True, eq=False)
