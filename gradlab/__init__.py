@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradlab.adapters.cached_pair import check_cached_pair
+    from gradlab.adapters.jax_style import check_jax
     from gradlab.adapters.layer import check_layer
     from gradlab.adapters.scipy_style import check_gradient, check_hessian, check_jacobian
+    from gradlab.adapters.torch_style import check_torch
     from gradlab.compare import Verdict
     from gradlab.estimate import Estimate, estimate_gradient, estimate_jacobian, estimate_jvp, estimate_vjp
     from gradlab.finite_difference import (
@@ -36,7 +38,9 @@ __all__ = [
     "check_gradient",
     "check_hessian",
     "check_jacobian",
+    "check_jax",
     "check_layer",
+    "check_torch",
     "check_vjp",
     "estimate_gradient",
     "estimate_jacobian",
@@ -53,8 +57,10 @@ __all__ = [
 # for `gradlab.pytest_plugin`, and a test run that checks no gradient should not pay for NumPy.
 _HOMES = {
     "adapters.cached_pair": ("check_cached_pair",),
+    "adapters.jax_style": ("check_jax",),
     "adapters.layer": ("check_layer",),
     "adapters.scipy_style": ("check_gradient", "check_hessian", "check_jacobian"),
+    "adapters.torch_style": ("check_torch",),
     "compare": ("Verdict",),
     "estimate": ("Estimate", "estimate_gradient", "estimate_jacobian", "estimate_jvp", "estimate_vjp"),
     "finite_difference": ("numerical_gradient", "numerical_jacobian", "numerical_jvp", "numerical_vjp"),

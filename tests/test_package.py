@@ -95,3 +95,15 @@ def test_an_error_travels_between_processes_with_its_report():
     assert type(sent) is gradlab.GradientError
     assert str(sent) == str(caught.value)
     assert list(sent.report.rows) == list(report.rows)
+
+
+@pytest.mark.parametrize(
+    "library, name, check", [("torch", "torch", "check_torch"), ("jax", "JAX", "check_jax")]
+)
+def test_what_is_not_installed_is_asked_for_in_one_line(library, name, check):
+    code = (
+        f"import sys; sys.modules[{library!r}] = None; import gradlab\n"
+        f"try: gradlab.{check}(abs, 1.0)\n"
+        "except ImportError as error: print(error)"
+    )
+    assert fresh(code).strip() == f"{check} needs {name}: pip install 'gradlab[{library}]'"

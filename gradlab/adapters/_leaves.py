@@ -1,0 +1,94 @@
+"""The arrays among a function's arguments: which are differentiated, what each is called, and in which precision."""
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradlab.node import Array, as_tuple
+
+Path = tuple[Any, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Leaf:
+    """One array among a function's arguments, or a parameter of a module.
+
+    Attributes
+    ----------
+    name : str
+    value : ndarray
+        Its numbers. NumPy has no bfloat16, and counts in float16 poorly, so that numbers of both are held in
+        float32, which has them all.
+    dtype : str
+        What its owner calls its dtype ("bfloat16").
+    home : object
+        What makes an array like it of numbers: the framework's own dtype, and the device.
+    """
+
+    name: str
+    value: Array
+    dtype: str
+    home: Any
+
+    @property
+    def differentiated(self) -> bool:
+        """Whether it holds floats."""
+        return self.value.dtype.kind == "f"
+
+
+def carried(dtype: str) -> type[np.floating[Any]]:
+    """Return the NumPy dtype in which numbers of this floating dtype are held."""
+    return np.float64 if dtype == "float64" else np.float32
+
+
+def common_dtype(leaves: Sequence[Leaf], primals: Sequence[Array], narrow: bool) -> Any:
+    """Return the dtype that all floats are to have at these primals; None if it is each one's own.
+
+    Raises
+    ------
+    TypeError
+        If it is one that the frameworks do not have.
+    """
+    for leaf, x in zip(leaves, primals, strict=True):
+        if x.dtype not in (np.float32, np.float64):
+            raise TypeError(f"{leaf.name} is {x.dtype}, which it is not checked in: pass float32 or float64")
+    if narrow or all(x.dtype == leaf.value.dtype for leaf, x in zip(leaves, primals, strict=True)):
+        return None
+    return np.result_type(*primals)
+
+
+def argument_names(function: Callable[..., Any], count: int, skip: int = 0) -> list[str]:
+    """Return what a function calls its first `count` arguments after `skip` others."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())[skip:]
+    except (TypeError, ValueError):
+        return [f"x{i}" for i in range(count)]
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "x")
+    return [*named, *(f"{rest}{i}" for i in range(count - len(named)))][:count]
+
+
+def told_apart(names: Sequence[str]) -> Iterator[str]:
+    """Yield names, and those that came before with a number: an input may be called what a parameter is called."""
+    seen: dict[str, int] = {}
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        yield name if seen[name] == 1 else f"{name} ({seen[name]})"
+
+
+def first_line(error: BaseException) -> str:
+    """Return what was raised, and the first line of what it says."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}".rstrip(": ")
+
+
+def roughly_equal(outputs: Any, others: Any) -> bool:
+    """Return whether two evaluations give the same function's values, but for what half precision rounds."""
+    for a, b in zip(as_tuple(outputs), as_tuple(others), strict=True):
+        size = float(np.nan_to_num(np.abs(a)).max(initial=0.0))
+        if np.shape(a) != np.shape(b) or not np.allclose(a, b, 0.1, 0.1 * size, equal_nan=True):
+            return False
+    return True

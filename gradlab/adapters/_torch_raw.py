@@ -1,0 +1,91 @@
+"""What the backward of a torch.autograd.Function returns, before the engine reduces or casts it.
+
+The engine sums a gradient of too large a shape, and casts one of another dtype, without a word; so what a Function
+returns is looked at on its way into the engine.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+
+USER_METHODS = ("backward", "vjp")
+
+
+@dataclass
+class Returned:
+    """What Functions returned: of each leaf that goes into nothing else, the gradient as it came."""
+
+    leaves: Sequence[torch.Tensor]
+    uses: dict[int, int]
+    raw: dict[int, torch.Tensor] = field(default_factory=dict)
+    reduced: list[str] = field(default_factory=list)
+
+    def note(self, node: Any, returned: Any) -> None:
+        """Note what the backward of one Function returned, for each of its inputs."""
+        gradients = returned if isinstance(returned, tuple) else (returned,)
+        needed = [d for d, needs in zip(gradients, node.needs_input_grad, strict=False) if needs]
+        edges = [edge for edge in node.next_functions if edge[0] is not None]
+        for d, (source, number) in zip(needed, edges, strict=False):
+            if not isinstance(d, torch.Tensor):
+                continue
+            which = self._leaf(source)
+            if which is None:
+                self._compare(node, d, source, number)
+            elif self.uses[id(source)] == 1:
+                self.raw[which] = d
+
+    def _leaf(self, source: Any) -> int | None:
+        variable = getattr(source, "variable", None)
+        return next((i for i, leaf in enumerate(self.leaves) if leaf is variable), None)
+
+    def _compare(self, node: Any, d: torch.Tensor, source: Any, number: int) -> None:
+        metadata = getattr(source, "_input_metadata", None)
+        if metadata and tuple(metadata[number].shape) != tuple(d.shape):
+            shape = tuple(metadata[number].shape)
+            called = node._forward_cls.__name__
+            self.reduced.append(f"{called} returned {tuple(d.shape)} for an input of shape {shape}")
+
+
+@contextmanager
+def looked_at(outputs: Sequence[torch.Tensor], leaves: Sequence[torch.Tensor]) -> Iterator[Returned]:
+    """Look at what the Functions behind these outputs return, while the context lasts."""
+    graph = list(nodes([y.grad_fn for y in outputs]))
+    uses: dict[int, int] = {}
+    for node in graph:
+        for source, _ in node.next_functions:
+            uses[id(source)] = uses.get(id(source), 0) + 1
+    seen = Returned(leaves, uses)
+    classes = {node._forward_cls for node in graph if hasattr(node, "_forward_cls")}
+    owners = {(k, name) for c in classes for k in c.__mro__ for name in USER_METHODS if name in k.__dict__}
+    originals = [
+        (k, name, k.__dict__[name]) for k, name in owners if not issubclass(torch.autograd.Function, k)
+    ]
+    try:
+        for c, name, _ in originals:
+            setattr(c, name, staticmethod(partial(_noted, getattr(c, name), seen)))
+        yield seen
+    finally:
+        for c, name, original in originals:
+            setattr(c, name, original)
+
+
+def _noted(method: Callable[..., Any], seen: Returned, ctx: Any, *g: Any) -> Any:
+    returned = method(ctx, *g)
+    seen.note(ctx, returned)
+    return returned
+
+
+def nodes(sources: Sequence[Any]) -> Iterator[Any]:
+    """Yield every node of the graph once."""
+    waiting, seen = [node for node in sources if node is not None], set()
+    while waiting:
+        node = waiting.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        yield node
+        waiting += [source for source, _ in node.next_functions if source is not None]
