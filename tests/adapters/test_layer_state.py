@@ -274,3 +274,29 @@ def test_parameters_in_single_precision_are_judged_by_a_reference_in_double():
     rows = [row for row in report.rows if row.check == "matches_numerical"]
     assert all(row.reference_error < 1e-10 and row.relative_error < 1e-5 for row in rows)
     assert not check_layer(Affine(1 + 1e-3), x, explore=False).ok
+
+
+class SmallBuffer:
+    """Its buffer of single precision holds so little that the loss hides the rounding from second differences."""
+
+    def __init__(self):
+        self.W = normal(3, 2, seed=31)
+
+    def forward(self, x):
+        self.h = np.empty(x.shape, dtype="f")
+        self.h[...] = x
+        self.y = 1e-3 * (self.h @ self.W)
+        return 2.0 + np.sum(self.y)
+
+    def backward(self, dout=1):
+        self.dW = 1e-3 * dout * self.h.T @ np.ones_like(self.y)
+        return 1e-3 * dout * np.ones_like(self.y) @ self.W.T
+
+
+def test_a_buffer_of_single_precision_behind_a_large_loss_is_found(monkeypatch):
+    x = normal(4, 3, seed=32)
+    report = check_layer(SmallBuffer(), x)
+    assert report.ok, report.faults
+    assert {row.dtype for row in report.rows if row.check == "matches_numerical"} == {"float32"}
+    monkeypatch.setattr("gradlab.adapters.layer._settle.CLEARER", np.inf)
+    assert not check_layer(SmallBuffer(), x).ok
