@@ -51,12 +51,14 @@ def find_convention(
 
 def _beside_a_mistake(trial: Trial, candidates: Sequence[Convention], epsilon: Epsilon) -> Convention | None:
     names = _names(trial)
-    if names - {"constant-factor"}:
+    if names - {FACTOR}:
         return None
     # to rank them two steps an element are enough
     trial = replace(trial, method="central")
     there = [c.trial(trial, epsilon) for c in candidates]
     wrong, off = _mismatch(trial)
+    if not np.isfinite(off):
+        return None  # backward raises, or gives no numbers: no convention explains that
     found = [_mismatch(t) for t in there]
     plain = next(i for i, c in enumerate(candidates) if c.asked == WITHOUT)
     if found[plain][0] < wrong:
@@ -71,7 +73,8 @@ def _beside_a_mistake(trial: Trial, candidates: Sequence[Convention], epsilon: E
     if names:
         return None
     simple = [c for c in candidates if not (c.scales and c.unscaled)]
-    return next((c for c in simple if _names(c.trial(trial, epsilon))), None)
+    # a factor would be told of any convention that is off by one
+    return next((c for c in simple if _names(c.trial(trial, epsilon)) - {FACTOR}), None)
 
 
 def _mismatch(trial: Trial) -> tuple[int, float]:
@@ -108,6 +111,7 @@ def asked_convention(trial: Trial, loss: Any, epsilon: Epsilon) -> Convention | 
     return next((c for c in kind if is_right(c.trial(trial, epsilon))), kind[0] if kind else None)
 
 
+FACTOR = "constant-factor"
 # A convention is taken, beside a mistake, that leaves no more than this share of the mismatch, or makes this share of
 # the elements right.
 NEARER, MANY = 0.01, 0.25

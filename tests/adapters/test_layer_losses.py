@@ -319,3 +319,27 @@ def test_an_epsilon_beside_a_mistake_is_not_taken_for_another():
     wrong = [row.primal for row in report.rows if row.check == "matches_numerical" and not row.verdict.ok]
     assert wrong == ["first.W"]
     assert report.faults[0].name == "constant-factor"
+
+
+class NearlyItsDerivative:
+    """A pointwise derivative that is off by another little in each element, as approximations are."""
+
+    def fn(self, z):
+        return np.tanh(z)
+
+    def grad(self, z):
+        return (1 - np.tanh(z) ** 2) * (1 + 1e-3 * np.sin(7 * z))
+
+
+class Raises(TakesNone):
+    def backward(self):
+        raise AttributeError("no such thing")
+
+
+@pytest.mark.parametrize(("make", "inputs"), [(NearlyItsDerivative, (LOGITS,)), (Raises, (LOGITS, P))])
+def test_no_convention_is_made_up_for_what_none_explains(make, inputs):
+    report = check_layer(make(), *inputs, explore=False)
+    assert not report.ok
+    assert convention(report) == []
+    assert all("where forward takes" not in row.note for row in report.rows)
+    assert not any(fault.confidence for fault in report.faults)
