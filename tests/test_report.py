@@ -180,7 +180,7 @@ def test_one_reason_is_told_once_and_each_primals_mistake():
     assert text.count("the gradient of w is float64 of shape (4,)") == 1
     assert "  for the same reason: any_layout, " in text
     assert (
-        "wrong-sum-axis of w: the gradient of w has shape (4,), w has shape (3, 4), and is what is right, "
+        "wrong-shape of w: the gradient of w has shape (4,), w has shape (3, 4), and is what is right, "
         in text
     )
     assert text.endswith(f"1 node, {len(report.rows)} comparisons: {text.rpartition('comparisons: ')[2]}")

@@ -205,7 +205,7 @@ def _shape(trial: Trial, i: int, name: str, x: Array, returned: Sequence[Array])
     if axes:
         evidence += f", and is what is right, summed over axis {' and '.join(map(str, axes))} as well"
         cure = "sum over the axes along which it was broadcast, and over no other"
-        return Finding("wrong-sum-axis", name, 1.0, evidence, cure)
+        return Finding("wrong-shape", name, 1.0, evidence, cure)
     return Finding("wrong-shape", name, 1.0, evidence, "return it in the primal's shape")
 
 
