@@ -305,6 +305,12 @@ class _StackedScalar:
         return np.where(np.isfinite(values), values, np.nan)[:, None]
 
 
+def check_method(method: str) -> None:
+    """Raise ValueError unless there is a method of this name."""
+    if method not in get_args(Method):
+        raise ValueError(f"no method is named {method!r}: there are {', '.join(get_args(Method))}")
+
+
 def _over_elements(
     evaluate: Any,
     x: Array,
@@ -314,10 +320,9 @@ def _over_elements(
     workers: Workers,
     enough: float = 0.0,
 ) -> Estimate:
+    check_method(method)
     ladder: Any = partial(elements, enough=enough) if enough else elements
-    read = {"auto": ladder, "central": one_step, "forward": one_step, "backward": one_step}.get(method)
-    if read is None:
-        raise ValueError(f"no method is named {method!r}: there are {', '.join(get_args(Method))}")
+    read = ladder if method == "auto" else one_step
     columns = max(1, CHUNK // (2 * (len(LADDER) + sum(ROUNDS)) * max(1, y0.size)))
     if workers is not None:
         columns = min(columns, ELEMENTS_A_TASK)

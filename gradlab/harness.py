@@ -18,7 +18,7 @@ from gradlab.checks._trial import ContractError, Trial
 from gradlab.compare import CheckResult, Verdict
 from gradlab.diagnosis import OF_VALUES, Finding, diagnose
 from gradlab.directional import FULL_BELOW
-from gradlab.estimate import Method
+from gradlab.estimate import Method, check_method
 from gradlab.finite_difference import numerical_vjp
 from gradlab.node import Array, Node, Sample
 from gradlab.parallel import Workers, check_sendable, each, spread
@@ -84,6 +84,7 @@ def verify(
     True
     """
     check_seed(seed)
+    check_method(method)
     chosen = select_nodes(names, family)
     run = select_checks(checks)
     task = partial(
@@ -202,11 +203,14 @@ def check_vjp(
     >>> check_vjp(forward, backward, (np.array([1.0, 2.0]),)).ok
     False
     """
+    if not hasattr(primals, "__len__"):
+        raise TypeError(f"primals is {type(primals).__name__}: pass a tuple of arrays, (x, w)")
     if len(primals) == 0:
         raise ValueError(
             "there are no primals, so there is nothing to differentiate: pass at least one array"
         )
     check_seed(seed)
+    check_method(method)
     check_full_below(full_below)
     arrays = tuple(float_primal(x, f"primal {i}") for i, x in enumerate(primals))
     sample = Sample("given", arrays, dict(settings or {}))

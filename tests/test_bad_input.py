@@ -96,3 +96,15 @@ LENGTHS = {"label_lengths": np.array([3]), "input_lengths": np.array([2])}
 def test_bad_input_is_named_with_what_is_expected(name, primals, settings, message):
     with pytest.raises(ValueError, match=message):
         NODES[name].forward(*primals, **settings)
+
+
+def test_primals_that_are_no_tuple_and_a_method_that_is_none():
+    pair = (lambda x: (x, None)), (lambda residuals, g: (g.copy(),))
+    with pytest.raises(TypeError, match=r"primals is int: pass a tuple of arrays, \(x, w\)"):
+        gradlab.check_vjp(*pair, 3)
+    for call in (
+        lambda: gradlab.check_vjp(*pair, (np.ones(3),), method="centrl"),
+        lambda: gradlab.verify("add", method="x"),
+    ):
+        with pytest.raises(ValueError, match="no method is named"):
+            call()

@@ -169,3 +169,11 @@ def test_every_primal_is_explained_though_some_samples_have_fewer_and_several_ou
     found = diagnose(trials, {"matches_numerical"})
     assert {finding.primal for finding in found} == {"xs2"}
     assert found[0].name == "sign-flipped"
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0])
+def test_a_factor_that_has_a_name_of_its_own_is_told_once(factor):
+    report = check_vjp(affine, lambda r, g: (factor * (g @ r[1].T), r[0].T @ g), (X, W))
+    named = [fault.name for fault in report.faults if fault.confidence]
+    assert named[0] == ("zero-gradient" if factor == 0 else "sign-flipped")
+    assert "constant-factor" not in named

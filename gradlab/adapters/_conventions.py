@@ -22,6 +22,13 @@ from gradlab.diagnosis import diagnose
 from gradlab.diagnosis._point import point
 from gradlab.node import Array
 
+# What `loss=` may ask for.
+LOSSES = ("sum", "mean", "logits", WITHOUT)
+FACTOR = "constant-factor"
+# A convention is taken, beside a mistake, that leaves no more than this share of the mismatch, or makes this share of
+# the elements right.
+NEARER, MANY = 0.01, 0.25
+
 
 def find_convention(
     trial: Trial, *, loss: bool, parameters: Sequence[int], epsilon: Epsilon
@@ -109,14 +116,6 @@ def asked_convention(trial: Trial, loss: Any, epsilon: Epsilon) -> Convention | 
         return Convention("of what loss= gives", "", False, partial(_composed, loss), trial.primals())
     kind = [c for c in conventions_of_losses(trial) if c.asked == loss]
     return next((c for c in kind if is_right(c.trial(trial, epsilon))), kind[0] if kind else None)
-
-
-FACTOR = "constant-factor"
-# A convention is taken, beside a mistake, that leaves no more than this share of the mismatch, or makes this share of
-# the elements right.
-NEARER, MANY = 0.01, 0.25
-
-LOSSES = ("sum", "mean", "logits", WITHOUT)
 
 
 def _composed(

@@ -14,7 +14,7 @@ from gradlab.checks._same import compare_with_own
 from gradlab.compare import Verdict
 from gradlab.diagnosis import Finding
 from gradlab.directional import FULL_BELOW
-from gradlab.estimate import Method
+from gradlab.estimate import Method, check_method
 from gradlab.harness import (
     UnknownNameError,
     check_full_below,
@@ -81,6 +81,7 @@ class Asked:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
+        check_method(self.method)
         check_full_below(self.full_below)
         if self.method == "complex-step":
             raise ValueError("method is 'complex-step', which needs NumPy's complex numbers: leave it 'auto'")

@@ -11,6 +11,10 @@ from gradlab.adapters._convention import Backward, Behind, Convention, Epsilon, 
 from gradlab.checks._trial import Trial
 from gradlab.node import Array
 
+WITHOUT = "without epsilon"
+# How near to 1 probabilities must add up.
+SUM_TO_ONE = 1e-6
+
 
 def conventions_of_losses(trial: Trial) -> Iterator[Convention]:
     """Yield what a loss's gradient may belong to, the plainest first."""
@@ -90,10 +94,3 @@ def _softmax(z: Array, axis: int) -> Array:
 
 def _sigmoid(z: Array) -> Array:
     return np.asarray(1 / (1 + np.exp(-z)))
-
-
-# How near to 1 probabilities must add up.
-SUM_TO_ONE = 1e-6
-
-
-WITHOUT = "without epsilon"

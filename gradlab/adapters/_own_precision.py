@@ -13,7 +13,7 @@ from gradlab.compare import ATOL_ULPS, RTOL, CheckResult, Verdict, compare, crum
 from gradlab.node import Array
 from gradlab.report import Row
 
-# Half as many digits again as float16 has lost, bfloat16 has: its tolerance is as many ulps.
+# The spacing of numbers at 1; the tolerance of bfloat16 is as many of its ulps as that of float16 is of its own.
 HALF_EPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 

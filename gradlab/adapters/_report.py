@@ -123,7 +123,13 @@ def _trial(subject: Subject, options: Options) -> Trial:
 def _convention(subject: Subject, options: Options, trial: Trial) -> Convention | None:
     """Return the convention that was asked for, or, where a gradient is wrong without one, that fits."""
     if options.loss is not None:
-        return asked_convention(trial, options.loss, subject.epsilon)
+        asked = asked_convention(trial, options.loss, subject.epsilon)
+        if asked is None and options.loss == "logits":
+            first = subject.names[0]
+            raise ValueError(
+                f"loss is 'logits', and {first} holds no probabilities: leave it out, or pass some"
+            )
+        return asked
     if NUMERICAL not in options.checks or not trial.accepted:
         return None
     found = run_checks([trial], {NUMERICAL: options.checks[NUMERICAL]})

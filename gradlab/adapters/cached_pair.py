@@ -77,6 +77,10 @@ def check_cached_pair(
     for what, function in (("forward", forward), ("backward", backward)):
         if not callable(function):
             raise LayerError(f"{what} is {type(function).__name__}: pass a function")
+    if not isinstance(primals, list | tuple):
+        raise LayerError(
+            f"primals is {type(primals).__name__}: pass a tuple of what forward takes, (x, w, b)"
+        )
     return check_layer(
         CachedPair(forward, backward),
         *primals,

@@ -12,7 +12,7 @@ import numpy as np
 
 from gradlab.adapters.layer import LayerError
 from gradlab.adapters.layer._check import read_layer
-from gradlab.adapters.layer._choose import Reading
+from gradlab.adapters.layer._choose import NoBackwardError, Reading
 from gradlab.adapters.layer._forward import forward_methods
 from gradlab.adapters.layer._run import method_of, said
 from gradlab.adapters.layer._stage import Stage
@@ -65,11 +65,15 @@ def guess(subject: Any, init: Any, samples: Sequence[Sample], seed: int) -> Gues
     """
     failed: dict[str, str] = {}
     raising, first, more = None, None, 0
+    silent: NoBackwardError | None = None
     for attempt in _attempts(subject, init, samples, seed, failed):
         if first and (more == MORE or not _has_more_axes(attempt, first)):
             continue
         try:
             reading = _reading(attempt.layer, attempt.samples[0], seed)
+        except NoBackwardError as error:
+            silent = silent or error
+            continue
         except Exception as error:
             failed.setdefault(said(error), attempt.taken)
             continue
@@ -81,6 +85,8 @@ def guess(subject: Any, init: Any, samples: Sequence[Sample], seed: int) -> Gues
         else:
             first = first or attempt
     found = first or raising
+    if found is None and silent:
+        raise silent  # it takes these inputs, and others will not help
     if found is None:
         raise LayerError(_why_not(subject, failed, bool(samples)))
     return found

@@ -31,7 +31,7 @@ def visible(seen: Seen, p: Point) -> Mask:
 
 
 def condition(seen: Seen) -> str:
-    """Return the condition on x, y or g that separates wrong elements from right ones; empty if none does."""
+    """Return the condition on x, y or a target that separates wrong elements from right ones; empty if none does."""
     every = [*seen.wrong, *seen.right]
     sources: list[tuple[str, Callable[[Point], Array | None]]] = [(seen.name, seen.primal)]
     sources += [("the output", lambda p: _like(seen, p, p.trial.output))]

@@ -842,3 +842,42 @@ def test_the_name_and_the_tolerances_are_the_callers():
 def test_strict_makes_errors_of_breaches():
     assert check_layer(Relu(1), X.copy(), explore=False).ok
     assert not check_layer(Relu(1), X.copy(), explore=False, strict=True).ok
+
+
+class GivenItsOptimizer:
+    """backward(dout, optimizer) puts what the optimizer returns in the weight's place."""
+
+    first = False
+
+    def __init__(self):
+        self.W = normal(3, 2, seed=40)
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.W
+
+    def backward(self, dout, optimizer):
+        dx = dout @ self.W.T
+        self.W = optimizer.update(self.W, self.x.T @ dout)
+        return dout @ self.W.T if self.first else dx
+
+
+def test_a_gradient_that_is_taken_after_the_step():
+    x = normal(4, 3, seed=41)
+    assert check_layer(GivenItsOptimizer(), x).ok
+    layer = GivenItsOptimizer()
+    layer.first = True
+    report = check_layer(layer, x)
+    assert not report.ok
+    assert (report.faults[0].name, report.faults[0].primal) == ("nonlinear-in-cotangent", "x")
+
+
+def test_what_only_a_step_breaks_is_not_held_against_the_gradient():
+    class Asserts(GivenItsOptimizer):
+        def backward(self, dout, optimizer):
+            before = self.W
+            dx = super().backward(dout, optimizer)
+            assert self.W is before
+            return dx
+
+    assert check_layer(Asserts(), normal(4, 3, seed=42)).ok

@@ -209,3 +209,31 @@ def test_functions_that_are_no_cached_pair():
         LayerError, match=r"only_out.forward returned float64 of shape \(2, 3\): return \(out, cache\)"
     ):
         check_cached_pair(only_out, lambda dout, cache: dout, (X,))
+
+
+class Doubles:
+    def forward(self, x):
+        return 2 * x
+
+    def backward(self, dout):
+        return 2 * dout
+
+
+PAIR = (lambda x: (2 * x, None)), (lambda dout, cache: 2 * dout)
+
+
+@pytest.mark.parametrize("check", [check_layer, lambda layer, *xs, **o: check_cached_pair(*PAIR, xs, **o)])
+def test_a_method_that_is_none_is_the_callers_mistake(check):
+    with pytest.raises(ValueError, match="no method is named 'centrl': there are auto, "):
+        check(Doubles(), np.ones(3), method="centrl")
+
+
+@pytest.mark.parametrize("primals", [np.ones(3), None, 1.0])
+def test_primals_that_are_no_tuple(primals):
+    with pytest.raises(LayerError, match=r"primals is \w+: pass a tuple of what forward takes, \(x, w, b\)"):
+        check_cached_pair(*PAIR, primals)
+
+
+def test_whole_numbers_are_asked_for_as_floats():
+    with pytest.raises(LayerError, match="pass the inputs as floats"):
+        check_layer(Doubles(), np.arange(3))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradlab import Verdict, check_layer
+from gradlab import Verdict, check_cached_pair, check_layer
 
 
 def normal(*shape, seed=0):
@@ -270,3 +270,12 @@ def test_a_large_layer_is_looked_at_along_directions():
     assert row.worst_index == (17, 3)
     with pytest.raises(ValueError, match="full_below"):
         check_layer(right, x, full_below=-1)
+
+
+def test_full_below_is_the_callers():
+    x = np.random.default_rng(5).standard_normal((4, 3))
+    for report in (
+        check_layer(Elu(), x, full_below=0),
+        check_cached_pair(lambda x: (2 * x, None), lambda dout, cache: 2 * dout, (x,), full_below=0),
+    ):
+        assert "random direction" in report.rows[0].note

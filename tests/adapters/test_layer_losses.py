@@ -271,7 +271,8 @@ def test_the_functional_can_be_given():
     assert "pass loss='mean'" in convention(check_layer(NoMean(), LOGITS, P, explore=False))[0].note
     assert check_layer(NoMean(), LOGITS, P, explore=False, loss=lambda y: y / LOGITS.size).ok
     assert check_layer(NoMean(), LOGITS, P, explore=False, loss="mean").ok
-    assert not check_layer(NoMean(), LOGITS, P, explore=False, loss="logits").ok
+    with pytest.raises(ValueError, match="y holds no probabilities: leave it out, or pass some"):
+        check_layer(NoMean(), LOGITS, P, explore=False, loss="logits")
 
 
 class MeanInside:

@@ -300,3 +300,21 @@ def test_a_buffer_of_single_precision_behind_a_large_loss_is_found(monkeypatch):
     assert {row.dtype for row in report.rows if row.check == "matches_numerical"} == {"float32"}
     monkeypatch.setattr("gradlab.adapters.layer._settle.CLEARER", np.inf)
     assert not check_layer(SmallBuffer(), x).ok
+
+
+class SinglePrecisionBesideIntegers:
+    """NumPy makes float64 of float32 and whole numbers, and no more digits."""
+
+    def forward(self, x, t):
+        self.y, self.t = np.tanh(x), t
+        return np.sum((self.y - t) ** 2, dtype=np.float64)
+
+    def backward(self):
+        return 2 * (self.y - self.t) * (1 - self.y**2)
+
+
+def test_a_gradient_has_no_more_digits_than_its_primal():
+    x = normal(4, 3, seed=33).astype(np.float32)
+    report = check_layer(SinglePrecisionBesideIntegers(), x, np.arange(12).reshape(4, 3), explore=False)
+    assert report.rows[0].verdict.ok, report.rows[0]
+    assert "wrong-dtype" in [fault.name for fault in report.faults]

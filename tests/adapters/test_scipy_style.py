@@ -273,3 +273,16 @@ def test_an_entry_that_the_pattern_forgets_is_named():
     wrong = sp.csr_array(np.triu(ENTRIES) + np.diag([2.0, 0.0], -1))
     report = check_jacobian(lambda x: ENTRIES @ x, lambda x: wrong, np.array([0.5, -1.0, 2.0]))
     assert report.faults[0].evidence == "the sparsity pattern has no entry (2, 1)"
+
+
+def test_what_is_more_than_full_below_is_looked_at_along_directions():
+    x = np.array([0.5, -1.0, 2.0])
+    given = {
+        "gradient": check_gradient(lambda x: x @ x, lambda x: 2 * x, x, full_below=0),
+        "jacobian": check_jacobian(lambda x: ENTRIES @ x, lambda x: ENTRIES, x, full_below=0),
+        "hessian": check_hessian(lambda x: x @ x, lambda x: 2 * x, lambda x: 2 * np.eye(3), x, full_below=0),
+    }
+    for kind, report in given.items():
+        of_x = [row for row in report.rows if (row.check, row.primal) == ("matches_numerical", "x")]
+        assert of_x, kind
+        assert all("random direction" in row.note for row in of_x), kind

@@ -20,7 +20,7 @@ from gradlab.adapters.layer._subject import subject_of
 from gradlab.checks._trial import quiet
 from gradlab.diagnosis import Finding
 from gradlab.directional import FULL_BELOW
-from gradlab.estimate import Method
+from gradlab.estimate import Method, check_method
 from gradlab.harness import check_full_below, check_seed, select_checks
 from gradlab.report import Report
 
@@ -110,6 +110,7 @@ def check_layer(
     'constant-factor'
     """
     check_seed(seed)
+    check_method(method)
     check_full_below(full_below)
     if isinstance(loss, str) and loss not in LOSSES:
         raise LayerError(

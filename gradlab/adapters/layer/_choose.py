@@ -24,6 +24,10 @@ from gradlab.node import Array
 READINGS = 60
 
 
+class NoBackwardError(LayerError):
+    """Forward takes its inputs, and nothing that could be a gradient comes back."""
+
+
 class NoGradientError(LayerError):
     """What ``grads=`` names is not there."""
 
@@ -111,11 +115,11 @@ def _raising(stage: Stage, failed: Sequence[tuple[Bound, Run, str]]) -> Reading:
     kind = type(stage.layer).__name__
     if not failed:
         cure = "call it backward, or use check_cached_pair"
-        raise LayerError(f"{kind} has no method that looks like a backward pass: {cure}")
+        raise NoBackwardError(f"{kind} has no method that looks like a backward pass: {cure}")
     bound, run, raised = next((part for part in failed if part[0].way.sure), failed[0])
     inputs = wanted(bound, run)
     if not inputs or " raised " not in raised:
-        raise LayerError(f"{kind}.{raised}: return the gradient, or store it beside what it belongs to")
+        raise NoBackwardError(f"{kind}.{raised}: return the gradient, or store it beside what it belongs to")
     lost = Slot("what it raised", lambda run: None)
     primals = tuple(Primal(leaf.name, leaf.value, leaf, None, (lost,)) for leaf in inputs)
     return Reading(replace(bound, primals=primals), (0.0,) * len(primals), (), (), raised)

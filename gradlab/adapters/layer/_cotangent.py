@@ -56,7 +56,6 @@ def _with_arguments(
             takes,
             optional=takes and optional,
             steps=("rate", 0) in roles,
-            repeated=any(role[0] == "arg" for role in roles),
             sure=all(len(option) == 1 for option in options),
             method=name,
             named=any(
@@ -96,7 +95,7 @@ def _value(role: Role, forward: Forward, run: Run, g: Any) -> Any:
     if word == "stored":
         return next(getattr(run.layer, name) for name in names.OUTPUTS if _is_array(run.layer, name))
     if word == "optimizer":
-        run.spies.append(Spy())
+        run.spies.append(Spy(run.moving))
         return run.spies[-1]
     return RATE if word == "rate" else len(run.args[0])
 
@@ -121,7 +120,7 @@ def _with_flag(forward: Forward, run: Run) -> Iterator[Way]:
             for role in (("arg", 0), ("output", 0)):
                 give = partial(_flagged, name, role)
                 said = f"{forward.method}({role_said('', role, forward).lstrip('=')}, {name}=True)"
-                yield Way(said, give, takes=False, repeated=True)
+                yield Way(said, give, takes=False)
 
 
 def _flagged(name: str, role: Role, forward: Forward, run: Run, g: Any) -> Any:

@@ -163,7 +163,7 @@ def _with_outputs(stage: Stage, forward: Forward) -> Iterator[Call]:
         cure = (
             "(out, cache)"
             if getattr(stage.layer, "passes_cache", False)
-            else "the output, an array of floats"
+            else "the output, an array of floats, and pass the inputs as floats"
         )
         raise LayerError(f"{title} returned {shown}: return {cure}")
     refuse_outputs(title, found[0], run, forward.run(stage, [leaf.value for leaf in leaves]))

@@ -113,6 +113,8 @@ class Run:
         What backward returned.
     spies : list of Spy
         What stands in the optimizers' place.
+    moving : list of ndarray
+        The parameters that they move: none, unless that is what is looked at.
     """
 
     layer: Any
@@ -122,6 +124,7 @@ class Run:
     params: dict[str, Array] = field(default_factory=dict)
     given_back: Any = None
     spies: list[Spy] = field(default_factory=list)
+    moving: list[Array] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,13 +180,15 @@ class Forward:
         layer, settings = stage.layer, settings or {}
         for name, value in self.attributes.items():
             assign(layer, parse(name), settings.get(name, value))
-        spies = spied(stage.optimizers)
+        moving: list[Array] = []
+        spies = spied(stage.optimizers, moving)
         for where, values in params:
             where.set(layer, values)
         given = iter(arrays)
         args = [settings[a.name] if a.name in settings else a.filled(given) for a in self.arguments]
         named = {name: settings.get(name, value) for name, value in self.settings.items()}
-        run = Run(layer, args, None, params={p.said: np.array(v) for p, v in params}, spies=spies)
+        set_to = {p.said: np.array(v) for p, v in params}
+        run = Run(layer, args, None, params=set_to, spies=spies, moving=moving)
         run.returned = method_of(layer, self.method)(*args, **named)
         run.outputs = tuple(self.read(run))
         return run

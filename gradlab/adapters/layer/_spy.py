@@ -22,9 +22,9 @@ class Spy:
         Arrays in whose place it returns others when it is given them, as an optimizer would.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, moving: list[Array]) -> None:
         self.seen: list[tuple[Array, Array]] = []
-        self.moving: list[Array] = []
+        self.moving = moving
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """Take one call of any method: ``update(w, grad)``, ``step(params, grads)``, ..."""
@@ -66,11 +66,11 @@ def optimizers_in(layer: Any) -> list[tuple[dict[str, Any], str]]:
     ]
 
 
-def spied(optimizers: Sequence[tuple[dict[str, Any], str]]) -> list[Spy]:
-    """Put a spy in the place of every optimizer, and return them."""
+def spied(optimizers: Sequence[tuple[dict[str, Any], str]], moving: list[Array]) -> list[Spy]:
+    """Put a spy in the place of every optimizer, and return them; `moving` is theirs all."""
     spies = []
     for attributes, name in optimizers:
-        spies.append(Spy())
+        spies.append(Spy(moving))
         attributes[name] = spies[-1]
     return spies
 

@@ -27,8 +27,6 @@ class Way:
         Whether the cotangent has a default, as in ``backward(dout=1)``.
     steps : bool
         Whether a learning rate is passed.
-    repeated : bool
-        Whether it is given forward's arguments again.
     sure : bool
         Whether the names leave no doubt.
     method : str
@@ -42,7 +40,6 @@ class Way:
     takes: bool = True
     optional: bool = False
     steps: bool = False
-    repeated: bool = False
     sure: bool = False
     method: str = ""
     named: bool = False
