@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from gradlab.layers import Affine
-from gradlab.models import TwoLayerNet
-from gradlab.models._two_layer_step import KeptStep
 from gradlab.report.tables import seconds, table
+from gradlab.textbook.layers import Affine
+from gradlab.textbook.models import TwoLayerNet
+from gradlab.textbook.models._two_layer_step import KeptStep
 
 STYLES = {"table": "simple", "markdown": "github"}
 OURS = "gradlab"

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from gradlab.checks import CHECKS, Trial, quiet
-from gradlab.harness import explore_trials, run_checks
 from gradlab.node import Node, Sample
 from gradlab.nodes import NODES
 from gradlab.report import Row
+from gradlab.running.check_rows import explore_trials, run_checks
 
 
 def rows_of(node: Node, seed: int, dtype: type) -> Iterator[Row]:

@@ -13,9 +13,9 @@ from time import perf_counter
 
 import numpy as np
 
-from gradlab.datasets.gates import load_gate
-from gradlab.models.logic_gate import LogicGate, train
 from gradlab.report.tables import seconds, table
+from gradlab.textbook.datasets.gates import load_gate
+from gradlab.textbook.models.logic_gate import LogicGate, train
 
 STYLES = {"table": "simple", "markdown": "github"}
 STEPS, GOAL = 20_001, 10.0

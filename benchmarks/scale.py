@@ -18,13 +18,13 @@ import directional
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from gradlab.datasets import Dataset, load_dataset
-from gradlab.layers import CrossEntropy, Softmax
-from gradlab.models import TwoLayerNet
 from gradlab.report.envelope import environment
 from gradlab.report.files import write_atomically
 from gradlab.report.pages import made_by
 from gradlab.report.tables import seconds, table
+from gradlab.textbook.datasets import Dataset, load_dataset
+from gradlab.textbook.layers import CrossEntropy, Softmax
+from gradlab.textbook.models import TwoLayerNet
 
 STYLES = {"table": "simple", "markdown": "github"}
 # At least so many times as fast, and at most so far from the loop, over the gradient's largest entry.

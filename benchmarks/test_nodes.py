@@ -2,9 +2,9 @@
 
 import pytest
 
-from gradlab.checks._trial import Trial
-from gradlab.finite_difference import numerical_vjp
+from gradlab.checks.trial import Trial
 from gradlab.nodes import NODES
+from gradlab.numerical.finite_difference import numerical_vjp
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gradlab.mnist_benchmark import compare_gradients
-from gradlab.models import TwoLayerNet
+from gradlab.textbook.mnist_benchmark import compare_gradients
+from gradlab.textbook.models import TwoLayerNet
 
 
 @pytest.fixture(scope="module")

@@ -9,21 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradlab.adapters.cached_pair import check_cached_pair
-    from gradlab.adapters.jax_style import check_jax
-    from gradlab.adapters.layer import check_layer
-    from gradlab.adapters.scipy_style import check_gradient, check_hessian, check_jacobian
-    from gradlab.adapters.torch_style import check_torch
-    from gradlab.compare import Verdict
-    from gradlab.estimate import Estimate, estimate_gradient, estimate_jacobian, estimate_jvp, estimate_vjp
-    from gradlab.finite_difference import (
+    from gradlab.adapters.jax import check_jax
+    from gradlab.adapters.numpy_layer import check_layer
+    from gradlab.adapters.scipy import check_gradient, check_hessian, check_jacobian
+    from gradlab.adapters.torch import check_torch
+    from gradlab.node import Node, Sample
+    from gradlab.numerical.estimate import (
+        Estimate,
+        estimate_gradient,
+        estimate_jacobian,
+        estimate_jvp,
+        estimate_vjp,
+    )
+    from gradlab.numerical.finite_difference import (
         numerical_gradient,
         numerical_jacobian,
         numerical_jvp,
         numerical_vjp,
     )
-    from gradlab.harness import check_vjp, verify
-    from gradlab.node import Node, Sample
     from gradlab.report import Fault, GradientError, Report, Row
+    from gradlab.running.check_vjp import check_vjp
+    from gradlab.running.verify import verify
+    from gradlab.verdict import Verdict
 
 __all__ = [
     "Estimate",
@@ -57,16 +64,28 @@ __all__ = [
 # for `gradlab.pytest_plugin`, and a test run that checks no gradient should not pay for NumPy.
 _HOMES = {
     "adapters.cached_pair": ("check_cached_pair",),
-    "adapters.jax_style": ("check_jax",),
-    "adapters.layer": ("check_layer",),
-    "adapters.scipy_style": ("check_gradient", "check_hessian", "check_jacobian"),
-    "adapters.torch_style": ("check_torch",),
-    "compare": ("Verdict",),
-    "estimate": ("Estimate", "estimate_gradient", "estimate_jacobian", "estimate_jvp", "estimate_vjp"),
-    "finite_difference": ("numerical_gradient", "numerical_jacobian", "numerical_jvp", "numerical_vjp"),
-    "harness": ("check_vjp", "verify"),
+    "adapters.jax": ("check_jax",),
+    "adapters.numpy_layer": ("check_layer",),
+    "adapters.scipy": ("check_gradient", "check_hessian", "check_jacobian"),
+    "adapters.torch": ("check_torch",),
     "node": ("Node", "Sample"),
+    "numerical.estimate": (
+        "Estimate",
+        "estimate_gradient",
+        "estimate_jacobian",
+        "estimate_jvp",
+        "estimate_vjp",
+    ),
+    "numerical.finite_difference": (
+        "numerical_gradient",
+        "numerical_jacobian",
+        "numerical_jvp",
+        "numerical_vjp",
+    ),
     "report": ("Fault", "GradientError", "Report", "Row"),
+    "running.check_vjp": ("check_vjp",),
+    "running.verify": ("verify",),
+    "verdict": ("Verdict",),
 }
 
 

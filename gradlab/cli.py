@@ -13,14 +13,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
-from gradlab.check_command import add_arguments, check, task_of, write_page
-from gradlab.harness import UnknownNameError, select_nodes, verify
+from gradlab.commands.check import add_arguments, check, task_of, write_page
 from gradlab.node import primal_names
-from gradlab.parallel import Workers, WorkersError
 from gradlab.report import Row
 from gradlab.report.envelope import environment, to_json
 from gradlab.report.pages import made_by, write_pages
 from gradlab.report.tables import number, summary, table
+from gradlab.running.selection import UnknownNameError, select_nodes
+from gradlab.running.verify import verify
+from gradlab.workers.worker_map import Workers, WorkersError
 
 OK, WRONG, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 STYLES = {"table": "simple", "markdown": "github"}
@@ -65,7 +66,7 @@ def _in_one_line(error: Exception) -> str:
 
 
 def _is_expected(error: Exception) -> bool:
-    from gradlab.datasets import DatasetError
+    from gradlab.textbook.datasets import DatasetError
 
     return isinstance(error, UnknownNameError | DatasetError | OSError | ImportError | WorkersError)
 
@@ -76,7 +77,7 @@ def _workers(arguments: argparse.Namespace) -> Iterator[Workers]:
     if arguments.scheduler is None:
         yield arguments.workers
         return
-    from gradlab.cluster import on_cluster
+    from gradlab.workers.dask_cluster import on_cluster
 
     with on_cluster(arguments.scheduler) as over:
         yield over
@@ -101,7 +102,7 @@ def _verify(arguments: argparse.Namespace, command: str) -> int:
 
 
 def _verify_models(arguments: argparse.Namespace, command: str) -> int:
-    from gradlab.models_benchmark import verify_models, write_page
+    from gradlab.textbook.systems_benchmark import verify_models, write_page
 
     if arguments.node or arguments.family or arguments.checks:
         raise UnknownNameError(
@@ -114,8 +115,8 @@ def _verify_models(arguments: argparse.Namespace, command: str) -> int:
 
 
 def _gates(arguments: argparse.Namespace, command: str) -> int:
-    from gradlab.models.gates import learning_rows, truth_tables
-    from gradlab.models.logic_gate import training_rows, training_tables
+    from gradlab.textbook.models.gates import learning_rows, truth_tables
+    from gradlab.textbook.models.logic_gate import training_rows, training_tables
 
     if arguments.gradient and not arguments.train:
         raise UnknownNameError("--gradient is for training the net 2-6-1: give --train GATE with it")
@@ -173,7 +174,7 @@ def _list(arguments: argparse.Namespace, command: str) -> int:
 def _sweep(arguments: argparse.Namespace, command: str) -> int:
     from gradlab.report.figures import can_plot, sweep_figure
     from gradlab.report.files import write_atomically
-    from gradlab.sweep import sketch, sweep
+    from gradlab.running.step_sweep import sketch, sweep
 
     (node,) = select_nodes([arguments.node])
     names = primal_names(node.forward, len(node.draw_samples()[0].primals))
@@ -265,7 +266,7 @@ def _plain_signature(function: Callable[..., object]) -> inspect.Signature:
 
 
 def _mutate(arguments: argparse.Namespace, command: str) -> int:
-    from gradlab.mutation import mutate, write_page
+    from gradlab.running.mutation import mutate, write_page
 
     with _workers(arguments) as workers:
         report = mutate(
@@ -282,7 +283,7 @@ def _mutate(arguments: argparse.Namespace, command: str) -> int:
 
 
 def _mnist(arguments: argparse.Namespace, command: str) -> int:
-    from gradlab.mnist_benchmark import write_page
+    from gradlab.textbook.mnist_benchmark import write_page
 
     if arguments.model == "two-layer":
         report, page = _two_layer(arguments), {}
@@ -295,8 +296,8 @@ def _mnist(arguments: argparse.Namespace, command: str) -> int:
 
 
 def _two_layer(arguments: argparse.Namespace) -> Any:
-    from gradlab.datasets import load_dataset
-    from gradlab.mnist_benchmark import run
+    from gradlab.textbook.datasets import load_dataset
+    from gradlab.textbook.mnist_benchmark import run
 
     if arguments.epochs:
         raise UnknownNameError(
@@ -321,8 +322,8 @@ def _two_layer(arguments: argparse.Namespace) -> Any:
 
 
 def _graph_model(arguments: argparse.Namespace) -> Any:
-    from gradlab.datasets import load_dataset
-    from gradlab.mnist_benchmark import run_graph_model
+    from gradlab.textbook.datasets import load_dataset
+    from gradlab.textbook.mnist_benchmark import run_graph_model
 
     if arguments.steps:
         raise UnknownNameError(f"--steps is for --model two-layer: give --epochs with {arguments.model}")

@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from gradlab.report import Report
     from gradlab.testing import GradCheck
-    from gradlab.testing._record import Record
+    from gradlab.testing.check_record import Record
 
 MARKER = """\
 gradlab(rtol=None, atol=None, seed=0, strict=..., explore=True): what the checks of gradcheck and node_check are \
@@ -79,9 +79,9 @@ def node_check(request: pytest.FixtureRequest) -> "Callable[[], Report]":
 
 
 def _gradcheck(request: pytest.FixtureRequest) -> "GradCheck":
-    from gradlab.testing._gradcheck import GradCheck
-    from gradlab.testing._marker import options_for
-    from gradlab.testing._record import packed
+    from gradlab.testing.check_record import packed
+    from gradlab.testing.gradcheck import GradCheck
+    from gradlab.testing.marker_options import options_for
 
     untold = request.node.stash.setdefault(UNTOLD, [])
     try:
@@ -109,7 +109,7 @@ def pytest_gradlab_leave_frames_out(item: pytest.Item, call: pytest.CallInfo[Non
     """Let pytest show a failure without gradlab's frames."""
     # no wrapper: pytest's unittest plugin puts the exception of a TestCase there before this, and after wrappers
     if call.excinfo and UNTOLD in item.stash and not item.config.getoption("fulltrace", False):
-        from gradlab.testing._frames import leave_own_frames_out
+        from gradlab.testing.user_frames import leave_own_frames_out
 
         leave_own_frames_out(call.excinfo.value)
         call.excinfo = pytest.ExceptionInfo.from_exception(call.excinfo.value)
@@ -154,7 +154,7 @@ class Collector:
         if self._folder is None:
             return
         from gradlab.report.envelope import environment
-        from gradlab.testing._run import write
+        from gradlab.testing.run_report import write
 
         ended_early = session.shouldstop or session.shouldfail  # by -x, for one
         interrupted = bool(ended_early) or session.exitstatus == pytest.ExitCode.INTERRUPTED
@@ -170,14 +170,14 @@ class Collector:
         if self._found or self._told:
             terminalreporter.section("gradients")
         if self._found:
-            from gradlab.testing._run import table
+            from gradlab.testing.run_report import table
 
             terminalreporter.write_line(table(self._records(), "simple"))
         for line in self._told:
             terminalreporter.write_line(line)
 
     def _records(self) -> "list[Record]":
-        from gradlab.testing._record import Record, unpacked
+        from gradlab.testing.check_record import Record, unpacked
 
         in_order = sorted(self._found.items(), key=lambda found: (found[1]["place"], found[0]))
         return [

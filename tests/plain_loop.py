@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from gradlab.finite_difference import numerical_gradient
-from gradlab.incremental import chain, incremental_gradient
-from gradlab.layers import Affine, Layer
 from gradlab.nodes import NODES
+from gradlab.numerical.finite_difference import numerical_gradient
+from gradlab.textbook.incremental import chain, incremental_gradient
+from gradlab.textbook.layers import Affine, StatefulLayer
 
 
 def sparse(rng, *shape):
@@ -56,6 +56,6 @@ def no_backward(monkeypatch):
     def refuse(*_):
         raise AssertionError("a backward was called")
 
-    monkeypatch.setattr(Layer, "backward", refuse)
+    monkeypatch.setattr(StatefulLayer, "backward", refuse)
     for node in NODES.values():
         monkeypatch.setattr(f"gradlab.nodes.{node.family}.{node.name}.backward", refuse)

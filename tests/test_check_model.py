@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from gradlab import Verdict
-from gradlab.models import TwoLayerNet, check
-from gradlab.models.check import check_model
-from gradlab.models.graph import Dense, Dropout, Input, Model, Sequential
-from gradlab.models.graph.layers import dense
+from gradlab.textbook.models import TwoLayerNet
+from gradlab.textbook.models import check_model as check
+from gradlab.textbook.models.check_model import check_model
+from gradlab.textbook.models.graph import Dense, Dropout, Input, Model, Sequential
+from gradlab.textbook.models.graph.layers import dense
 
 RNG = np.random.default_rng(0)
 X, T = RNG.standard_normal((5, 4)), np.array([0, 2, 1, 2, 0])
@@ -83,7 +84,7 @@ def test_a_shared_layers_forgotten_call_is_told(monkeypatch):
     def last_only(sums, key, g):
         sums[key] = g
 
-    monkeypatch.setattr("gradlab.models.graph.passes.add_to", last_only)
+    monkeypatch.setattr("gradlab.textbook.models.graph.passes.add_to", last_only)
     assert verdicts(check_model(model, x, t))["dense/W"] == "wrong"
 
 

@@ -5,9 +5,10 @@ import pytest
 
 from gradlab import Sample, Verdict
 from gradlab.checks import CHECKS
-from gradlab.checks._trial import Trial
-from gradlab.harness import check_vjp, explore_trials, run_checks
+from gradlab.checks.trial import Trial
 from gradlab.node import Node
+from gradlab.running.check_rows import explore_trials, run_checks
+from gradlab.running.check_vjp import check_vjp
 
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.3, -0.7]])
 

@@ -76,7 +76,7 @@ def test_sweep_never_trusts_a_complex_step_where_forward_is_not_analytic(capsys)
 
 def test_sketch_fits_a_terminal():
     from gradlab.nodes import NODES
-    from gradlab.sweep import sketch, sweep
+    from gradlab.running.step_sweep import sketch, sweep
 
     drawn = sketch(sweep(NODES["exp"])[0])
     assert max(map(len, drawn.splitlines())) <= 80

@@ -10,11 +10,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gradlab import check_vjp, cli, cluster, verify
-from gradlab.cluster import on_cluster
-from gradlab.models import TwoLayerNet
-from gradlab.mutation import mutate
-from gradlab.parallel import WorkersError, WorkersLost, each, in_order, spread
+from gradlab import check_vjp, cli, verify
+from gradlab.running.mutation import mutate
+from gradlab.textbook.models import TwoLayerNet
+from gradlab.workers import dask_cluster as cluster
+from gradlab.workers.dask_cluster import on_cluster
+from gradlab.workers.worker_map import WorkersError, WorkersLost, each, in_order, spread
 
 pytest.importorskip("distributed", reason="needs Dask: pip install 'gradlab[distributed]'")
 
@@ -84,7 +85,7 @@ def test_mutants_are_judged_in_main_threads(over):
 
 
 def test_a_models_numerical_gradient(over, monkeypatch):
-    monkeypatch.setattr("gradlab.models._blocks.ELEMENTS", 20)
+    monkeypatch.setattr("gradlab.textbook.models.parameter_blocks.ELEMENTS", 20)
     net, x, t = TwoLayerNet(6, 9, 3, rng=1), RNG.standard_normal((4, 6)), np.array([0, 1, 2, 0])
     alone, found = net.numerical_gradient(x, t), net.numerical_gradient(x, t, workers=over)
     assert all(np.array_equal(alone[name], found[name]) for name in alone)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gradlab import numerical_gradient
-from gradlab.descent import (
+from gradlab.textbook.descent import (
     compare_batch_sizes,
     descend_in_batches,
     descent_path,

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from gradlab import GradientError, check_gradient, check_vjp, verify
-from gradlab.checks._trial import Trial
+from gradlab.checks.trial import Trial
 from gradlab.diagnosis import NAMES, diagnose
-from gradlab.mutation import mutate
 from gradlab.nodes import NODES
+from gradlab.running.mutation import mutate
 
 RNG = np.random.default_rng(5)
 X, W = RNG.standard_normal((8, 3)), RNG.standard_normal((3, 4))
@@ -140,7 +140,7 @@ def test_a_diagnosis_that_fails_leaves_the_verdict(monkeypatch):
     def fails(trials, failed):
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("gradlab.harness.diagnose", fails)
+    monkeypatch.setattr("gradlab.running.explanation.diagnose", fails)
     with pytest.warns(UserWarning, match="the diagnosis of affine raised ZeroDivisionError: by zero"):
         report = check_vjp(affine, lambda r, g: (-(g @ r[1].T), r[0].T @ g), (X, W))
     assert not report.ok

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 from gradlab import Verdict, check_gradient, check_vjp
-from gradlab.directional import FULL_BELOW, check_along, is_large, point_of
-from gradlab.directional._element import judge_element
-from gradlab.directional._judge import Judge
-from gradlab.directional._look import alike, in_proportion, look
-from gradlab.directional._search import Group, Search
-from gradlab.directional._sensitivity import smallest_caught
-from gradlab.directional._steps import steps_of
-from gradlab.models import TwoLayerNet, check
-from gradlab.models.check import check_model
+from gradlab.directions import FULL_BELOW, check_along, is_large, point_of
+from gradlab.directions._best_steps import steps_of
+from gradlab.directions._directional_slopes import alike, in_proportion, look
+from gradlab.directions._gradient_check import GradientCheck
+from gradlab.directions._group_testing import Group, Search
+from gradlab.directions._sensitivity import smallest_caught
+from gradlab.directions._single_elements import judge_element
+from gradlab.textbook.models import TwoLayerNet
+from gradlab.textbook.models import check_model as check
+from gradlab.textbook.models.check_model import check_model
 
 # what is given to check_along is large by definition; to the public functions it must be
 N, LARGE = 3000, 10_500
@@ -94,7 +95,7 @@ def test_twice_the_error_that_the_sensitivity_states_is_caught(name):
         rng = np.random.default_rng([seed, 1])
         x = rng.standard_normal(N)
         right = gradient(x)
-        judge = Judge(
+        judge = GradientCheck(
             point_of(f, [x], [right], ["x"], abs(f(x))), np.random.default_rng(seed), None, None, "auto"
         )
         with np.errstate(all="ignore"):

@@ -13,7 +13,7 @@ from gradlab import (
     estimate_jvp,
     estimate_vjp,
 )
-from gradlab.compare import compare
+from gradlab.verdict import compare
 
 A = np.random.default_rng(0).standard_normal((3, 2))
 
@@ -329,7 +329,7 @@ def test_workers_change_nothing(workers):
 def test_chunks_change_nothing(monkeypatch):
     x = np.linspace(-2, 2, 20)
     whole = estimate_vjp(np.tanh, (x,), np.ones(20))[0]
-    monkeypatch.setattr("gradlab.estimate.CHUNK", 20 * 30 * 3)
+    monkeypatch.setattr("gradlab.numerical.estimate.CHUNK", 20 * 30 * 3)
     parts = estimate_vjp(np.tanh, (x,), np.ones(20))[0]
     np.testing.assert_allclose(parts.value, whole.value, rtol=1e-9)
 

@@ -301,7 +301,7 @@ def test_ctrl_c_passes_out_of_check_vjp():
 
 
 def test_ctrl_c_while_exploring_leaves_verify_what_it_had(monkeypatch):
-    from gradlab import harness
+    from gradlab.running import verify as running_verify
 
     calls = []
 
@@ -311,8 +311,8 @@ def test_ctrl_c_while_exploring_leaves_verify_what_it_had(monkeypatch):
             raise KeyboardInterrupt
         return real(*arguments, **more)
 
-    real = harness.explore_trials
-    monkeypatch.setattr(harness, "explore_trials", explore)
+    real = running_verify.explore_trials
+    monkeypatch.setattr(running_verify, "explore_trials", explore)
     report = verify("add", "exp", "log")
     assert report.interrupted
     # exp, which was not explored to its end, would look like one that passed

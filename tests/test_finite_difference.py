@@ -116,7 +116,7 @@ def test_vectorized_is_the_same_to_the_last_bit(rows, columns, seed):
 
 
 def test_vectorized_goes_in_chunks(monkeypatch):
-    monkeypatch.setattr("gradlab.finite_difference.STACK_ELEMENTS", 30)
+    monkeypatch.setattr("gradlab.numerical.finite_difference.STACK_ELEMENTS", 30)
     sizes = []
 
     def f(stack):

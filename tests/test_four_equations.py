@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit
 
 from gradlab import numerical_gradient
-from gradlab.four_equations import (
+from gradlab.textbook.four_equations import (
     bias_gradient,
     error_through_layer,
     output_error,
@@ -14,8 +14,8 @@ from gradlab.four_equations import (
     slow_weights,
     weight_gradient,
 )
-from gradlab.models import mlp
-from gradlab.models.mlp import MLP, check_equations
+from gradlab.textbook.models import mlp
+from gradlab.textbook.models.mlp import MLP, check_equations
 
 N, D, H, K = 5, 4, 3, 2
 

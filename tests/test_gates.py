@@ -5,8 +5,8 @@ from itertools import combinations_with_replacement, product
 import numpy as np
 import pytest
 
-from gradlab.datasets.gates import GATES, ROWS, gate_outputs, load_gate
-from gradlab.models.gates import (
+from gradlab.textbook.datasets.gates import GATES, ROWS, gate_outputs, load_gate
+from gradlab.textbook.models.gates import (
     AND,
     NAND,
     NOR,

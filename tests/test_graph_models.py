@@ -6,8 +6,9 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from gradlab.models.check import check_model
-from gradlab.models.graph import (
+from gradlab.nodes import NODES
+from gradlab.textbook.models.check_model import check_model
+from gradlab.textbook.models.graph import (
     GRU,
     LSTM,
     Activation,
@@ -24,7 +25,6 @@ from gradlab.models.graph import (
     Model,
     Sequential,
 )
-from gradlab.nodes import NODES
 
 RNG = np.random.default_rng(0)
 
@@ -324,7 +324,7 @@ def test_summary_is_a_table(branches):
 
 @pytest.mark.parametrize("name", ["model", "sequential"])
 def test_the_docstrings_examples(name):
-    module = import_module(f"gradlab.models.graph.{name}")
+    module = import_module(f"gradlab.textbook.models.graph.{name}")
     found = doctest.testmod(module, extraglobs={"np": np})
     assert found.attempted > 2
     assert not found.failed

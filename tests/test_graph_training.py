@@ -6,8 +6,9 @@ import warnings
 import numpy as np
 import pytest
 
-from gradlab.datasets import make_digits
-from gradlab.models.graph import (
+from gradlab.nodes import NODES
+from gradlab.textbook.datasets import make_digits
+from gradlab.textbook.models.graph import (
     LSTM,
     BatchNormalization,
     Concatenate,
@@ -22,9 +23,8 @@ from gradlab.models.graph import (
     Sequential,
     read_out,
 )
-from gradlab.models.graph.layers.layer import Layer
-from gradlab.nodes import NODES
-from gradlab.optimizers import SGD, RMSprop
+from gradlab.textbook.models.graph.layers.layer import GraphLayer
+from gradlab.textbook.optimizers import SGD, RMSprop
 
 RNG = np.random.default_rng(0)
 X, T = RNG.standard_normal((30, 4)), RNG.integers(3, size=30)
@@ -109,7 +109,7 @@ def test_the_same_seed_trains_the_same():
 def test_every_row_once_an_epoch_and_in_another_order():
     seen = []
 
-    class Spy(Layer):
+    class Spy(GraphLayer):
         def forward(self, inputs, training, rng):
             seen.append(inputs[0][:, 0].astype(int))
             return inputs[0], None

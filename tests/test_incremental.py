@@ -3,14 +3,24 @@
 import numpy as np
 import pytest
 
-from gradlab.finite_difference import numerical_gradient
-from gradlab.incremental import affine, chain, elements, gradient, incremental_gradient
-from gradlab.layers import Affine, Layer, LossLayer, MatMul, Relu, Sigmoid, Softmax, SoftmaxWithLoss, Tanh
-from gradlab.models import SimpleNet, TwoLayerNet
-from gradlab.models.graph import Dense, Dropout, Sequential
-from gradlab.models.mlp import MLP
 from gradlab.node import Node
 from gradlab.nodes import NODES
+from gradlab.numerical.finite_difference import numerical_gradient
+from gradlab.textbook.incremental import affine, chain, elements, gradient, incremental_gradient
+from gradlab.textbook.layers import (
+    Affine,
+    LossLayer,
+    MatMul,
+    Relu,
+    Sigmoid,
+    Softmax,
+    SoftmaxWithLoss,
+    StatefulLayer,
+    Tanh,
+)
+from gradlab.textbook.models import SimpleNet, TwoLayerNet
+from gradlab.textbook.models.graph import Dense, Dropout, Sequential
+from gradlab.textbook.models.mlp import MLP
 
 from .plain_loop import an_affine, assert_chain, assert_same, chain_loss, no_backward, params_of, sparse
 
@@ -82,29 +92,29 @@ CHAINS = {
     "an activation last": lambda rng: [an_affine(rng, D, K), Tanh()],
     "rows in the middle": lambda rng: [
         an_affine(rng, D, H),
-        Layer(NODES["layer_norm"], rng.random(H), rng.random(H)),
+        StatefulLayer(NODES["layer_norm"], rng.random(H), rng.random(H)),
         an_affine(rng, H, K),
     ],
     "settings that are numbers": lambda rng: [
         an_affine(rng, D, H),
-        Layer(NODES["clip"], low=-0.5, high=0.5),
+        StatefulLayer(NODES["clip"], low=-0.5, high=0.5),
         an_affine(rng, H, K),
     ],
     "settings that are arrays": lambda rng: [
         an_affine(rng, D, H),
-        Layer(NODES["clip"], low=np.array(-0.5), high=0.5),
+        StatefulLayer(NODES["clip"], low=np.array(-0.5), high=0.5),
         an_affine(rng, H, K),
     ],
     "the batch as a whole": lambda rng: [
         an_affine(rng, D, H),
-        Layer(NODES["batch_norm"], rng.random(H), rng.random(H)),
+        StatefulLayer(NODES["batch_norm"], rng.random(H), rng.random(H)),
         Relu(),
         an_affine(rng, H, K),
     ],
     "nothing is known": lambda rng: [an_affine(rng, D, H), Mystery(), Tanh(), an_affine(rng, H, K)],
     "a node under another's name": lambda rng: [
         an_affine(rng, D, H),
-        Layer(Node("tanh", "activation", lambda x: (x * x.mean(), None), None, None)),
+        StatefulLayer(Node("tanh", "activation", lambda x: (x * x.mean(), None), None, None)),
         an_affine(rng, H, K),
     ],
     "a subclass": lambda rng: [an_affine(rng, D, H), TimesTwo(NODES["tanh"]), an_affine(rng, H, K)],
@@ -120,7 +130,7 @@ class Mystery:
         return np.sin(x + x.mean(axis=0)) * self.params[0]
 
 
-class TimesTwo(Layer):
+class TimesTwo(StatefulLayer):
     def forward(self, *inputs, **settings):
         return 2 * super().forward(*inputs, **settings) + inputs[0].mean()
 
@@ -191,7 +201,7 @@ def test_a_single_vector_has_no_rows():
 def test_an_element_that_moves_other_rows_up_than_down():
     rng = np.random.default_rng(0)
     bent = Node("bent", "linear", lambda x, W: (np.maximum(x @ W, 0), None), None, None)
-    layers = [Layer(bent, np.zeros((D, H))), an_affine(rng, H, K)]
+    layers = [StatefulLayer(bent, np.zeros((D, H))), an_affine(rng, H, K)]
     assert_chain(layers, SoftmaxWithLoss(), sparse(rng, N, D), T)
 
 
@@ -207,7 +217,7 @@ def test_shared_layers(normalised):
     shared = an_affine(rng, H, H)
     layers = [an_affine(rng, D, H), Tanh(), shared, Sigmoid(), shared, an_affine(rng, H, K)]
     if normalised:
-        layers.insert(2, Layer(NODES["batch_norm"], np.ones(H), np.zeros(H)))
+        layers.insert(2, StatefulLayer(NODES["batch_norm"], np.ones(H), np.zeros(H)))
     params = {name: p for name, p in params_of(layers).items() if not name.startswith("5/")}
     x = sparse(rng, N, D)
     found = incremental_gradient(chain(layers, SoftmaxWithLoss(), x, T), params)

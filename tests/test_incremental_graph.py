@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradlab.models.graph import (
+from gradlab.textbook.models.graph import (
     GRU,
     LSTM,
     Activation,
@@ -15,8 +15,8 @@ from gradlab.models.graph import (
     Dropout,
     Embedding,
     Flatten,
+    GraphLayer,
     Input,
-    Layer,
     MaxPooling2D,
     Model,
     Sequential,
@@ -139,7 +139,7 @@ def test_several_inputs_and_outputs(dropped):
     assert_model(model, x, t, [SPARSE_LOSS, "mae", "mse"], loss_weights=[0.5, 2.0, -0.3])
 
 
-class Noise(Layer):
+class Noise(GraphLayer):
     """A layer of somebody else's, which draws at every call."""
 
     def forward(self, inputs, training, rng):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from gradlab.incremental.row_losses import row_loss
-from gradlab.layers import LossLayer, Sigmoid, Softmax, Tanh
 from gradlab.node import Node
 from gradlab.nodes import NODES
+from gradlab.textbook.incremental.row_losses import row_loss
+from gradlab.textbook.layers import LossLayer, Sigmoid, Softmax, Tanh
 
 from .plain_loop import an_affine, assert_chain, no_backward, sparse
 

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from gradlab.incremental import Loss, Program, Step, affine, chain, incremental_gradient, known
-from gradlab.incremental.row_losses import row_loss
-from gradlab.layers import Affine, Layer, LossLayer, MatMul, SoftmaxWithLoss
-from gradlab.models import TwoLayerNet
 from gradlab.node import Node
 from gradlab.nodes import NODES
+from gradlab.textbook.incremental import Program, ProgramLoss, Step, affine, chain, incremental_gradient
+from gradlab.textbook.incremental import node_kinds as known
+from gradlab.textbook.incremental.row_losses import row_loss
+from gradlab.textbook.layers import Affine, LossLayer, MatMul, SoftmaxWithLoss, StatefulLayer
+from gradlab.textbook.models import TwoLayerNet
 
 from .plain_loop import an_affine, no_backward, params_of, sparse
 
@@ -62,7 +63,7 @@ def test_a_wrong_sum_over_rows_is_not_believed():
             (x,),
             (Step(lambda inputs, _: inputs[0] @ W, (0,), (W,), "affine"),),
             (
-                Loss(
+                ProgramLoss(
                     lambda y: factor * loss(y, np.eye(K)[T])[0],
                     1,
                     lambda y: row_loss(loss, y, np.eye(K)[T], {}),
@@ -111,11 +112,11 @@ def test_what_is_before_a_parameter_is_not_computed_again():
     calls = dict.fromkeys(("first", "mine", "last"), 0)
     rng = np.random.default_rng(0)
     layers = [
-        Layer(counted("first", NODES["tanh"], calls)),
+        StatefulLayer(counted("first", NODES["tanh"], calls)),
         an_affine(rng, D, H),
-        Layer(counted("mine", NODES["matmul"], calls), rng.standard_normal((H, H))),
+        StatefulLayer(counted("mine", NODES["matmul"], calls), rng.standard_normal((H, H))),
         an_affine(rng, H, K),
-        Layer(counted("last", NODES["tanh"], calls)),
+        StatefulLayer(counted("last", NODES["tanh"], calls)),
     ]
     program = chain(layers, SoftmaxWithLoss(), sparse(rng, N, D), T)
     incremental_gradient(program, params_of(layers[3:]))
@@ -137,7 +138,7 @@ def test_what_leads_to_no_loss_is_not_computed_again():
             Step(lambda inputs, _: inputs[0] @ W, (0,), (W,), "affine"),
             Step(lambda inputs, _: aside.forward(*inputs)[0], (1,)),
         ),
-        (Loss(lambda y: NODES["softmax_with_loss"].forward(y, T)[0], 1),),
+        (ProgramLoss(lambda y: NODES["softmax_with_loss"].forward(y, T)[0], 1),),
     )
     incremental_gradient(program, {"W": W})
     assert calls == {"aside": 1}
@@ -154,7 +155,7 @@ def test_parameters_are_restored_when_a_forward_raises():
             raise KeyboardInterrupt
         return x @ w, None
 
-    layers = [Layer(Node("mine", "linear", forward, None, None), W)]
+    layers = [StatefulLayer(Node("mine", "linear", forward, None, None), W)]
     kept = W.copy()
     with pytest.raises(KeyboardInterrupt):
         incremental_gradient(chain(layers, SoftmaxWithLoss(), rng.random((4, 2)), np.zeros(4, int)), {"W": W})
@@ -174,7 +175,11 @@ def test_affine_parameters_may_be_read_only():
 @pytest.mark.parametrize("place", [(0, 0), (0, 1), (1, 0), (2, 0)])
 def test_a_step_that_vanishes_is_refused(place):
     rng = np.random.default_rng(0)
-    layers = [an_affine(rng, D, H), Layer(NODES["layer_norm"], np.ones(H), np.ones(H)), an_affine(rng, H, K)]
+    layers = [
+        an_affine(rng, D, H),
+        StatefulLayer(NODES["layer_norm"], np.ones(H), np.ones(H)),
+        an_affine(rng, H, K),
+    ]
     layers[place[0]].params[place[1]].flat[-1] = 1e13
     program = chain(layers, SoftmaxWithLoss(), sparse(rng, N, D), T)
     with pytest.raises(
@@ -199,7 +204,7 @@ def test_a_loss_that_is_not_finite_is_refused():
 
 @pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
 def test_a_difference_that_is_not_finite_is_refused():
-    layers = [Affine(np.zeros((1, 1)), np.full(1, 5e-5)), Layer(NODES["log"])]
+    layers = [Affine(np.zeros((1, 1)), np.full(1, 5e-5)), StatefulLayer(NODES["log"])]
     program = chain(layers, LossLayer(NODES["mean_squared_error"]), np.ones((2, 1)), np.ones((2, 1)))
     with pytest.raises(ValueError, match="no finite difference by 0/0"):
         incremental_gradient(program, params_of(layers))

@@ -5,10 +5,10 @@ import os
 import numpy as np
 import pytest
 
-from gradlab.incremental import affine, chain, incremental_gradient
-from gradlab.layers import Layer, SoftmaxWithLoss
-from gradlab.models import TwoLayerNet
 from gradlab.nodes import NODES
+from gradlab.textbook.incremental import affine, chain, incremental_gradient
+from gradlab.textbook.layers import SoftmaxWithLoss, StatefulLayer
+from gradlab.textbook.models import TwoLayerNet
 
 from .plain_loop import an_affine, no_backward, params_of, sparse
 
@@ -65,7 +65,7 @@ def test_threads_keep_the_callers_error_state(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     rng = np.random.default_rng(0)
     # underflow in exp of far negative numbers
-    layers = [an_affine(rng, D, H), Layer(NODES["exp"]), an_affine(rng, H, K)]
+    layers = [an_affine(rng, D, H), StatefulLayer(NODES["exp"]), an_affine(rng, H, K)]
     layers[0].params[1][:] = -760.0
     program = chain(layers, SoftmaxWithLoss(), sparse(rng, N, D), T)
     with np.errstate(under="raise"), pytest.raises(FloatingPointError):

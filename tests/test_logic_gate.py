@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gradlab.datasets.gates import GATES, ROWS, load_gate
-from gradlab.models.logic_gate import LogicGate, train
+from gradlab.textbook.datasets.gates import GATES, ROWS, load_gate
+from gradlab.textbook.models.logic_gate import LogicGate, train
 
 X, T = load_gate("XOR")
 

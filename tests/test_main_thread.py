@@ -11,8 +11,8 @@ from functools import partial
 
 import pytest
 
-from gradlab._main_thread import in_main_thread
 from gradlab.faults import run_bounded
+from gradlab.workers.main_thread import in_main_thread
 
 
 def in_a_thread(function, *arguments):
@@ -41,7 +41,7 @@ def test_what_happens_in_that_process(monkeypatch, capfd):
 
 def test_that_process_ends_with_its_caller():
     code = (
-        "import os, threading, time; from gradlab._main_thread import in_main_thread; "
+        "import os, threading, time; from gradlab.workers.main_thread import in_main_thread; "
         "threading.Thread(target=in_main_thread, args=(time.sleep, 60)).start(); time.sleep(1); os._exit(0)"
     )
     # stderr ends when the last that holds it has ended

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from gradlab import cli, mnist_models
-from gradlab.datasets import Dataset, load_dataset, make_digits
+from gradlab import cli
+from gradlab.textbook import mnist_models
+from gradlab.textbook.datasets import Dataset, load_dataset, make_digits
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_ctrl_c_keeps_the_epochs_that_were_finished(small, monkeypatch):
 
 
 def test_the_command_and_its_page(monkeypatch, small, capsys, tmp_path):
-    monkeypatch.setattr("gradlab.datasets.load_dataset", lambda data: small)
+    monkeypatch.setattr("gradlab.textbook.datasets.load_dataset", lambda data: small)
     command = ["mnist", "--model", "sequential", "--epochs", "2", "--hidden", "5", "--output", str(tmp_path)]
     assert cli.main([*command, "--format", "json"]) == 0
     envelope = json.loads(capsys.readouterr().out)

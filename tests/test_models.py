@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gradlab.datasets import Dataset, make_digits
-from gradlab.layers import Affine, Relu, Sigmoid, SigmoidWithLoss, SoftmaxWithLoss, Tanh
-from gradlab.mnist_benchmark import compare_gradients, run
-from gradlab.models import SimpleNet, TwoLayerNet
 from gradlab.nodes import NODES
-from gradlab.optimizers import SGD
-from gradlab.training import train
+from gradlab.textbook.datasets import Dataset, make_digits
+from gradlab.textbook.layers import Affine, Relu, Sigmoid, SigmoidWithLoss, SoftmaxWithLoss, Tanh
+from gradlab.textbook.mnist_benchmark import compare_gradients, run
+from gradlab.textbook.models import SimpleNet, TwoLayerNet
+from gradlab.textbook.optimizers import SGD
+from gradlab.textbook.training import train
 
 RNG = np.random.default_rng(0)
 X, T = RNG.standard_normal((5, 4)), np.array([0, 2, 1, 2, 0])
@@ -198,7 +198,7 @@ def test_ctrl_c_ends_training_cleanly(small):
 
 @pytest.mark.mnist
 def test_the_textbooks_accuracies_on_mnist(mnist_folder):
-    from gradlab.datasets import load_dataset
+    from gradlab.textbook.datasets import load_dataset
 
     data = load_dataset(mnist_folder)
     points = run(data, gradient="backprop", steps=10_000).training["backprop"].points
@@ -209,7 +209,7 @@ def test_the_textbooks_accuracies_on_mnist(mnist_folder):
 
 @pytest.mark.mnist
 def test_both_gradients_agree_on_mnist(mnist_folder):
-    from gradlab.datasets import load_dataset
+    from gradlab.textbook.datasets import load_dataset
 
     data = load_dataset(mnist_folder)
     rows = compare_gradients(TwoLayerNet(784, 50, 10), data.x_train[:100], data.t_train[:100])

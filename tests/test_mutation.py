@@ -7,11 +7,12 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from gradlab import cli, mutation
+from gradlab import cli
 from gradlab.checks import CHECKS
 from gradlab.faults import Mutant
-from gradlab.mutation import EQUIVALENT, KILLED, SURVIVING, MutationReport, mutate
 from gradlab.nodes import NODES
+from gradlab.running import mutation
+from gradlab.running.mutation import EQUIVALENT, KILLED, SURVIVING, MutationReport, mutate
 
 SIGMOID = NODES["sigmoid"]
 

@@ -5,11 +5,11 @@ import pytest
 
 from gradlab import Sample, Verdict
 from gradlab.checks import CHECKS
-from gradlab.checks._trial import Trial
 from gradlab.checks.matches_numerical import check
-from gradlab.compare import compare
-from gradlab.harness import explore_trials, run_checks
+from gradlab.checks.trial import Trial
 from gradlab.nodes import NODES
+from gradlab.running.check_rows import explore_trials, run_checks
+from gradlab.verdict import compare
 
 SCALES = [1e-6, 1e-4, 1e-2, 1.0, 1e2, 1e4, 1e6]
 # some 900 gradients over today's nodes and samples, times two precisions and seven scales: 12,000 checks

@@ -8,11 +8,12 @@ import pytest
 
 from gradlab import verify
 from gradlab.checks import CHECKS
-from gradlab.checks._trial import Trial
-from gradlab.harness import first_wrong, select_checks
+from gradlab.checks.trial import Trial
 from gradlab.node import named_rng, primal_names
 from gradlab.nodes import NODES
-from gradlab.nodes._normal import cumulative_and_bell
+from gradlab.nodes.normal_distribution import cumulative_and_bell
+from gradlab.running.check_rows import first_wrong
+from gradlab.running.selection import select_checks
 
 # These ask only of some nodes: that they have a reference, are analytic, or give one number.
 OF_SOME = {"matches_reference", "complex_step_agrees", "hessian_is_symmetric"}

@@ -8,9 +8,9 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from gradlab import optimizers
-from gradlab.models import TwoLayerNet
-from gradlab.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
+from gradlab.textbook import optimizers
+from gradlab.textbook.models import TwoLayerNet
+from gradlab.textbook.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
 
 STEPS = 100
 ALL = [SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam, AdamW]

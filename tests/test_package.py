@@ -73,7 +73,7 @@ def test_no_public_name_is_hidden_by_a_room():
 
 
 def test_a_room_is_loaded_when_it_is_asked_for():
-    rooms = ["compare", "harness", "estimate", "report", "node", "models", "checks"]
+    rooms = ["verdict", "running", "numerical", "report", "node", "textbook", "checks"]
     code = f"import gradlab; print(*(getattr(gradlab, room).__name__ for room in {rooms}))"
     assert fresh(code).split() == [f"gradlab.{room}" for room in rooms]
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from gradlab import check_vjp, cli, verify
-from gradlab.mutation import mutate
-from gradlab.parallel import WorkersError, each, in_order, spread
+from gradlab.running.mutation import mutate
+from gradlab.workers.worker_map import WorkersError, each, in_order, spread
 
 RNG = np.random.default_rng(0)
 NAMES = ("step", "exp", "dot")
@@ -99,7 +99,7 @@ def test_verify_keeps_what_was_reached(monkeypatch):
 
     shown = []
     monkeypatch.setattr(
-        "gradlab.harness.with_progress",
+        "gradlab.running.verify.with_progress",
         lambda items, progress, unit, total: shown.append((progress, unit, total)) or items,
     )
     report = verify(*NAMES, workers=interrupted, progress=True)
@@ -182,14 +182,14 @@ def test_a_worker_that_dies_is_no_verdict():
 @pytest.mark.parametrize("workers", [2, backwards, threads])
 def test_mutate_gives_the_same_rows(workers, monkeypatch):
     at_once = mutate("step").rows
-    monkeypatch.setattr("gradlab.mutation.MUTANTS_A_TASK", 11)
+    monkeypatch.setattr("gradlab.running.mutation.MUTANTS_A_TASK", 11)
     assert mutate("step", workers=workers).rows == at_once
 
 
 def test_mutate_wants_a_main_thread(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "gradlab.mutation.in_main_thread", lambda function, task: asked.append(task) or function(task)
+        "gradlab.running.mutation.in_main_thread", lambda function, task: asked.append(task) or function(task)
     )
     mutate("step")
     assert asked == [("step", 0)]
@@ -209,8 +209,8 @@ def test_the_command_line_takes_workers(capsys):
 
 @pytest.mark.parametrize(
     ("command", "function"),
-    [(["verify", "add"], "gradlab.cli.verify"), (["mutate", "step"], "gradlab.mutation.mutate"),
-     (["mnist", "--data", "digits"], "gradlab.mnist_benchmark.run")],
+    [(["verify", "add"], "gradlab.cli.verify"), (["mutate", "step"], "gradlab.running.mutation.mutate"),
+     (["mnist", "--data", "digits"], "gradlab.textbook.mnist_benchmark.run")],
 )  # fmt: skip
 def test_every_command_passes_its_workers_on(command, function, capsys, monkeypatch):
     given = []

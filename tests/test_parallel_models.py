@@ -8,12 +8,12 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from gradlab.datasets import Dataset, make_digits
-from gradlab.mnist_benchmark import compare_gradients, run
-from gradlab.models import TwoLayerNet
-from gradlab.models.check import check_model
-from gradlab.models.graph import BatchNormalization, Dense, Sequential
-from gradlab.models.mlp import MLP
+from gradlab.textbook.datasets import Dataset, make_digits
+from gradlab.textbook.mnist_benchmark import compare_gradients, run
+from gradlab.textbook.models import TwoLayerNet
+from gradlab.textbook.models.check_model import check_model
+from gradlab.textbook.models.graph import BatchNormalization, Dense, Sequential
+from gradlab.textbook.models.mlp import MLP
 
 RNG = np.random.default_rng(0)
 
@@ -38,7 +38,7 @@ def without_times(rows):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr("gradlab.models._blocks.ELEMENTS", 20)
+    monkeypatch.setattr("gradlab.textbook.models.parameter_blocks.ELEMENTS", 20)
 
 
 def a_batch(rows=4, inputs=6, classes=3):
@@ -157,7 +157,7 @@ def test_mnist_asks_its_workers_where_there_is_a_numerical_gradient(digits, grad
         yield lambda word, steps_done=1: steps.append(steps_done)
         moved.append((title, sum(steps) == total))
 
-    monkeypatch.setattr("gradlab.mnist_benchmark._bar", bar)
+    monkeypatch.setattr("gradlab.textbook.mnist_benchmark._bar", bar)
     run(digits, gradient=gradient, steps=2, batch_size=5, hidden=1, workers=counting)
     assert len(asked) == calls
     first = "training by backprop" if gradient == "backprop" else "numerical gradient"

@@ -11,8 +11,8 @@ import pytest
 
 from gradlab import check_gradient
 from gradlab.pytest_plugin import Collector, _whereabouts
-from gradlab.testing._frames import leave_own_frames_out
-from gradlab.testing._record import packed, unpacked
+from gradlab.testing.check_record import packed, unpacked
+from gradlab.testing.user_frames import leave_own_frames_out
 
 # A file of the package, and not one of a checkout that has the same name.
 OWN_FRAME = re.compile(r"gradlab/(\w+/)*\w+\.py")
@@ -322,7 +322,7 @@ def test_the_seed_of_the_command_line(project):
 def test_every_check_is_there(project):
     source = """
         from functions import *
-        from gradlab.models import TwoLayerNet
+        from gradlab.textbook.models import TwoLayerNet
 
         class Square:
             def forward(self, x):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from gradlab import GradientError, Report, Row, Verdict, check_gradient, check_vjp, verify
-from gradlab.harness import best_time
 from gradlab.report.files import write_atomically
 from gradlab.report.tables import seconds
+from gradlab.running.timing import best_time
 
 FIELDS = [
     "node",

@@ -6,11 +6,12 @@ import re
 import numpy as np
 import pytest
 
-from gradlab import cli, models_benchmark
-from gradlab.datasets.spiral import make_spiral
-from gradlab.models import LayerListNet, TwoLayerNet, check_model
+from gradlab import cli
 from gradlab.nodes.linear import affine
-from gradlab.systems import SYSTEMS, first_rows
+from gradlab.textbook import systems_benchmark as models_benchmark
+from gradlab.textbook.datasets.spiral import make_spiral
+from gradlab.textbook.models import LayerListNet, TwoLayerNet, check_model
+from gradlab.textbook.systems import SYSTEMS, first_rows
 
 # what each kind of answer must say, found by a part of it
 LEARNED = {

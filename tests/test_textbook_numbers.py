@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from gradlab import numerical_gradient
-from gradlab.models import SimpleNet
 from gradlab.nodes import NODES
-from gradlab.optimizers import gradient_descent
+from gradlab.textbook.models import SimpleNet
+from gradlab.textbook.optimizers import gradient_descent
 
 T = np.array([0.0, 0, 1, 0, 0, 0, 0, 0, 0, 0])
 SURE_OF_2 = np.array([0.1, 0.05, 0.6, 0.0, 0.05, 0.1, 0.0, 0.1, 0.0, 0.0])

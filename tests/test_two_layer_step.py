@@ -5,11 +5,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from gradlab.layers import Tanh
-from gradlab.models import TwoLayerNet, _two_layer_step
-from gradlab.models._blocks import OnACopy
-from gradlab.models._parameters import Parameters
-from gradlab.models.check import check_model
+from gradlab.textbook.layers import Tanh
+from gradlab.textbook.models import TwoLayerNet, _two_layer_step
+from gradlab.textbook.models.check_model import check_model
+from gradlab.textbook.models.parameter_blocks import OnACopy
+from gradlab.textbook.models.parameters import Parameters
 
 RNG = np.random.default_rng(0)
 CLASSES = 3
@@ -245,7 +245,7 @@ def test_after_the_first_step_no_array_is_allocated(targets):
 def test_another_batch_size_makes_the_arrays_anew_and_the_same_one_does_not(monkeypatch):
     made = []
     monkeypatch.setattr(
-        "gradlab.models.two_layer_net.KeptStep",
+        "gradlab.textbook.models.two_layer_net.KeptStep",
         lambda first, second, x: made.append(len(x)) or _two_layer_step.KeptStep(first, second, x),
     )
     net = a_net()

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gradlab.adapters.layer import LayerError, check_layer
-from gradlab.directional import FULL_BELOW
-from gradlab.estimate import Method
+from gradlab.adapters.numpy_layer import LayerError, check_layer
+from gradlab.directions import FULL_BELOW
+from gradlab.numerical.estimate import Method
 from gradlab.report import Report
 
 

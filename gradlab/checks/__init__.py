@@ -18,16 +18,16 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-from gradlab.checks._explore import CheckElsewhere, Found, as_python, explore
-from gradlab.checks._trial import Trial, quiet
-from gradlab.compare import CheckResult
+from gradlab.checks.exploration.fault_search import CheckElsewhere, ExploredFault, as_python, explore
+from gradlab.checks.trial import Trial, quiet
+from gradlab.verdict import CheckResult
 
-__all__ = ["CHECKS", "Check", "Found", "Trial", "as_python", "explore", "quiet"]
+__all__ = ["CHECKS", "Check", "ExploredFault", "Trial", "as_python", "explore", "quiet"]
 
 
 @dataclass(frozen=True)
 class Check:
-    """A check as the harness runs it: on the trials of one node, one at a time or all together."""
+    """A check as it is run: on the trials of one node, one at a time or all together."""
 
     run: Callable[[Sequence[Trial]], Iterable[tuple[Trial, CheckResult]]]
     needs_all_samples: bool

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.checks._derive import with_batch
-from gradlab.checks._same import compare_with_own
-from gradlab.checks._trial import ContractError, Trial, map_arrays, quiet
-from gradlab.compare import CheckResult, Verdict
+from gradlab.checks.exploration.derived_inputs import with_batch
+from gradlab.checks.trial import ContractError, Trial, map_arrays, quiet
+from gradlab.checks.trial.same_gradient import compare_with_own
 from gradlab.node import Array
+from gradlab.verdict import CheckResult, Verdict
 
 Layout = Callable[[Array], Array]
 CURE = "read arrays by index, or take np.ascontiguousarray of them first"

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from gradlab.checks._lines import slopes_along
-from gradlab.checks._trial import Trial, quiet
-from gradlab.compare import ATOL_ULPS, CheckResult, Verdict
+from gradlab.checks.trial import Trial, quiet
+from gradlab.checks.trial.line_slopes import slopes_along
 from gradlab.node import Array, as_tuple
+from gradlab.verdict import ATOL_ULPS, CheckResult, Verdict
 
 # The imaginary step: its square is lost beside any number.
 STEP = 1e-30

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gradlab.checks._along import estimate_of
-from gradlab.checks._trial import Trial, quiet
-from gradlab.compare import CheckResult, Verdict
-from gradlab.estimate import Estimate
+from gradlab.checks.trial import Trial, quiet
+from gradlab.checks.trial.large_primals import estimate_of
 from gradlab.node import Array
+from gradlab.numerical.estimate import Estimate
+from gradlab.verdict import CheckResult, Verdict
 
 # What an exponential no longer takes in double precision is 710, and in single precision 89.
 EXTREMES = (1e3, -1e3, 1e5, -1e5)

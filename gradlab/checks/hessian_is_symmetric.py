@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.checks._lines import STEP, directions
-from gradlab.checks._trial import Trial, quiet
-from gradlab.compare import CheckResult, Verdict
+from gradlab.checks.trial import Trial, quiet
+from gradlab.checks.trial.line_slopes import STEP, directions
 from gradlab.node import Array
+from gradlab.verdict import CheckResult, Verdict
 
 # How far u H v and v H u may differ, relative to the sum of the sizes of their terms; how far the slopes at two
 # steps, for the gradient to count as smooth; and how many ulps of a gradient a difference may lose.

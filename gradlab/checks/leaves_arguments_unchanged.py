@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.checks._trial import Trial, map_arrays, same_bits
-from gradlab.compare import CheckResult, Verdict
+from gradlab.checks.trial import Trial, map_arrays, same_bits
 from gradlab.node import as_tuple
+from gradlab.verdict import CheckResult, Verdict
 
 
 def check(trial: Trial) -> Iterator[CheckResult]:

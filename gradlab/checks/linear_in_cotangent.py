@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradlab.checks._trial import Trial, map_arrays
-from gradlab.compare import CheckResult, Verdict, compare, rtol_for
-from gradlab.estimate import exact
+from gradlab.checks.trial import Trial, map_arrays
 from gradlab.node import Array, as_tuple
+from gradlab.numerical.estimate import exact
+from gradlab.verdict import CheckResult, Verdict, compare, rtol_for
 
 # A thousand times the usual cotangent, which a clip would cut, and one that a threshold would take for 0.
 LARGE, SMALL = 2.0**10, 2.0**-30

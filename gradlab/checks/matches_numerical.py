@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.checks._along import outcome, outcome_of, size_of_terms
-from gradlab.checks._lines import agrees_along_lines, is_inside_the_domain
-from gradlab.checks._ties import between_nearby_slopes, ties_move_together
-from gradlab.checks._trial import Trial, quiet
-from gradlab.compare import ATOL_ULPS, CheckResult, Verdict, compare, crumbs, rtol_for
-from gradlab.estimate import exact
-from gradlab.finite_difference import numerical_vjp
+from gradlab.checks.trial import Trial, quiet
+from gradlab.checks.trial.large_primals import outcome, outcome_of, size_of_terms
+from gradlab.checks.trial.line_slopes import agrees_along_lines, is_inside_the_domain
+from gradlab.checks.trial.ties import between_nearby_slopes, ties_move_together
 from gradlab.node import Array, as_tuple
+from gradlab.numerical.estimate import exact
+from gradlab.numerical.finite_difference import numerical_vjp
+from gradlab.verdict import ATOL_ULPS, CheckResult, Verdict, compare, crumbs, rtol_for
 
 # At primals that nobody chose, which may well be badly conditioned, or so large that all is saturated: relative to
 # each element, and to the gradients at the given primals (in ulps, where the dtype knows no better).

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gradlab.checks._trial import Trial
-from gradlab.compare import CheckResult, Verdict, compare
-from gradlab.estimate import exact
+from gradlab.checks.trial import Trial
 from gradlab.node import as_tuple
+from gradlab.numerical.estimate import exact
+from gradlab.verdict import CheckResult, Verdict, compare
 
 
 def check(trial: Trial) -> Iterator[CheckResult]:

@@ -6,12 +6,12 @@ from itertools import combinations
 
 import numpy as np
 
-from gradlab.checks._along import outcome_of
-from gradlab.checks._lines import agrees_along_lines
-from gradlab.checks._same import compare_with_own
-from gradlab.checks._trial import Trial, map_arrays, same_bits
-from gradlab.compare import CheckResult, Verdict, compare
+from gradlab.checks.trial import Trial, map_arrays, same_bits
+from gradlab.checks.trial.large_primals import outcome_of
+from gradlab.checks.trial.line_slopes import agrees_along_lines
+from gradlab.checks.trial.same_gradient import compare_with_own
 from gradlab.node import Array
+from gradlab.verdict import CheckResult, Verdict, compare
 
 
 def check(trial: Trial) -> Iterator[CheckResult]:

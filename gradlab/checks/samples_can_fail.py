@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from gradlab.checks._along import catches_zeros
-from gradlab.checks._trial import Trial
-from gradlab.compare import CheckResult, Verdict, compare
+from gradlab.checks.trial import Trial
+from gradlab.checks.trial.large_primals import catches_zeros
+from gradlab.verdict import CheckResult, Verdict, compare
 
 
 def check_all(trials: Sequence[Trial]) -> Iterator[tuple[Trial, CheckResult]]:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gradlab.checks._trial import Trial
-from gradlab.compare import CheckResult, Verdict
+from gradlab.checks.trial import Trial
+from gradlab.verdict import CheckResult, Verdict
 
 
 def check(trial: Trial) -> Iterator[CheckResult]:

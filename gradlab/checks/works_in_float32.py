@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.checks._same import compare_with_own
-from gradlab.checks._trial import Trial, map_arrays, quiet
-from gradlab.compare import CheckResult, Verdict
+from gradlab.checks.trial import Trial, map_arrays, quiet
+from gradlab.checks.trial.same_gradient import compare_with_own
+from gradlab.verdict import CheckResult, Verdict
 
 
 def check(trial: Trial) -> Iterator[CheckResult]:

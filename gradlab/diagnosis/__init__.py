@@ -6,12 +6,18 @@ None elsewhere. Adding one is adding one function, and its name to one of the ta
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-from gradlab.checks._derive import derived
-from gradlab.checks._trial import Trial, quiet
-from gradlab.diagnosis import _arranged, _behaviour, _cotangent, _paths, _places, _scaled, _terms
+from gradlab.checks.exploration.derived_inputs import derived
+from gradlab.checks.trial import Trial, quiet
+from gradlab.diagnosis import _behaviour_mistakes as _behaviour
+from gradlab.diagnosis import _located_mistakes as _places
+from gradlab.diagnosis import _missing_paths as _paths
+from gradlab.diagnosis import _missing_terms as _terms
+from gradlab.diagnosis import _rearrangements as _arranged
+from gradlab.diagnosis import _scale_mistakes as _scaled
+from gradlab.diagnosis import cotangent_mistakes as _cotangent
 from gradlab.diagnosis._finding import Finding
-from gradlab.diagnosis._point import Point, points
-from gradlab.diagnosis._seen import Seen
+from gradlab.diagnosis._primal_evidence import PrimalEvidence
+from gradlab.diagnosis.point_evidence import PointEvidence, points
 
 __all__ = ["NAMES", "Finding", "diagnose"]
 
@@ -28,7 +34,7 @@ SURE = 0.9
 # Nobody reads more explanations of one mismatch than these.
 ENOUGH = 3
 # Of the values of one primal's gradient, the simplest first.
-VALUES: tuple[Callable[[Seen], Finding | None], ...] = (
+VALUES: tuple[Callable[[PrimalEvidence], Finding | None], ...] = (
     _places.not_finite,
     _scaled.zero_gradient,
     _cotangent.ignores_cotangent,
@@ -119,11 +125,11 @@ def _findings(trials: Sequence[Trial], failed: Collection[str]) -> Iterator[Find
             yield finding
 
 
-def _of_values(known: Sequence[Point]) -> Iterator[Finding]:
+def _of_values(known: Sequence[PointEvidence]) -> Iterator[Finding]:
     """Yield what explains the values of each primal's gradient."""
     # some samples may have more primals than others, as concatenate's
     for i in range(max((len(p.gradients) for p in known), default=0)):
-        seen = Seen([p for p in known if i < len(p.gradients)], i)
+        seen = PrimalEvidence([p for p in known if i < len(p.gradients)], i)
         if seen.wrong:
             of_primal: list[Finding] = []
             for hypothesis in VALUES:

@@ -5,17 +5,17 @@ source of its backward, and around it. `equivalent` tells a mutant that is the s
 that a check has missed, and `run_bounded` keeps a mutant that never ends from ending the run.
 """
 
-from gradlab.faults._derived import derived_samples
+from gradlab.faults._derived_samples import derived_samples
 from gradlab.faults._mutant import Mutant
-from gradlab.faults.behaviour import behaviour_mutants
-from gradlab.faults.bounded import Outcome, run_bounded
+from gradlab.faults.behaviour_mutants import behaviour_mutants
+from gradlab.faults.bounded_call import BoundedOutcome, run_bounded
 from gradlab.faults.equivalence import equivalent
-from gradlab.faults.source import source_mutants
+from gradlab.faults.source_mutants import source_mutants
 from gradlab.node import Node
 
 __all__ = [
+    "BoundedOutcome",
     "Mutant",
-    "Outcome",
     "behaviour_mutants",
     "derived_samples",
     "equivalent",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gradlab.faults._observe import look_at, observe
+from gradlab.faults._observed_behaviour import look_at, observe
 from gradlab.node import Node, Sample
 
 

@@ -1,5 +1,8 @@
 """The registered nodes: one file a node, its folder is its family, found by looking.
 
+A file beside the families is what nodes of several families share; one in a family that begins with ``_`` is what its
+own nodes do.
+
 Attributes
 ----------
 NODES : Mapping[str, Node]
@@ -52,7 +55,7 @@ def node_from_module(module: ModuleType) -> Node:
 def _discover() -> Mapping[str, Node]:
     root = Path(__file__).parent
     nodes: dict[str, Node] = {}
-    for path in sorted([*root.glob("*.py"), *root.glob("*/*.py")]):
+    for path in sorted(root.glob("*/*.py")):
         parts = path.relative_to(root).with_suffix("").parts
         if any(part.startswith("_") for part in parts):
             continue

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from gradlab.compare import Verdict
 from gradlab.diagnosis import Finding
 from gradlab.report.envelope import environment, to_json
+from gradlab.verdict import Verdict
 
 
 class GradientError(AssertionError):
@@ -29,7 +29,7 @@ class GradientError(AssertionError):
 class Row:
     """What one check found for one primal of one node at one sample; times in seconds.
 
-    `relative_error` to `evaluations` are those of `gradlab.compare.CheckResult`. The times are the sample's, the
+    `relative_error` to `evaluations` are those of `gradlab.verdict.CheckResult`. The times are the sample's, the
     same on all its rows: one forward, one backward for all primals, one full numerical gradient for all
     primals. `speedup` is ``numerical_s / (forward_s + backward_s)``, what backprop saves.
     """

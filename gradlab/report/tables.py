@@ -5,8 +5,8 @@ from typing import Any
 
 from tabulate import tabulate
 
-from gradlab.compare import Verdict
 from gradlab.report._report import Report, Row
+from gradlab.verdict import Verdict
 
 ORDER = [Verdict.PASS, Verdict.KINK, Verdict.WARNING, Verdict.INCONCLUSIVE, Verdict.WRONG]
 

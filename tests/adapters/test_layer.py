@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from gradlab import Verdict, check_layer
-from gradlab.layers import Affine as TextbookAffine
-from gradlab.layers import SoftmaxWithLoss as TextbookLoss
+from gradlab.textbook.layers import Affine as TextbookAffine
+from gradlab.textbook.layers import SoftmaxWithLoss as TextbookLoss
 
 
 def normal(*shape, seed=0):

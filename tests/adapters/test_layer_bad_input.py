@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gradlab import check_cached_pair, check_layer
-from gradlab.adapters.layer import LayerError
+from gradlab.adapters.numpy_layer import LayerError
 
 X = np.random.default_rng(0).standard_normal((2, 3))
 

@@ -298,7 +298,7 @@ def test_a_buffer_of_single_precision_behind_a_large_loss_is_found(monkeypatch):
     report = check_layer(SmallBuffer(), x)
     assert report.ok, report.faults
     assert {row.dtype for row in report.rows if row.check == "matches_numerical"} == {"float32"}
-    monkeypatch.setattr("gradlab.adapters.layer._settle.CLEARER", np.inf)
+    monkeypatch.setattr("gradlab.adapters.numpy_layer.learned_behaviour.CLEARER", np.inf)
     assert not check_layer(SmallBuffer(), x).ok
 
 

@@ -5,7 +5,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from gradlab.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
+from gradlab.textbook.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
 
 torch = pytest.importorskip("torch", reason="the comparison with torch needs it: pip install torch")
 

@@ -185,7 +185,7 @@ def test_a_wrong_one_in_half_precision_is_found_along_directions():
 def test_everything_is_made_on_the_devices_of_the_given_tensors():
     from dataclasses import replace
 
-    from gradlab.adapters._torch_call import call_of
+    from gradlab.adapters.torch.call import call_of
 
     seen = []
 

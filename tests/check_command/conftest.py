@@ -7,8 +7,8 @@ from textwrap import dedent
 import pytest
 
 from gradlab import cli
-from gradlab.check_command import _run
-from gradlab.check_command._child import outcome_of
+from gradlab.commands.check import _check_run as _run
+from gradlab.commands.check._child_process import outcome_of
 
 LAYERS = '''
     """Layers as the textbook writes them; Sigmoid is wrong."""

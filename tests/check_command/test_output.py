@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from gradlab.check_command._inputs import InputSpec, parse_input
-from gradlab.check_command._make import made
+from gradlab.commands.check._construction import made
+from gradlab.commands.check._input_specs import InputSpec, parse_input
 
 
 def test_json_is_the_envelope_of_the_other_commands(check):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gradlab.datasets import Dataset, DatasetError, load_dataset, make_digits
+from gradlab.textbook.datasets import Dataset, DatasetError, load_dataset, make_digits
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-import gradlab.datasets as datasets
-from gradlab.datasets import DatasetError, idx, load_dataset, load_mnist, make_digits, mnist, read_idx
+import gradlab.textbook.datasets as datasets
+from gradlab.textbook.datasets import (
+    DatasetError,
+    idx,
+    load_dataset,
+    load_mnist,
+    make_digits,
+    mnist,
+    read_idx,
+)
 
 REAL = os.environ.get("GRADLAB_MNIST", "")
 NAMES = list(idx.SHA256)
@@ -355,7 +363,7 @@ def test_without_pooch_the_digits_are_taken_and_a_line_says_why(
 
 
 def test_pooch_and_what_it_needs_are_imported_late() -> None:
-    code = "import sys, gradlab.datasets; print({'pooch', 'requests', 'tqdm'} & set(sys.modules))"
+    code = "import sys, gradlab.textbook.datasets; print({'pooch', 'requests', 'tqdm'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
@@ -526,7 +534,7 @@ def test_a_progress_bar_on_a_terminal_only(
 
 def test_the_mirrors_are_asked_over_https_and_the_hashes_are_mnists() -> None:
     code = (
-        "from gradlab.datasets import idx, mnist\n"
+        "from gradlab.textbook.datasets import idx, mnist\n"
         "print(*mnist.MIRRORS)\n"
         "print(*(f'{name}={digest[:8]}' for name, digest in idx.SHA256.items()))"
     )

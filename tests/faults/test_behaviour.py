@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gradlab.faults import behaviour_mutants, mutants
-from gradlab.faults.behaviour import FAULTS
+from gradlab.faults.behaviour_mutants import FAULTS
 from gradlab.node import Node, Sample, as_tuple, named_rng, primal_names
 from gradlab.nodes import NODES
 

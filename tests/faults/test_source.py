@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from gradlab.faults import source_mutants
-from gradlab.faults._syntax import normal_form
-from gradlab.faults.source import parse
+from gradlab.faults._syntax_places import normal_form
+from gradlab.faults.source_mutants import parse
 from gradlab.node import Node, Sample
 from gradlab.nodes import NODES
 
@@ -233,7 +233,7 @@ def test_an_edit(backward, fault, expected):
 
 
 def test_every_edit_is_tested():
-    from gradlab.faults.source import EDITS
+    from gradlab.faults.source_mutants import EDITS
 
     assert {name for name, _ in EDITS} | {"name mixed up"} == {fault for _, fault, _ in CASES}
 
@@ -375,7 +375,7 @@ def test_the_order_does_not_depend_on_hashing():
 def test_a_dropped_transpose_is_found_however_it_is_called():
     import ast
 
-    from gradlab.faults._edits_arrays import transpose_dropped
+    from gradlab.faults._array_edits import transpose_dropped
 
     for call in ("np.transpose(x)", "transpose(x)", "x.transpose()", "x.T"):
         found = [ast.unparse(node) for node in transpose_dropped(ast.parse(call, mode="eval").body)]

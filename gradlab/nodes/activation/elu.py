@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes._numbers import finite_number
+from gradlab.nodes.number_settings import finite_number
 from gradlab.sampling import away_from
 
 

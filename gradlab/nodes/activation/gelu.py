@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes._normal import cumulative_and_bell
+from gradlab.nodes.normal_distribution import cumulative_and_bell
 from gradlab.sampling import normal
 
 DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)

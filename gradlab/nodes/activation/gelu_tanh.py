@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes._sigmoids import both_sigmoids
+from gradlab.nodes.sigmoids import both_sigmoids
 from gradlab.sampling import normal
 
 SQRT_8_OVER_PI = 2 * math.sqrt(2 / math.pi)

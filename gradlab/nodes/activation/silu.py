@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes._sigmoids import both_sigmoids
+from gradlab.nodes.sigmoids import both_sigmoids
 from gradlab.sampling import normal
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes._numbers import number
+from gradlab.nodes.number_settings import number
 from gradlab.sampling import normal
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes._broadcasting import check_broadcast, unbroadcast
+from gradlab.nodes.broadcasting import check_broadcast, unbroadcast
 from gradlab.sampling import normal
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes._rows import added_rows
+from gradlab.nodes.row_sums import added_rows
 from gradlab.sampling import normal
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes._broadcasting import unbroadcast
+from gradlab.nodes.broadcasting import unbroadcast
 from gradlab.sampling import normal
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes._broadcasting import unbroadcast
+from gradlab.nodes.broadcasting import unbroadcast
 from gradlab.nodes.linear._matrices import check_regular, regular
 from gradlab.sampling import normal
 

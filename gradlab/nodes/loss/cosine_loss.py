@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes._labels import batch_size
+from gradlab.nodes.class_labels import batch_size
 from gradlab.sampling import normal
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes._labels import batch_size, target_rows
+from gradlab.nodes.class_labels import batch_size, target_rows
 from gradlab.sampling import labels, one_hot, probabilities
 
 EQUIVALENT_MUTANTS = {

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from gradlab.node import Array
-from gradlab.nodes._reduction import Axis
+from gradlab.nodes.reduced_axes import Axis
 
 Axes = tuple[int, ...]
 

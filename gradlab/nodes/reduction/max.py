@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes._reduction import Axis, reduced_axes, reduced_count, restore_axes
+from gradlab.nodes.reduced_axes import Axis, reduced_axes, reduced_count, restore_axes
 from gradlab.nodes.reduction._rows import checked_axes, from_rows, to_rows
 from gradlab.sampling import normal
 

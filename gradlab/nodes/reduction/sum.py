@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes._reduction import Axis, einsum_total, restore_axes
+from gradlab.nodes.reduced_axes import Axis, einsum_total, restore_axes
 from gradlab.nodes.reduction._rows import checked_axes
 from gradlab.sampling import normal
 

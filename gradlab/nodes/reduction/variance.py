@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes._numbers import finite_number
-from gradlab.nodes._reduction import Axis, reduced_count, restore_axes
+from gradlab.nodes.number_settings import finite_number
+from gradlab.nodes.reduced_axes import Axis, reduced_count, restore_axes
 from gradlab.nodes.reduction._rows import checked_axes
 from gradlab.sampling import normal
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes._ids import checked_ids
+from gradlab.nodes.integer_ids import checked_ids
 from gradlab.sampling import normal
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes._reduction import Axis
+from gradlab.nodes.reduced_axes import Axis
 from gradlab.nodes.shape._axes import checked_axis
 from gradlab.sampling import normal
 

@@ -1,0 +1,64 @@
+"""Another function than forward, that a gradient belongs to."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gradlab.checks.trial import Trial
+from gradlab.node import Array
+
+NUMERICAL = "matches_numerical"
+
+Forward = Callable[..., tuple[Any, Any]]
+Backward = Callable[[Any, Any], tuple[Array, ...]]
+Epsilon = Callable[[], AbstractContextManager[Any]]
+# What forward is given, of the primals; and what its output is multiplied by.
+Behind = Callable[[Sequence[Array]], Sequence[Array]]
+Factor = Callable[[Sequence[Array]], float]
+
+
+def named(forward: Forward, names: Sequence[str]) -> Forward:
+    """Return a function that does the same, with names for its primals."""
+
+    def of_the_same(*primals: Array, **settings: Any) -> tuple[Any, Any]:
+        return forward(*primals, **settings)
+
+    of_the_same.primal_names = names  # type: ignore[attr-defined] # where a trial looks for them
+    return of_the_same
+
+
+@dataclass(frozen=True, eq=False)
+class Convention:
+    """Another function that a gradient belongs to.
+
+    Attributes
+    ----------
+    sentence : str
+        Ends "the gradient is that ...".
+    asked : str
+        What `loss=` calls it; empty where it is no loss's.
+    scales : bool
+        Whether it is only a factor.
+    apply : callable
+        ``apply(forward, backward, epsilon)`` returns both, with this function in forward's place.
+    primals : tuple of ndarray
+        Where it is looked at.
+    unscaled : Convention or None
+        What is left of it without the factor.
+    """
+
+    sentence: str
+    asked: str
+    scales: bool
+    apply: Callable[[Forward, Backward, Epsilon], tuple[Forward, Backward]]
+    primals: tuple[Array, ...]
+    unscaled: "Convention | None" = None
+
+    def trial(self, given: Trial, epsilon: Epsilon, primals: tuple[Array, ...] | None = None) -> Trial:
+        """Return a trial with this function in forward's place."""
+        forward, backward = self.apply(given.node.forward, given.node.backward, epsilon)
+
+        sample = replace(given.sample, primals=self.primals if primals is None else primals)
+        node = replace(given.node, forward=named(forward, given.names), backward=backward)
+        return replace(given, node=node, sample=sample)

@@ -1,0 +1,177 @@
+"""Which function a gradient belongs to: not always the one that forward returns.
+
+A loss may return the mean of what its gradient is the sum of, or take probabilities and give the gradient of the
+logits behind them; a layer may divide its parameters' gradients by the batch size. Each such convention is tried
+before a gradient is called wrong, and said.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from gradlab.adapters.foreign_pair.convention import NUMERICAL, Backward, Convention, Epsilon, Forward
+from gradlab.adapters.foreign_pair.loss_conventions import WITHOUT, conventions_of_losses
+from gradlab.checks import CHECKS
+from gradlab.checks.trial import Trial, quiet
+from gradlab.checks.trial.line_slopes import agrees_along_lines
+from gradlab.diagnosis import diagnose
+from gradlab.diagnosis.point_evidence import point
+from gradlab.node import Array
+from gradlab.verdict import Verdict
+
+# What `loss=` may ask for.
+LOSSES = ("sum", "mean", "logits", WITHOUT)
+FACTOR = "constant-factor"
+# A convention is taken, beside a mistake, that leaves no more than this share of the mismatch, or makes this share of
+# the elements right.
+NEARER, MANY = 0.01, 0.25
+
+
+def find_convention(
+    trial: Trial, *, loss: bool, parameters: Sequence[int], epsilon: Epsilon
+) -> Convention | None:
+    """Return the first convention under which every gradient is right; None if there is none.
+
+    Of a loss beside which there is a mistake, it is the one that makes fewer gradients wrong, or leaves hardly
+    anything of the mismatch, or under which the mistake has a name: otherwise the convention would hide it.
+
+    Parameters
+    ----------
+    trial : Trial
+        A trial that is wrong as it stands.
+    loss : bool
+        Whether it is a loss.
+    parameters : sequence of int
+        Which of its primals are parameters.
+    epsilon : callable
+        ``epsilon()`` is a context in which forward runs without its epsilons.
+    """
+    candidates = list(conventions_of_losses(trial) if loss else _of_layers(trial, parameters))
+    found = next((c for c in candidates if is_right(c.trial(trial, epsilon))), None)
+    if found is not None or not loss:
+        return found
+    return _beside_a_mistake(trial, candidates, epsilon)
+
+
+def _beside_a_mistake(trial: Trial, candidates: Sequence[Convention], epsilon: Epsilon) -> Convention | None:
+    names = _names(trial)
+    if names - {FACTOR}:
+        return None
+    # to rank them two steps an element are enough
+    trial = replace(trial, method="central")
+    there = [c.trial(trial, epsilon) for c in candidates]
+    wrong, off = _mismatch(trial)
+    if not np.isfinite(off):
+        return None  # backward raises, or gives no numbers: no convention explains that
+    found = [_mismatch(t) for t in there]
+    plain = next(i for i, c in enumerate(candidates) if c.asked == WITHOUT)
+    if found[plain][0] < wrong:
+        return candidates[plain]
+    nearest = min(range(len(found)), key=lambda i: found[i][1])
+    if found[nearest][1] <= NEARER * off:
+        return candidates[nearest]
+    shares = [_share_right(t) for t in there]
+    best = int(np.argmax(shares))
+    if shares[best] >= MANY > _share_right(trial):
+        return candidates[best]
+    if names:
+        return None
+    simple = [c for c in candidates if not (c.scales and c.unscaled)]
+    # a factor would be told of any convention that is off by one
+    return next((c for c in simple if _names(c.trial(trial, epsilon)) - {FACTOR}), None)
+
+
+def _mismatch(trial: Trial) -> tuple[int, float]:
+    """Return how many gradients are wrong at a trial, and the largest relative error."""
+    with quiet():
+        try:
+            results = [r for _, r in CHECKS[NUMERICAL].run([trial])]
+        except Exception:
+            return len(trial.names), np.inf
+    errors = [np.inf if r.relative_error is None else r.relative_error for r in results]
+    return sum(r.verdict is Verdict.WRONG for r in results), max(errors, default=0.0)
+
+
+def _share_right(trial: Trial) -> float:
+    """Return the share of the elements, of all gradients, that are right at a trial."""
+    with quiet():
+        there = point(trial) if trial.accepted else None
+        if there is None:
+            return 0.0
+        wrong = np.concatenate([there.wrong(i).ravel() for i in range(len(there.gradients))])
+    return float(1 - wrong.mean()) if wrong.size else 1.0
+
+
+def _names(trial: Trial) -> set[str]:
+    """Return the names that the diagnosis has for what is wrong at a trial."""
+    return {finding.name for finding in diagnose([trial], {NUMERICAL})} if trial.accepted else set()
+
+
+def asked_convention(trial: Trial, loss: Any, epsilon: Epsilon) -> Convention | None:
+    """Return the convention that ``loss=`` names: the first of its kind that fits, or the first of all."""
+    if callable(loss):
+        return Convention("of what loss= gives", "", False, partial(_composed, loss), trial.primals())
+    kind = [c for c in conventions_of_losses(trial) if c.asked == loss]
+    return next((c for c in kind if is_right(c.trial(trial, epsilon))), kind[0] if kind else None)
+
+
+def _composed(
+    functional: Callable[[Any], Any], forward: Forward, backward: Backward, epsilon: Epsilon
+) -> tuple[Forward, Backward]:
+    """Return forward followed by a function of its output; what backward returns belongs to the two together."""
+
+    def both(*primals: Array, **settings: Any) -> tuple[Any, Any]:
+        output, residuals = forward(*primals, **settings)
+        return np.asarray(functional(output)), (np.ones_like(output), residuals)
+
+    def pulled(residuals: Any, g: Any) -> tuple[Any, ...]:
+        ones, inner = residuals
+        return tuple(d if d is None else d * g for d in backward(inner, ones))
+
+    return both, pulled
+
+
+def is_right(trial: Trial) -> bool:
+    """Return whether every gradient is right at a trial."""
+    with quiet():
+        try:
+            if not trial.accepted or not agrees_along_lines(trial, trial.gradients(trial.cotangent())):
+                return False
+            return all(r.verdict in (Verdict.PASS, Verdict.KINK) for _, r in CHECKS[NUMERICAL].run([trial]))
+        except Exception:
+            return False
+
+
+def _of_layers(trial: Trial, parameters: Sequence[int]) -> Iterator[Convention]:
+    """Yield the conventions of layers: a mean over the batch inside, in the gradient of every parameter."""
+    first = trial.sample.primals[0]
+    if not parameters or 0 in parameters:
+        return
+    for axis in range(first.ndim):
+        if first.shape[axis] > 1:
+            name = f"axis {axis} of {trial.names[0]}, the batch"
+            sentence = (
+                f"the parameters' gradients are divided by the length of {name}: a mean inside the layer"
+            )
+            yield Convention(sentence, "", True, partial(_averaged, parameters, axis), trial.primals())
+
+
+def _averaged(
+    parameters: Sequence[int], axis: int, forward: Forward, backward: Backward, epsilon: Epsilon
+) -> tuple[Forward, Backward]:
+    """Return a layer with the mean that it takes over its batch undone."""
+
+    def keeping(*primals: Array, **settings: Any) -> tuple[Any, Any]:
+        output, residuals = forward(*primals, **settings)
+        return output, (primals[0].shape[axis], residuals)
+
+    def multiplied(residuals: Any, g: Any) -> tuple[Any, ...]:
+        n, inner = residuals
+        return tuple(
+            d * n if i in parameters and d is not None else d for i, d in enumerate(backward(inner, g))
+        )
+
+    return keeping, multiplied

@@ -1,0 +1,186 @@
+"""The report on a pair of functions that somebody else wrote: conventions tried, variations looked at, notes made."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gradlab.adapters.foreign_pair.convention import NUMERICAL, Convention, Epsilon, named
+from gradlab.adapters.foreign_pair.convention_search import asked_convention, find_convention
+from gradlab.adapters.foreign_pair.variations import Variation, look_at
+from gradlab.checks import Check
+from gradlab.checks.trial import Trial
+from gradlab.directions import FULL_BELOW
+from gradlab.node import Array, Node, Sample
+from gradlab.numerical.estimate import Method
+from gradlab.report import Report, Row
+from gradlab.report.envelope import environment
+from gradlab.running.check_rows import explore_trials, run_checks
+from gradlab.running.explanation import explained
+from gradlab.verdict import Verdict
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What a report is on.
+
+    Attributes
+    ----------
+    name : str
+    forward, backward : callable
+        The node contract's.
+    names : sequence of str
+        What the primals are called.
+    primals : tuple of ndarray
+    settings : mapping
+    parameters : sequence of int
+        Which primals are parameters.
+    loss : bool
+        Whether its gradient may belong to another function than forward.
+    chained : bool
+        Whether it takes a cotangent, so that forward is what its gradient should belong to.
+    free : bool
+        Whether forward leaves it to its caller to add several outputs up, or to average them.
+    notes : mapping
+        Of primals, where their gradients were found.
+    variations : callable
+        ``variations()`` yields a `Variation` each.
+    epsilon : callable
+        ``epsilon()`` is a context in which forward runs without its epsilons.
+    """
+
+    name: str
+    forward: Callable[..., tuple[Any, Any]]
+    backward: Callable[[Any, Any], tuple[Any, ...]]
+    names: Sequence[str]
+    primals: tuple[Array, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Sequence[int] = ()
+    loss: bool = False
+    chained: bool = True
+    free: bool = False
+    notes: Mapping[str, str] = field(default_factory=dict)
+    variations: Callable[[], Iterable[Variation]] = tuple
+    epsilon: Epsilon = nullcontext
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the caller asked for: see `check_vjp`, and `check_layer` for `loss`."""
+
+    checks: Mapping[str, Check]
+    rtol: float | None = None
+    atol: float | None = None
+    seed: int = 0
+    explore: bool = True
+    strict: bool = False
+    method: Method = "auto"
+    full_below: int | None = FULL_BELOW
+    loss: Any = None
+
+
+def report_on(subject: Subject, options: Options) -> Report:
+    """Return the report on a subject."""
+    given = _trial(subject, options)
+    convention = _convention(subject, options, given)
+    departs = convention is not None and _departs(subject, options, convention)
+    applied = convention.unscaled if convention and departs else convention
+    trial = applied.trial(given, subject.epsilon) if applied else given
+    rows = list(run_checks([trial], options.checks))
+    more, explored = explore_trials([trial], options.checks, rows) if options.explore else ([], [])
+    rows = _relaxed([*rows, *more], options)
+    # off its defaults a layer is looked at where it is right on them
+    sound = NUMERICAL in options.checks and all(row.verdict is not Verdict.WRONG for row in rows)
+    varied = look_at(subject.variations() if options.explore and sound else (), trial, applied)
+    explored = [replace(places, derived=(*places.derived, *varied.looked)) for places in explored]
+    rows += varied.rows
+    findings = explained([trial, *varied.trials], rows)
+    if varied.findings:
+        findings[subject.name] = varied.findings
+    rows = [_noted(row, subject, convention) for row in rows]
+    if applied and options.loss is None:
+        rows.append(_convention_row(trial, applied, options, excused=subject.free and applied.scales))
+    return Report(rows, environment(seed=options.seed), explored=explored, findings=findings)
+
+
+def _trial(subject: Subject, options: Options) -> Trial:
+    forward = named(subject.forward, subject.names)
+    sample = Sample("given", subject.primals, subject.settings)
+    node = Node(subject.name, "own", forward, subject.backward, lambda rng: iter([sample]))
+    o = options
+    return Trial(
+        node,
+        sample,
+        o.seed,
+        o.rtol,
+        o.atol,
+        o.method,
+        registered=False,
+        strict=o.strict,
+        full_below=o.full_below,
+    )
+
+
+def _convention(subject: Subject, options: Options, trial: Trial) -> Convention | None:
+    """Return the convention that was asked for, or, where a gradient is wrong without one, that fits."""
+    if options.loss is not None:
+        asked = asked_convention(trial, options.loss, subject.epsilon)
+        if asked is None and options.loss == "logits":
+            first = subject.names[0]
+            raise ValueError(
+                f"loss is 'logits', and {first} holds no probabilities: leave it out, or pass some"
+            )
+        return asked
+    if NUMERICAL not in options.checks or not trial.accepted:
+        return None
+    found = run_checks([trial], {NUMERICAL: options.checks[NUMERICAL]})
+    if all(row.verdict is not Verdict.WRONG for row in found):
+        return None
+    return find_convention(trial, loss=subject.loss, parameters=subject.parameters, epsilon=subject.epsilon)
+
+
+def _departs(subject: Subject, options: Options, convention: Convention) -> bool:
+    """Return whether a factor between a loss and its gradient is a mistake: it takes part in the chain rule."""
+    return (
+        options.loss is None and subject.loss and subject.chained and convention.scales and not subject.free
+    )
+
+
+def _convention_row(trial: Trial, convention: Convention, options: Options, excused: bool) -> Row:
+    cure = f": pass loss={convention.asked!r} if that is meant" if convention.asked else ""
+    note = f"the gradient is that {convention.sentence}{cure}"
+    if not convention.asked:
+        note = f"{convention.sentence}: leave it to the loss, or take it into account"
+    verdict = Verdict.PASS if excused else Verdict.WRONG if options.strict else Verdict.WARNING
+    return Row(trial.node.name, trial.sample.name, "belongs_to_forward", "", "", verdict, note=note)
+
+
+def _noted(row: Row, subject: Subject, convention: Convention | None) -> Row:
+    """Return a row with the note on where its gradient was found, and on the convention that would fit."""
+    if row.check != NUMERICAL:
+        return row
+    notes = [row.note]
+    if convention and row.verdict is Verdict.WRONG and convention.asked:
+        notes.append(
+            f"the gradient is that {convention.sentence}: pass loss={convention.asked!r} if that is meant"
+        )
+    notes.append(subject.notes.get(row.primal, ""))
+    return replace(row, note="; ".join(filter(None, notes)))
+
+
+def _relaxed(rows: Sequence[Row], options: Options) -> list[Row]:
+    """Return as warnings what nobody asked of other people's code.
+
+    That is extreme numbers, layouts that it refuses, and another gradient for a cotangent that it has written into.
+    """
+    if options.strict:
+        return list(rows)
+    excused = {"finite_where_expected"}
+    if any(row.check == "leaves_arguments_unchanged" and row.verdict is Verdict.WARNING for row in rows):
+        excused.add("repeatable")
+
+    def is_excused(row: Row) -> bool:
+        refused = row.check == "any_layout" and row.note.startswith("raised ")
+        return row.verdict is Verdict.WRONG and (refused or row.check in excused)
+
+    return [replace(row, verdict=Verdict.WARNING) if is_excused(row) else row for row in rows]

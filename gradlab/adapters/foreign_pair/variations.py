@@ -1,0 +1,144 @@
+"""The same functions off their defaults: where a gradient is wrong that is right at the given point."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from gradlab.adapters.foreign_pair.convention import NUMERICAL, Convention, Epsilon, named
+from gradlab.checks import CHECKS
+from gradlab.checks.trial import Trial, quiet
+from gradlab.checks.trial.line_slopes import agrees_along_lines
+from gradlab.diagnosis import Finding
+from gradlab.diagnosis.cotangent_mistakes import same
+from gradlab.node import Array, Sample
+from gradlab.report import Row
+from gradlab.running.check_rows import run_checks
+from gradlab.verdict import Verdict
+
+STALE = Finding(
+    "stale-residuals",
+    "",
+    1.0,
+    "the gradient at a second call is that of the first",
+    "let every forward keep what its own backward needs, in the place of what was kept before",
+)
+# Makes other primals of the given ones.
+Change = Callable[[tuple[Array, ...]], tuple[Array, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Variation:
+    """The same functions off their defaults.
+
+    Attributes
+    ----------
+    how : str
+    forward, backward : callable
+        The node contract's.
+    settings : mapping
+        What other settings than the given ones they take.
+    excused : bool
+        Whether backward need not be meant for this.
+    changes : sequence of callable
+        Ways to make other primals of the given ones; the first counts that forward takes.
+    refusable : bool
+        Whether backward may raise there.
+    again : callable or None
+        What stands for this variation if it fails: the same after a reset.
+    epsilon : callable
+        As of a `Subject`.
+    used : bool
+        Whether this is the layer after a call at the given point.
+    """
+
+    how: str
+    forward: Callable[..., tuple[Any, Any]]
+    backward: Callable[[Any, Any], tuple[Any, ...]]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    excused: bool = False
+    changes: Sequence[Change] = (tuple,)
+    refusable: bool = False
+    again: "Callable[[], Variation | None] | None" = None
+    epsilon: Epsilon = nullcontext
+    used: bool = False
+
+
+class Varied(NamedTuple):
+    """What variations showed: a row for each wrong gradient, their trials, what explains them, and all variations."""
+
+    rows: list[Row]
+    trials: list[Trial]
+    findings: list[Finding]
+    looked: list[str]
+
+
+def look_at(variations: Iterable[Variation], given: Trial, applied: Convention | None) -> Varied:
+    """Look at every variation that forward takes."""
+    varied = Varied([], [], [], [])
+    for variation in variations:
+        there = _at(given, variation, applied)
+        if there is None:
+            continue
+        varied.looked.append(variation.how)
+        if _is_right(there) or _is_right_again(given, variation, applied):
+            continue
+        found = _wrong_rows(there, variation)
+        varied.rows.extend(found)
+        varied.trials.extend([there] if found and not variation.excused else [])
+        varied.findings.extend(
+            [STALE] if found and variation.used and _is_of_the_first_call(given, there) else []
+        )
+    return varied
+
+
+def _is_right_again(given: Trial, variation: Variation, applied: Convention | None) -> bool:
+    """Return whether what stands for a variation is right."""
+    other = variation.again() if variation.again else None
+    there = _at(given, other, applied) if other else None
+    return there is not None and _is_right(there)
+
+
+def _is_of_the_first_call(given: Trial, there: Trial) -> bool:
+    """Return whether a gradient that is wrong at a second call is what is right at the first."""
+    with quiet():
+        try:
+            g = there.cotangent()
+            first, second = given.gradients(g), there.gradients(g)
+            wrong = [row.verdict is Verdict.WRONG for _, row in CHECKS[NUMERICAL].run([there])]
+        except Exception:
+            return False
+    # one is enough: what is computed from a parameter, too, takes that as it is now
+    return any(bad and same(a, b) for a, b, bad in zip(first, second, wrong, strict=True))
+
+
+def _wrong_rows(there: Trial, variation: Variation) -> list[Row]:
+    with quiet():
+        rows = list(run_checks([there], {NUMERICAL: CHECKS[NUMERICAL]}))
+    found = [row for row in rows if row.verdict is Verdict.WRONG]
+    if variation.excused or variation.refusable:
+        found = [row for row in found if row.analytic is not None]
+    return [replace(row, verdict=Verdict.WARNING) for row in found] if variation.excused else found
+
+
+def _at(given: Trial, variation: Variation, applied: Convention | None) -> Trial | None:
+    """Return the trial of a variation, at other numbers where that matters; None where forward does not take it."""
+    forward = named(variation.forward, given.names)
+    node = replace(given.node, forward=forward, backward=variation.backward)
+    settings = {**given.sample.settings, **variation.settings}
+    for change in variation.changes:
+        primals = change(given.primals())
+        sample = Sample(f"{given.sample.name}, {variation.how}", primals, settings)
+        trial = replace(given, node=node, sample=sample)
+        trial = applied.trial(trial, variation.epsilon, primals) if applied else trial
+        if trial.accepted:
+            return trial
+    return None
+
+
+def _is_right(trial: Trial) -> bool:
+    with quiet():
+        try:
+            return agrees_along_lines(trial, trial.gradients(trial.cotangent()))
+        except Exception:
+            return False

@@ -1,0 +1,240 @@
+"""The report on a function whose gradient a framework computes, held to the node contract as far as it applies."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from gradlab.adapters.foreign_pair.convention import named
+from gradlab.adapters.framework.leaves import Leaf
+from gradlab.adapters.framework.own_precision import is_half, own_precision
+from gradlab.checks import CHECKS, Check, Trial
+from gradlab.checks.trial.same_gradient import compare_with_own
+from gradlab.diagnosis import Finding
+from gradlab.directions import FULL_BELOW
+from gradlab.node import Array, Node, Sample
+from gradlab.numerical.estimate import Method, check_method
+from gradlab.report import Report, Row
+from gradlab.report.envelope import environment
+from gradlab.running.check_rows import explore_trials, run_checks
+from gradlab.running.explanation import explained
+from gradlab.running.options import check_full_below, check_seed
+from gradlab.running.selection import UnknownNameError, select_checks
+from gradlab.verdict import Verdict
+
+
+class Pair(Protocol):
+    """A function and its framework's gradient, as functions of NumPy arrays."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the report."""
+
+    @property
+    def leaves(self) -> Sequence[Leaf]:
+        """What is differentiated."""
+
+    @property
+    def settings(self) -> Mapping[str, Array]:
+        """The other arrays among its arguments, which grow and shrink with a batch."""
+
+    @property
+    def narrow(self) -> bool:
+        """Whether it takes no other precision than its own."""
+
+    @property
+    def absent(self) -> set[str]:
+        """The primals for which no gradient came back: they are taken as zero."""
+
+    @property
+    def recast(self) -> Mapping[str, str]:
+        """The primals whose gradient came back in another dtype, which the framework then changed, and in which."""
+
+    def forward(self, *primals: Array, **settings: Any) -> tuple[Any, Any]:
+        """Return outputs and residuals."""
+
+    def backward(self, residuals: Any, g: Any) -> tuple[Any, ...]:
+        """Return the gradients."""
+
+    def value(self, *primals: Array, **settings: Any) -> Any:
+        """Return outputs alone, computed as they are where nothing is differentiated."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the caller asked for: see `check_vjp`."""
+
+    rtol: float | None = None
+    atol: float | None = None
+    seed: int = 0
+    checks: Sequence[str] | None = None
+    explore: bool = True
+    strict: bool = False
+    method: Method = "auto"
+    full_below: int | None = FULL_BELOW
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        check_method(self.method)
+        check_full_below(self.full_below)
+        if self.method == "complex-step":
+            raise ValueError("method is 'complex-step', which needs NumPy's complex numbers: leave it 'auto'")
+
+
+@dataclass(frozen=True)
+class ValueTrial(Trial):
+    """A trial whose numerical side evaluates the function as it is where nothing is differentiated.
+
+    Attributes
+    ----------
+    value : callable
+        ``value(*primals, **settings) -> output``.
+    """
+
+    value: Callable[..., Any] = field(default=lambda *primals: primals)
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function of the primals; it is given copies."""
+        return lambda *xs: self.value(*map(np.array, xs), **self.settings())
+
+
+def report_on_pair(
+    pair: Pair,
+    asked: Asked,
+    own_checks: Mapping[str, Check],
+    meaningless: Iterable[str] = (),
+    version: Mapping[str, str] | None = None,
+) -> Report:
+    """Return the report on a pair.
+
+    Parameters
+    ----------
+    pair : Pair
+    asked : Asked
+    own_checks : mapping
+        The checks that there are for this framework alone.
+    meaningless : iterable of str
+        The checks that show nothing here, unless they are asked for.
+    version : mapping, optional
+        Of the framework, for the report's environment.
+    """
+    half = any(is_half(leaf) for leaf in pair.leaves)
+    chosen = _chosen(asked, own_checks, meaningless, half, pair.narrow)
+    trial = _trial(pair, asked, half)
+    rows = list(run_checks([trial], chosen))
+    looks = asked.explore and not (half and pair.narrow)
+    more, explored = explore_trials([trial], chosen, rows) if looks else ([], [])
+    rows += more
+    if half and "matches_numerical" in (asked.checks or ["matches_numerical"]):
+        rows += own_precision(pair.leaves, trial)
+    rows = [_told(row, pair, trial) for row in (rows if asked.strict else _relaxed(rows, trial))]
+    findings = _findings(trial, rows, pair, chosen)
+    where = environment(seed=asked.seed) | dict(version or {})
+    return Report(rows, where, explored=explored, findings=findings)
+
+
+def _chosen(
+    asked: Asked, own_checks: Mapping[str, Check], meaningless: Iterable[str], half: bool, narrow: bool
+) -> dict[str, Check]:
+    if asked.checks is not None:
+        known = [name for name in asked.checks if name not in own_checks]
+        try:
+            chosen = select_checks(known)
+        except UnknownNameError as error:
+            raise UnknownNameError(f"{error}; and, for this framework, {', '.join(own_checks)}") from None
+        return chosen | {name: check for name, check in own_checks.items() if name in asked.checks}
+    # forward is given no complex numbers
+    without = {"complex_step_agrees", *meaningless}
+    if half:
+        without.add("works_in_float32")
+    if half and narrow:
+        # the numbers are judged in their own precision, and nothing is known in another
+        bits = {"leaves_arguments_unchanged", "owns_its_memory", "shapes_and_dtypes"}
+        return {name: CHECKS[name] for name in CHECKS if name in bits}
+    return {name: check for name, check in CHECKS.items() if name not in without} | dict(own_checks)
+
+
+def _trial(pair: Pair, asked: Asked, half: bool) -> Trial:
+    dtype = np.float64 if half and not pair.narrow else None
+    primals = tuple(np.array(leaf.value, dtype=dtype) for leaf in pair.leaves)
+    sample = Sample("given", primals, pair.settings)
+    forward = named(pair.forward, [leaf.name for leaf in pair.leaves])
+    node = Node(pair.name, "own", forward, pair.backward, lambda rng: iter([sample]), reference=pair.value)
+    return ValueTrial(
+        node,
+        sample,
+        asked.seed,
+        asked.rtol,
+        asked.atol,
+        asked.method,
+        registered=False,
+        strict=asked.strict,
+        full_below=asked.full_below,
+        value=pair.value,
+    )
+
+
+def _relaxed(rows: Sequence[Row], trial: Trial) -> list[Row]:
+    """Return as warnings what nobody asked of other people's code.
+
+    That is extreme numbers, primals in a layout that it refuses, or of a shape that nobody gave, another gradient for a
+    cotangent that it has written into, and last bits that differ from call to call, as sums do whose order many
+    threads settle among themselves.
+    """
+    excused = {"finite_where_expected"}
+    writes = any(row.check == "leaves_arguments_unchanged" and row.verdict is Verdict.WARNING for row in rows)
+    unsteady = any(row.check == "repeatable" and row.verdict is Verdict.WRONG for row in rows)
+    unsteady = unsteady and _differs_in_last_bits(trial)
+    if writes:
+        excused.add("repeatable")
+
+    def is_excused(row: Row) -> bool:
+        elsewhere = row.sample.startswith("given, ") or "where the primals are" in row.note
+        refused = row.note.startswith("raised ") and elsewhere
+        again = row.check == "repeatable" and unsteady and "called again" in row.note
+        return row.verdict is Verdict.WRONG and (refused or again or row.check in excused)
+
+    return [replace(row, verdict=Verdict.WARNING) if is_excused(row) else row for row in rows]
+
+
+def _differs_in_last_bits(trial: Trial) -> bool:
+    """Return whether two gradients for the same cotangent, after two forwards and after one, are equal but for that."""
+    try:
+        residuals = trial.forward()[1]
+        calls = [trial.well_formed(trial.node.backward(residuals, trial.cotangent())) for _ in range(2)]
+        calls.append(trial.gradients(trial.cotangent()))
+    except Exception:
+        return False
+    pairs = [(i, a, b) for later in calls[1:] for i, (a, b) in enumerate(zip(calls[0], later, strict=True))]
+    return all(compare_with_own(trial, i, a, b).verdict is Verdict.PASS for i, a, b in pairs)
+
+
+def _told(row: Row, pair: Pair, trial: Trial) -> Row:
+    """Return a row with what is to be said of its primal."""
+    if row.check == "matches_numerical" and row.verdict is Verdict.WRONG and row.primal in pair.absent:
+        note = f"no gradient of {row.primal} came back, which counts as zero"
+        return replace(row, note="; ".join(filter(None, [row.note, note])))
+    if row.check == "matches_reference" and row.verdict is Verdict.WRONG:
+        note = "forward gives something else where it is differentiated than where it is not: return the same"
+        return replace(row, note="; ".join(filter(None, [note, row.note])))
+    if row.check == "shapes_and_dtypes" and row.verdict is Verdict.PASS and row.primal in pair.recast:
+        note = f"the gradient of {row.primal} came back as {pair.recast[row.primal]}: keep the primal's dtype"
+        return replace(row, verdict=trial.breach, note=note)
+    return row
+
+
+def _findings(
+    trial: Trial, rows: Sequence[Row], pair: Pair, chosen: Mapping[str, Check]
+) -> dict[str, Sequence[Finding]]:
+    """Return what explains the rows, each once, and the dtypes that the framework has changed."""
+    found = list(explained([trial], rows).get(pair.name, ()))
+    if "shapes_and_dtypes" in chosen:
+        cure = "keep the primal's dtype"
+        found += [
+            Finding("wrong-dtype", name, 1.0, f"the gradient of {name} came back as {dtypes}", cure)
+            for name, dtypes in pair.recast.items()
+        ]
+    unique = {(finding.name, finding.primal): finding for finding in reversed(found)}
+    return {pair.name: list(unique.values())[::-1]} if unique else {}

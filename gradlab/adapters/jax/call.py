@@ -1,0 +1,173 @@
+"""A JAX function, its arguments taken apart, and how it is run at other numbers."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradlab.adapters.framework.leaves import Leaf, argument_names, carried, told_apart
+from gradlab.node import Array
+
+FLOATS = ("float64", "float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True, eq=False)
+class JaxCall:
+    """A function with its arguments.
+
+    Attributes
+    ----------
+    name : str
+    function : callable
+    parts : tuple
+        All leaves of the arguments' tree, as they were given.
+    tree : object
+        Its structure.
+    leaves : tuple of Leaf
+        What is differentiated: arrays of floats among the positional arguments.
+    places : tuple of int
+        Where they stand among the parts.
+    held : mapping of int to Leaf
+        The other arrays.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    parts: tuple[Any, ...]
+    tree: Any
+    leaves: tuple[Leaf, ...]
+    places: tuple[int, ...]
+    held: Mapping[int, Leaf]
+
+    @property
+    def in_double(self) -> bool:
+        """Whether an array was given in float64."""
+        return any(leaf.dtype == "float64" for leaf in (*self.leaves, *self.held.values()))
+
+    def arrays(self, primals: Sequence[Array], common: Any) -> list[Any]:
+        """Return the primals as JAX's arrays in their own dtypes, or in a common one, on their own devices."""
+        return [_placed(leaf, x, common) for leaf, x in zip(self.leaves, primals, strict=True)]
+
+    def settings(self, given: Mapping[str, Any], common: Any) -> dict[int, Any]:
+        """Return the arrays that are not differentiated, of the numbers that are given for them."""
+        return {i: _placed(leaf, given.get(leaf.name, leaf.value), common) for i, leaf in self.held.items()}
+
+    def run(self, arrays: Sequence[Any], settings: Mapping[int, Any]) -> tuple[Any, ...]:
+        """Return the floating outputs.
+
+        Raises
+        ------
+        TypeError
+            If there are none.
+        """
+        parts = list(self.parts)
+        for i, x in [*zip(self.places, arrays, strict=True), *settings.items()]:
+            parts[i] = x
+        args, kwargs = jax.tree_util.tree_unflatten(self.tree, parts)
+        returned = self.function(*args, **kwargs)
+        outputs = [y for y in jax.tree_util.tree_leaves(returned) if isinstance(y, jax.Array | np.ndarray)]
+        if any(jnp.iscomplexobj(y) for y in outputs):
+            cure = "check a function that returns its real and its imaginary part"
+            raise TypeError(f"{self.name} returned complex numbers: {cure}")
+        floating = tuple(y for y in outputs if jnp.issubdtype(y.dtype, jnp.floating))
+        if not floating:
+            what = "None" if returned is None else f"a value of type {type(returned).__name__} without floats"
+            cure = "return arrays of floats, alone or in a pytree"
+            raise TypeError(f"{self.name} returned {what}, nothing to differentiate: {cure}")
+        return floating
+
+
+def _placed(leaf: Leaf, x: Any, common: Any) -> Any:
+    dtype, device = leaf.home
+    if leaf.differentiated:
+        x = np.asarray(x).astype(dtype if common is None else common)
+    return jax.device_put(jnp.asarray(x), device)
+
+
+@contextmanager
+def double_precision(wanted: bool) -> Iterator[None]:
+    """Let JAX compute in float64, where that is wanted, and put its configuration back."""
+    if not wanted:
+        yield
+        return
+    # older releases have it among what is experimental
+    enable = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
+    with enable(True):
+        yield
+
+
+def numbers(x: Any) -> Array:
+    """Return an array's numbers as an array of NumPy's own."""
+    held = np.asarray(x)
+    known = held.dtype.kind in "iub" or held.dtype in (np.float32, np.float64)
+    return np.array(held if known else held.astype(np.float32))
+
+
+def call_of(fn: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str | None) -> JaxCall:
+    """Take a function and its arguments apart.
+
+    Raises
+    ------
+    TypeError
+        If it cannot be called, or nothing in it can be differentiated.
+    """
+    if not callable(fn) or isinstance(fn, type):
+        raise TypeError(f"fn is {_called(fn)}, which is no function: pass a function of arrays")
+    title = str(name or getattr(fn, "__name__", type(fn).__name__))
+    names = argument_names(fn, len(args))
+    found, tree = jax.tree_util.tree_flatten_with_path((args, dict(kwargs)), is_leaf=_is_sparse)
+    arrays = {i: (path, x) for i, (path, x) in enumerate(found) if _is_array(x) or _is_sparse(x)}
+    paths = told_apart([_path_name(path, names) for path, _ in arrays.values()])
+    leaves = {i: _leaf(n, x) for n, (i, (_, x)) in zip(paths, arrays.items(), strict=True)}
+    # a keyword argument is a setting, and settings are not differentiated
+    primals = {i: leaf for i, leaf in leaves.items() if leaf.differentiated and arrays[i][0][0].idx == 0}
+    if not primals:
+        cure = f"pass at least one array of {', '.join(FLOATS)}"
+        raise TypeError(f"{title} is given no array of floats, so there is nothing to differentiate: {cure}")
+    held = {i: leaf for i, leaf in leaves.items() if i not in primals}
+    parts = tuple(x for _, x in found)
+    return JaxCall(title, fn, parts, tree, tuple(primals.values()), tuple(primals), held)
+
+
+def _called(fn: Any) -> str:
+    return str(fn) if isinstance(fn, type) else type(fn).__name__
+
+
+def _is_array(x: Any) -> bool:
+    # keys for random numbers are arrays without numbers
+    return isinstance(x, jax.Array | np.ndarray | np.generic) and not jnp.issubdtype(
+        x.dtype, jax.dtypes.extended
+    )
+
+
+def _is_sparse(x: Any) -> bool:
+    return type(x).__module__.startswith("jax.experimental.sparse")
+
+
+def _path_name(path: Sequence[Any], names: Sequence[str]) -> str:
+    which, key, *rest = path
+    first = names[key.idx] if which.idx == 0 else str(key.key)
+    return f"{first}{jax.tree_util.keystr(tuple(rest))}"
+
+
+def _leaf(name: str, x: Any) -> Leaf:
+    if _is_sparse(x):
+        raise TypeError(f"{name} is a sparse array: pass it dense, for example {name}.todense()")
+    dtype = str(x.dtype)
+    if jnp.iscomplexobj(x):
+        cure = "pass its real and its imaginary part, as arrays of floats"
+        raise TypeError(f"{name} is {dtype}, and gradients are checked in real numbers: {cure}")
+    if x.dtype.kind == "O":
+        raise TypeError(f"{name} is an array of objects: pass it as floats")
+    floating = jnp.issubdtype(x.dtype, jnp.floating)
+    if floating and dtype not in FLOATS:
+        cure = f"pass it as one of {', '.join(FLOATS)}"
+        raise TypeError(f"{name} is {dtype}, which gradients are not checked in: {cure}")
+    held = np.asarray(x)
+    value = np.array(held.astype(carried(dtype)) if floating else held)
+    devices = list(x.devices()) if isinstance(x, jax.Array) else []
+    return Leaf(name, value, dtype, (held.dtype, devices[0] if len(devices) == 1 else None))

@@ -1,0 +1,200 @@
+"""A JAX function as the pair of functions of NumPy arrays that every check takes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from gradlab.adapters.framework.leaves import Leaf, common_dtype, first_line, roughly_equal
+from gradlab.adapters.jax.call import JaxCall, double_precision, numbers
+from gradlab.node import Array, as_tuple
+
+# What a derivative written by hand is called in a jaxpr, and what takes a place in an array.
+HAND_WRITTEN = "custom_vjp_call"
+INDEXES = ("gather", "scatter", "dynamic_slice", "dynamic_update_slice")
+
+
+class JaxResiduals(NamedTuple):
+    """What a forward leaves for its backward: the pullback, what it was computed from, and whether in 64 bits."""
+
+    pull: Callable[..., Any]
+    outputs: tuple[Any, ...]
+    arrays: list[Any]
+    double: bool
+
+
+@dataclass(eq=False)
+class JaxPair:
+    """See `gradlab.adapters.framework.pair_report.Pair`.
+
+    Attributes
+    ----------
+    call : JaxCall
+    narrow : bool
+        Whether the function takes no other precision than its own.
+    by_hand : bool
+        Whether some derivative in it was written by hand, so that it may keep things between calls. What is JAX's
+        own keeps nothing and is compiled, which takes less time than to run it once.
+    indexes : bool
+        Whether it takes places in its arrays. Those that an array is too short for are moved, or left out, in silence
+        and not in the same way in forward and backward; so the arrays are never made shorter.
+    """
+
+    call: JaxCall
+    narrow: bool = False
+    by_hand: bool = True
+    indexes: bool = True
+    absent: set[str] = field(default_factory=set)
+    recast: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return self.call.name
+
+    @property
+    def leaves(self) -> Sequence[Leaf]:
+        """What is differentiated."""
+        return self.call.leaves
+
+    @cached_property
+    def settings(self) -> Mapping[str, Array]:
+        """The other arrays among the arguments."""
+        return {leaf.name: leaf.value for leaf in self.call.held.values()}
+
+    def precision(self, primals: Sequence[Array]) -> tuple[Any, bool]:
+        """Return the dtype that all floats get, None if each its own, and whether that takes JAX's 64 bits."""
+        shapes = [(x.shape, leaf.value.shape) for x, leaf in zip(primals, self.leaves, strict=True)]
+        if self.indexes and any(n < m for new, old in shapes for n, m in zip(new, old, strict=True)):
+            raise ValueError(f"{self.name} takes places in its arrays: they may not become shorter")
+        common = common_dtype(self.leaves, primals, self.narrow)
+        return common, self.call.in_double if common is None else common == np.float64
+
+    def forward(self, *primals: Array, **settings: Any) -> tuple[Any, JaxResiduals]:
+        """Return the floating outputs, and the pullback."""
+        common, double = self.precision(primals)
+        with double_precision(double):
+            arrays, held = self.call.arrays(primals, common), self.call.settings(settings, common)
+            if self.by_hand:
+                outputs, pull = jax.vjp(lambda *xs: self.call.run(xs, held), *arrays)
+            else:
+                outputs, pull = self._compiled(arrays, held), partial(self._pull, arrays, held)
+        return shown(outputs), JaxResiduals(pull, outputs, arrays, double)
+
+    def backward(self, ran: JaxResiduals, g: Any) -> tuple[Any, ...]:
+        """Return the gradients; those of a custom_vjp that JAX refuses for their shape, as they came."""
+        with double_precision(ran.double):
+            pairs = zip(as_tuple(g), ran.outputs, strict=True)
+            given = tuple(jax.numpy.asarray(np.asarray(part).astype(y.dtype)) for part, y in pairs)
+            try:
+                return tuple(map(numbers, ran.pull(given)))
+            except (TypeError, ValueError):
+                found = self._as_it_came(ran, given)
+                if found is None:
+                    raise
+                return found
+
+    def _as_it_came(self, ran: JaxResiduals, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Return what the backward of a custom_vjp returned, if it has another shape than it should have."""
+        function = hand_written(self.call.function)
+        plain = self.call.places == tuple(range(len(self.call.parts)))
+        if function is None or not plain or function.nondiff_argnums:
+            return None
+        _, residuals = function.fwd(*ran.arrays)
+        found = function.bwd(residuals, given if len(given) > 1 else given[0])
+        if not isinstance(found, tuple) or len(found) != len(ran.arrays):
+            return None
+        arrays = tuple(
+            np.zeros(x.shape) if d is None else numbers(d) for d, x in zip(found, ran.arrays, strict=True)
+        )
+        return None if all(d.shape == x.shape for d, x in zip(arrays, ran.arrays, strict=True)) else arrays
+
+    def value(self, *primals: Array, **settings: Any) -> Any:
+        """Return the floating outputs, where nothing is differentiated."""
+        common, double = self.precision(primals)
+        with double_precision(double):
+            arrays, held = self.call.arrays(primals, common), self.call.settings(settings, common)
+            return shown(self._evaluate(arrays, held))
+
+    def _evaluate(self, arrays: Sequence[Any], held: Mapping[int, Any]) -> tuple[Any, ...]:
+        outputs: tuple[Any, ...] = (self.call.run if self.by_hand else self._compiled)(arrays, held)
+        return outputs
+
+    @cached_property
+    def _compiled(self) -> Callable[..., Any]:
+        compiled: Callable[..., Any] = jax.jit(self.call.run)
+        return compiled
+
+    @cached_property
+    def _pull(self) -> Callable[..., Any]:
+        def pulled(arrays: Sequence[Any], held: Mapping[int, Any], g: Any) -> Any:
+            return jax.vjp(lambda *xs: self.call.run(xs, held), *arrays)[1](g)
+
+        compiled: Callable[..., Any] = jax.jit(pulled)
+        return compiled
+
+
+def hand_written(function: Any) -> Any:
+    """Return the custom_vjp that a function is, or wraps; None if there is none."""
+    while function is not None and not isinstance(function, jax.custom_vjp):
+        function = getattr(function, "__wrapped__", None)
+    return function
+
+
+def shown(outputs: Sequence[Any]) -> Any:
+    """Return outputs as a check takes them: a single one alone, several as a tuple."""
+    arrays = tuple(map(numbers, outputs))
+    return arrays[0] if len(arrays) == 1 else arrays
+
+
+def settled(call: JaxCall) -> JaxPair:
+    """Return the pair of a call, once it is known how the function may be run.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it raises, or returns nothing to differentiate; in one line that ends with the cure.
+    """
+    pair = JaxPair(call)
+    given = [leaf.value for leaf in call.leaves]
+    program = _program(pair, given)
+    # what cannot be traced cannot be compiled either
+    pair.by_hand = program is None or HAND_WRITTEN in program
+    pair.indexes = program is None or any(name in program for name in INDEXES)
+    try:
+        pair.value(*given, **pair.settings)
+        pair.forward(*given, **pair.settings)
+    except Exception as error:
+        if isinstance(error, TypeError) and str(error).startswith(f"{call.name} returned"):
+            raise
+        cure = "call it with these arguments yourself, and pass those that it takes"
+        raise ValueError(f"{call.name} raised {first_line(error)}: {cure}") from error
+    pair.narrow = not same_in(pair, np.float64)
+    return pair
+
+
+def same_in(pair: JaxPair, dtype: Any) -> bool:
+    """Return whether a function is the same in this precision: it takes it, and draws the same random numbers."""
+    given = [leaf.value for leaf in pair.leaves]
+    other = [x.astype(dtype) for x in given]
+    try:
+        pair.forward(*other, **pair.settings)
+        return roughly_equal(pair.value(*given, **pair.settings), pair.value(*other, **pair.settings))
+    except Exception:
+        return False
+
+
+def _program(pair: JaxPair, primals: Sequence[Array]) -> str | None:
+    """Return the jaxpr of a function, None if it cannot be traced."""
+    common, double = pair.precision(primals)
+    try:
+        with double_precision(double):
+            held = pair.call.settings(pair.settings, common)
+            return str(
+                jax.make_jaxpr(lambda *xs: pair.call.run(xs, held))(*pair.call.arrays(primals, common))
+            )
+    except Exception:
+        return None

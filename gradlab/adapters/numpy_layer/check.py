@@ -1,0 +1,161 @@
+"""Check a layer: find out how it works, then hold it to the node contract."""
+
+import contextlib
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from gradlab.adapters.foreign_pair.convention import NUMERICAL
+from gradlab.adapters.foreign_pair.convention_search import LOSSES
+from gradlab.adapters.foreign_pair.subject_report import Options, report_on
+from gradlab.adapters.numpy_layer.forward_calls import find_calls
+from gradlab.adapters.numpy_layer.held_layer import HeldLayer
+from gradlab.adapters.numpy_layer.initial_state import held_at_start, is_constant
+from gradlab.adapters.numpy_layer.layer_run import LayerError
+from gradlab.adapters.numpy_layer.learned_behaviour import (
+    draws_in_backward,
+    ignores_cotangent,
+    in_its_precision,
+    with_sums,
+)
+from gradlab.adapters.numpy_layer.reading_choice import Reading, choose
+from gradlab.adapters.numpy_layer.remarks import remarks
+from gradlab.adapters.numpy_layer.report_subject import subject_of
+from gradlab.checks.trial import quiet
+from gradlab.diagnosis import Finding
+from gradlab.directions import FULL_BELOW
+from gradlab.numerical.estimate import Method, check_method
+from gradlab.report import Report
+from gradlab.running.options import check_full_below, check_seed
+from gradlab.running.selection import select_checks
+
+DRAWS = Finding(
+    "nondeterministic",
+    "",
+    0.9,
+    "backward draws random numbers of its own",
+    "draw in forward, and keep what was drawn for backward",
+)
+
+
+class _Heard(io.TextIOBase):
+    """Whether anything was printed: a layer that prints for ever would fill the memory with it."""
+
+    anything = False
+
+    def write(self, text: str) -> int:
+        self.anything = self.anything or bool(text.strip())
+        return len(text)
+
+
+def check_layer(
+    layer: Any,
+    *inputs: Any,
+    settings: Mapping[str, Any] | None = None,
+    loss: str | Callable[[Any], Any] | None = None,
+    params: Any = None,
+    grads: Any = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    seed: int = 0,
+    checks: Sequence[str] | None = None,
+    explore: bool = True,
+    strict: bool = False,
+    method: Method = "auto",
+    full_below: int | None = FULL_BELOW,
+    name: str | None = None,
+) -> Report:
+    """Check the gradients of any object that has a forward and a backward pass.
+
+    How it is called, where its parameters and their gradients are, and how the cotangent gets in is found out by
+    trying what its names suggest; each row's note says what was taken for what. The object is left as it was.
+
+    Parameters
+    ----------
+    layer : object
+        With methods like ``forward`` and ``backward``, or one that records a tape.
+    *inputs
+        What forward takes: arrays of floats are differentiated, unless their names say that they are a loss's
+        targets; arrays of integers, and everything else, are passed as they are.
+    settings : mapping, optional
+        Keyword arguments of forward (``train_flg=False``), or, where it does not take them, attributes to set.
+    loss : {"sum", "mean", "logits", "without epsilon"} or callable, optional
+        The function that a loss's gradient belongs to, where that is not what forward returns: the sum where it
+        returns the mean, the mean where it returns the sum, forward of the softmax or sigmoid of logits, or forward
+        without its epsilon; or ``loss(output) -> scalar``.
+    params, grads : list of str or ndarray, dict, or callable, optional
+        Where the parameters and their gradients are, if that is not to be found out: names (``"W"``,
+        ``"layers[0].W"``), the layer's own arrays, or a function of the layer that returns them.
+    rtol, atol, seed, checks, explore, method, full_below, name
+        As for `check_vjp`. Exploring, it also looks at a second call, at the other mode of a training flag, at
+        repeated ids, and at other strides, paddings and the like where the constructor can be called again.
+    strict : bool
+        Whether a breach of the node contract that leaves the numbers right, or a convention that departs from
+        forward (a mean inside, another function of the loss), is an error; otherwise it is a warning.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    LayerError
+        A ValueError: if nothing could be checked; the message ends with the cure.
+
+    Examples
+    --------
+    >>> class Square:
+    ...     def forward(self, x):
+    ...         self.x = x
+    ...         return x**2
+    ...
+    ...     def backward(self, dout):
+    ...         return 3 * self.x * dout
+    >>> check_layer(Square(), np.array([1.0, 2.0])).faults[0].name
+    'constant-factor'
+    """
+    check_seed(seed)
+    check_method(method)
+    check_full_below(full_below)
+    if isinstance(loss, str) and loss not in LOSSES:
+        raise LayerError(
+            f"loss is {loss!r}: give one of {', '.join(map(repr, LOSSES))}, or a function of the output"
+        )
+    chosen = select_checks(checks)
+    if checks is None:
+        # a layer's precision is that of its parameters
+        chosen = {key: check for key, check in chosen.items() if key != "works_in_float32"}
+    printed = _Heard()
+    held = HeldLayer(layer, inputs)
+    try:
+        with contextlib.redirect_stdout(printed), quiet():
+            reading = read_layer(layer, inputs, settings or {}, params, grads, seed)
+            if reading.raised:
+                chosen = {key: check for key, check in chosen.items() if key == NUMERICAL}
+            subject = subject_of(reading, settings or {}, seed, name)
+            options = Options(chosen, rtol, atol, seed, explore, strict, method, full_below, loss)
+            report = report_on(subject, options)
+            drawing = [DRAWS] if not report.ok and draws_in_backward(reading.bound, seed) else []
+            more = remarks(reading, subject, printed.anything, strict, seed)
+    finally:
+        held.reset()
+    named = [*drawing, *report.findings.get(subject.name, ()), *(f for _, f in more if f)]
+    rows = [*report.rows, *(row for row, _ in more)]
+    return replace(report, rows=rows, findings={subject.name: named} if named else {})
+
+
+def read_layer(
+    layer: Any, inputs: Sequence[Any], settings: Mapping[str, Any], params: Any, grads: Any, seed: int
+) -> Reading:
+    """Return what is taken for what in a layer."""
+    calls = find_calls(layer, inputs, settings)
+    stage, found = held_at_start(layer, calls, params)
+    if not found and not any(leaves for _, leaves in calls):
+        raise LayerError("there are no floats among the inputs, and no parameters: pass inputs as floats")
+    reading = choose(stage, calls, found, grads, seed)
+    if reading.raised:
+        return reading
+    bound = with_sums(in_its_precision(reading.bound, seed), seed)
+    constants = tuple(p.name for p in found if not p.sure and is_constant(p, bound))
+    return replace(reading, bound=bound, ignores=ignores_cotangent(bound, seed), constants=constants)

@@ -1,0 +1,258 @@
+"""Where the gradients come out: returned, beside the parameter, in a list or dict, on a tensor, or in a step."""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradlab.adapters.numpy_layer import naming_conventions as names
+from gradlab.adapters.numpy_layer.layer_run import LayerRun
+from gradlab.adapters.numpy_layer.number_places import Path, follow, leaves, show, write
+from gradlab.adapters.numpy_layer.number_values import as_array, data_name, grad_name
+from gradlab.adapters.numpy_layer.parameter_discovery import (
+    Occurrence,
+    Parameter,
+    containers,
+    flatten,
+    nearest_name,
+)
+from gradlab.node import Array
+
+
+@dataclass(frozen=True)
+class GradientPlace:
+    """A place where a gradient is found after a run.
+
+    Attributes
+    ----------
+    said : str
+    read : callable
+        ``read(run)``: what stands there, None if nothing does.
+    path : Path or None
+        How to get there from a `LayerRun`, where it is a place that can be written to as well.
+    turned : bool
+        Whether it is the gradient of the parameter's transpose.
+    """
+
+    said: str
+    read: Callable[[LayerRun], Any]
+    path: Path | None = None
+    turned: bool = False
+
+    def array(self, run: LayerRun) -> Array | None:
+        """Return the gradient, turned as its parameter is; None if there is none."""
+        try:
+            found = as_array(self.read(run))
+        except (AttributeError, KeyError, IndexError, TypeError):
+            return None
+        return found.T if found is not None and self.turned else found
+
+    def add(self, run: LayerRun, number: float) -> bool:
+        """Add a number to what stands there; return whether there was anything to add it to."""
+        found = self.array(run)
+        if self.path is None or found is None:
+            return False
+        holder, path = follow(run, self.path), self.path
+        if name := data_name(holder):
+            holder, path = getattr(holder, name), (*path, ("attr", name))
+        if isinstance(holder, list | tuple):
+            return False
+        write(holder, found + number, lambda new: setattr(follow(run, path[:-1]), path[-1][1], new))
+        return True
+
+
+def at(path: Path, said: str = "", turned: bool = False) -> GradientPlace:
+    """Return the slot at a path from a run."""
+    what = show(path[1:]) if path[:1] == (("attr", "layer"),) else show(path)
+    return GradientPlace(said or f"attribute {what}", lambda run: follow(run, path), path, turned)
+
+
+_LAYER: Path = (("attr", "layer"),)
+_BACK: Path = (("attr", "given_back"),)
+
+
+def slots_of(run: LayerRun, parameter: Parameter) -> list[list[GradientPlace]]:
+    """Return, for each path to a parameter, where its gradient may be, the likeliest place first.
+
+    A parameter that a list declares has its gradients in the list's counterpart, if that holds any; so its other
+    paths come in a second place.
+    """
+    of_paths = []
+    for occurrence in parameter.occurrences:
+        found = [at((*_LAYER, *path), turned=occurrence.turned) for path in _beside(run.layer, occurrence)]
+        of_paths.append(found)
+    return of_paths
+
+
+def _beside(layer: Any, occurrence: Occurrence) -> Iterator[Path]:
+    path = occurrence.path
+    owner = follow(layer, path[:-1])
+    if path[-1][0] == "attr" and data_name(owner) == path[-1][1]:
+        yield (*path[:-1], ("attr", grad_name(owner)))
+    if path[-1][0] == "item" and path[-1][1] in names.DATA and isinstance(owner, Mapping):
+        yield from ((*path[:-1], ("item", key)) for key in names.GRAD if key in owner)
+    cut = max((i for i, (kind, _) in enumerate(path) if kind != "item"), default=-1)
+    if cut < 0:
+        return
+    before, step, rest = path[:cut], path[cut], path[cut + 1 :]
+    holder = follow(layer, before)
+    if _holds_pair(step, rest):
+        yield (*before, step, *rest[:-1], ("item", 1))
+    yield from ((*before, *found) for found in _counterparts(holder, step, rest))
+    yield from ((*before, *found) for found in _named_beside(holder, str(step[1]), rest))
+    # the dict that a parameter stands in may hold its gradient too, and so may an object above
+    if rest and isinstance(rest[-1][1], str):
+        inner = follow(holder, (step, *rest[:-1]))
+        yield from ((*before, step, *rest[:-1], ("item", key)) for key in _keys_for(inner, str(rest[-1][1])))
+
+
+def _holds_pair(step: tuple[str, Any], rest: Path) -> bool:
+    return "param" in str(step[1]) and "grad" in str(step[1]) and rest[-1:] == (("item", 0),)
+
+
+def _counterparts(holder: Any, step: tuple[str, Any], rest: Path) -> Iterator[Path]:
+    """Yield the places in lists and dicts of gradients that answer to a place in one of parameters."""
+    for container in containers(holder, names.GRADS):
+        if container == step:
+            continue
+        held = follow(holder, (container,))
+        if not rest:
+            yield from ((container, ("item", key)) for key in _keys_for(held, str(step[1])))
+            continue
+        yield from ((container, *other) for other in _same_rest(held, rest))
+        wanted, there = flatten(follow(holder, (step,))), flatten(held)
+        if rest in wanted and len(wanted) == len(there) and not _are_named(there):
+            yield (container, *there[wanted.index(rest)])
+
+
+def _are_named(paths: Sequence[Path]) -> bool:
+    return any(isinstance(key, str) for path in paths for _, key in path)
+
+
+def _same_rest(held: Any, rest: Path) -> Iterator[Path]:
+    """Yield the path `rest` in another container, each key of it as it is or as its gradient is called."""
+    reached: list[tuple[Path, Any]] = [((), held)]
+    for kind, key in rest:
+        following = []
+        for path, value in reached:
+            keys = _keys_for(value, key) if isinstance(key, str) and isinstance(value, Mapping) else [key]
+            for other in keys:
+                try:
+                    following.append(((*path, (kind, other)), follow(value, ((kind, other),))))
+                except (AttributeError, KeyError, IndexError, TypeError):
+                    continue
+        reached = following
+    yield from (path for path, _ in reached)
+
+
+def _keys_for(held: Any, name: str) -> list[Any]:
+    """Return the keys of a dict under which the gradient of `name` stands, the best first."""
+    if not isinstance(held, Mapping):
+        return []
+    scored = [(names.is_gradient_of(str(key), name), key) for key in held]
+    same = [name] if name in held else []
+    return [key for score, key in sorted(scored, key=lambda pair: -pair[0]) if score and key != name] + same
+
+
+def _named_beside(holder: Any, name: str, rest: Path) -> Iterator[Path]:
+    attributes = [n for n in dir(holder) if not n.startswith("__")]
+    scored = sorted(((names.is_gradient_of(n, name), n) for n in attributes), key=lambda pair: -pair[0])
+    for score, other in scored:
+        if score:
+            try:
+                held = getattr(holder, other)
+            except Exception:  # a property that needs more
+                continue
+            if callable(held) and not isinstance(held, np.ndarray):
+                continue
+            yield from ((("attr", other), *found) for found in (_same_rest(held, rest) if rest else [()]))
+
+
+def returned(run: LayerRun) -> list[tuple[Path, Array]]:
+    """Return what backward returned, array by array, in its order."""
+    found: list[tuple[Path, Array]] = []
+
+    def look(path: Path, value: Any) -> None:
+        array = as_array(value)
+        if array is not None:
+            found.append((path, array))
+        elif isinstance(value, Mapping):
+            for key in value:
+                look((*path, ("item", key)), value[key])
+        elif isinstance(value, list | tuple):
+            for i, part in enumerate(value):
+                look((*path, ("item", i)), part)
+
+    look(_BACK, run.given_back)
+    return found
+
+
+def returned_slot(path: Path) -> GradientPlace:
+    """Return the slot of something that backward returned."""
+    inner = show(path[1:])
+    return at(path, f"what it returned{f', {inner}' if inner else ''}")
+
+
+def returned_names(method: Any) -> list[str]:
+    """Return the names in a method's last ``return a, b, c``; empty where its source cannot be read."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(method)))
+    except (OSError, TypeError, SyntaxError):
+        return []
+    values = [node.value for node in ast.walk(tree) if isinstance(node, ast.Return)]
+    last = next((value for value in reversed(values) if isinstance(value, ast.Tuple | ast.List)), None)
+    return [part.id if isinstance(part, ast.Name) else "" for part in last.elts] if last else []
+
+
+def stepped(parameter: Parameter, rate: float) -> GradientPlace:
+    """Return the slot that reads the gradient from the parameter's own change in a step of gradient descent."""
+
+    def read(run: LayerRun) -> Any:
+        return (run.params[parameter.where.said] - np.asarray(parameter.where.get(run.layer))) / rate
+
+    return GradientPlace("the step that backward takes, over the learning rate", read)
+
+
+def handed_over(parameter: Parameter) -> GradientPlace:
+    """Return the slot that reads what came with the parameter to its optimizer."""
+
+    def read(run: LayerRun) -> Any:
+        held = parameter.where.get(run.layer)
+        found = [spy.gradient_of(held) for spy in run.spies]
+        return next((grad for grad in found if grad is not None), None)
+
+    return GradientPlace("what it hands to its optimizer", read)
+
+
+def new_arrays(layer: Any, before: Mapping[Path, Any]) -> dict[Path, Any]:
+    """Return what backward wrote or made in a layer, by comparison with copies of what was there."""
+    changed = {}
+    for path, value in leaves(layer).items():
+        old = before.get(path)
+        if old is None or np.shape(old) != np.shape(value) or not np.array_equal(old, value, equal_nan=True):
+            changed[path] = value
+    return changed
+
+
+def input_attribute(
+    run: LayerRun, name: str, shape: tuple[int, ...], changed: Mapping[Path, Any]
+) -> Path | None:
+    """Return the attribute that backward left the gradient of an input in; None if none fits."""
+    direct = {path: v for path, v in changed.items() if len(path) == 1 and path[0][0] == "attr"}
+    scored = [(names.is_gradient_of(nearest_name(path), name), path) for path in direct]
+    scored += [(1, path) for path in direct if nearest_name(path) in _INPUT_GRADIENTS]
+    best = max(scored, key=lambda pair: (pair[0], np.shape(changed[pair[1]]) == shape), default=(0, ()))
+    if best[0]:
+        return best[1]
+    fitting = [path for path in direct if np.shape(changed[path]) == shape]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+_INPUT_GRADIENTS = (
+    "dinputs", "dinput", "dx", "dX", "grad_input", "input_grad", "input_gradient", "gradInput", "d_input", "d_inputs",
+    "dA_prev", "gx", "bottom_diff", "grad_inputs", "downstream", "passed_gradient", "delta_prev", "dprev",
+)  # fmt: skip

@@ -1,0 +1,104 @@
+"""A layer as it is checked: before its first forward, or, where that makes its parameters, after it."""
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gradlab.adapters.numpy_layer.forward_calls import Call
+from gradlab.adapters.numpy_layer.held_layer import HeldLayer
+from gradlab.adapters.numpy_layer.layer_pair import LayerPair
+from gradlab.adapters.numpy_layer.layer_run import ForwardCall, LayerError, resets
+from gradlab.adapters.numpy_layer.naming_conventions import is_parameter
+from gradlab.adapters.numpy_layer.number_places import integers, show
+from gradlab.adapters.numpy_layer.overrides import from_override
+from gradlab.adapters.numpy_layer.parameter_discovery import Parameter, find_parameters
+
+
+def held_at_start(layer: Any, calls: Sequence[Call], params: Any) -> tuple[HeldLayer, list[Parameter]]:
+    """Return the layer held as it is, or, if forward makes its parameters, as it is after the first one."""
+    forward, leaves = calls[0]
+    objects = [argument.value for argument in forward.arguments]
+    stage = HeldLayer(layer, objects)
+    arrays = [leaf.value for leaf in leaves]
+    _refuse_integers(layer)
+    if _makes_parameters(layer, forward, stage, arrays):
+        _forget(layer, objects)
+        stage = HeldLayer(layer, objects)
+    else:
+        stage.reset()
+    found = find_parameters(layer)
+    kept = {p.name: (p.where.get(layer), p.value(layer)) for p in found}
+    forward.run(stage, arrays)
+    stayed = [p for p in found if p.sure or _is_same(p, layer, *kept[p.name])]
+    stayed = [p for p in stayed if not _is_in_a_store(p) or _matters(p, forward, stage, arrays)]
+    stage.reset()
+    return stage, from_override(layer, params) if params is not None else stayed
+
+
+def _is_in_a_store(p: Parameter) -> bool:
+    """Return whether a parameter stands in a dict or list that nothing calls one of parameters: a velocity may."""
+    return not any(o.declared for o in p.occurrences) and p.occurrences[0].path[-1][0] == "item"
+
+
+def is_constant(p: Parameter, bound: LayerPair) -> bool:
+    """Return whether the output depends on an array that has no gradient."""
+    bound.stage.reset()
+    layer = bound.stage.layer
+    value = p.where.get(layer)
+    learned = [q.where.get(layer) for q in bound.primals if q.where is not None]
+    if not isinstance(value, np.ndarray) or any(np.may_share_memory(value, other) for other in learned):
+        return False
+    return _matters(p, bound.forward_call, bound.stage, [leaf.value for leaf in bound.leaves])
+
+
+def _matters(p: Parameter, forward: ForwardCall, stage: HeldLayer, arrays: Sequence[Any]) -> bool:
+    """Return whether forward gives something else for another value of a parameter."""
+    stage.reset()
+    value = p.value(stage.layer)
+    with contextlib.suppress(Exception):
+        here, there = (forward.run(stage, arrays, [(p.where, x)]).outputs for x in (value, 1.1 * value + 0.1))
+        return not all(map(np.array_equal, here, there))
+    return True
+
+
+def _makes_parameters(layer: Any, forward: ForwardCall, stage: HeldLayer, arrays: Sequence[Any]) -> bool:
+    """Run forward twice, and return whether the first run made parameters that the second left alone."""
+    before = {p.name for p in find_parameters(layer)}
+    forward.run(stage, arrays)
+    made = [p for p in find_parameters(layer) if p.sure and p.name not in before]
+    held = [(p, p.where.get(layer), p.value(layer)) for p in made]
+    held = [part for part in held if not any(np.may_share_memory(part[1], x) for x in arrays)]
+    forward.run(stage, arrays, fresh=False)
+    return any(_is_same(*part[:1], layer, *part[1:]) for part in held)
+
+
+def _forget(layer: Any, objects: Sequence[Any]) -> None:
+    """Let a layer forget the forward that made its parameters, if it has a method for that which leaves them alone."""
+    before = {p.name for p in find_parameters(layer) if p.sure}
+    for name in resets(layer):
+        held = HeldLayer(layer, objects)
+        try:
+            getattr(layer, name)()
+        except Exception:  # a method that needs more, or does something else
+            held.reset()
+        if {p.name for p in find_parameters(layer) if p.sure} != before:
+            held.reset()
+
+
+def _is_same(p: Parameter, layer: Any, then: Any, copy: Any) -> bool:
+    """Return whether forward left a number alone."""
+    try:
+        now = p.where.get(layer)
+    except (AttributeError, KeyError, IndexError, TypeError):
+        return False
+    return (now is then or not isinstance(now, np.ndarray)) and np.array_equal(now, copy)
+
+
+def _refuse_integers(layer: Any) -> None:
+    for path, value in integers(layer).items():
+        if is_parameter(str(path[-1][1]), sure=True):
+            raise LayerError(
+                f"the parameter {show(path)} has dtype {value.dtype}, in which a small step is lost: make it float"
+            )

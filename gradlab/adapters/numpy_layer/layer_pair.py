@@ -1,0 +1,193 @@
+"""A layer as the pair of functions that every check takes: state in, state out, nothing kept between calls."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from gradlab.adapters.foreign_pair.function_patch import Patch
+from gradlab.adapters.numpy_layer.backward_methods import BackwardWay
+from gradlab.adapters.numpy_layer.gradient_places import GradientPlace
+from gradlab.adapters.numpy_layer.held_layer import HeldLayer
+from gradlab.adapters.numpy_layer.layer_run import ForwardCall, LayerRun
+from gradlab.adapters.numpy_layer.number_places import NumberPlace, Path
+from gradlab.checks.trial import same_bits
+from gradlab.node import Array
+
+
+@dataclass(frozen=True, eq=False)
+class ArgumentLeaf:
+    """One array of floats among forward's arguments.
+
+    Attributes
+    ----------
+    argument : int
+    path : Path
+        Where it stands in the argument.
+    name : str
+    value : ndarray
+    """
+
+    argument: int
+    path: Path
+    name: str
+    value: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Primal:
+    """An input or a parameter, and where its gradient is found.
+
+    Attributes
+    ----------
+    name : str
+    value : ndarray
+    leaf : ArgumentLeaf or None
+        Of an input.
+    where : NumberPlace or None
+        Of a parameter.
+    slots : tuple of GradientPlace
+        Of a weight that is used twice, both: its gradient is their sum.
+    accumulates : bool
+        Whether backward adds to what stands there.
+    """
+
+    name: str
+    value: Array
+    leaf: ArgumentLeaf | None
+    where: NumberPlace | None
+    slots: tuple[GradientPlace, ...]
+    accumulates: bool = False
+
+    def gradient(self, run: LayerRun, before: Sequence[Array | None]) -> Any:
+        """Return the gradient after a run; None if there is none."""
+        parts = []
+        for slot, old in zip(self.slots, before, strict=True):
+            found = slot.array(run)
+            if found is not None:
+                parts.append(found if old is None or old.shape != found.shape else found - old)
+        if not parts:
+            return None
+        if self.leaf is not None and len(parts) == 1:
+            return parts[0]  # as it is, so that a check sees whose memory it is
+        return np.array(sum(parts[1:], parts[0]))
+
+    def before(self, run: LayerRun) -> list[Array | None]:
+        """Return copies of what stands in the slots, if backward adds to it."""
+        found = [slot.array(run) if self.accumulates else None for slot in self.slots]
+        return [None if x is None else x.copy() for x in found]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerPair:
+    """A layer, how it is called, and what is taken for what.
+
+    Attributes
+    ----------
+    stage : HeldLayer
+    forward_call : ForwardCall
+    way : BackwardWay
+    leaves : tuple of ArgumentLeaf
+        All floats among forward's arguments.
+    primals : tuple of Primal
+        What is differentiated: inputs, then parameters.
+    summed : bool
+        Whether the functional is the sum over the outputs: where the cotangent does not go in and there are several.
+    narrow : dtype or None
+        The precision that the layer computes in inside, if that is less than double whatever it is given.
+    wide : Patch
+        Under which it computes in double precision.
+    """
+
+    stage: HeldLayer
+    forward_call: ForwardCall
+    way: BackwardWay
+    leaves: tuple[ArgumentLeaf, ...]
+    primals: tuple[Primal, ...]
+    summed: bool = False
+    narrow: Any = None
+    wide: Patch = field(default_factory=Patch)
+
+    @cached_property
+    def values(self) -> tuple[Array, ...]:
+        """The primals' values, in the precision in which they count."""
+        return tuple(p.value if self.narrow is None else p.value.astype(self.narrow) for p in self.primals)
+
+    def run(self, primals: Sequence[Array], settings: Mapping[str, Any], fresh: bool = True) -> LayerRun:
+        """Return a run of forward at these primals, in their precision if that is higher than their own."""
+        wide = next(
+            (x.dtype for x, v in zip(primals, self.values, strict=True) if x.itemsize > v.itemsize), None
+        )
+        given: dict[int, Array] = {}
+        params: list[tuple[NumberPlace, Array]] = []
+        for primal, x in zip(self.primals, primals, strict=True):
+            _refuse(primal, x)
+            if primal.where is not None:
+                params.append((primal.where, x))
+            else:
+                # one that computes in less inside is still given what it was given
+                given[id(primal.leaf)] = x.astype(primal.value.dtype) if self.narrow and wide is None else x
+        names = [argument.name for argument in self.forward_call.arguments]
+        arrays = [
+            given.get(id(leaf), leaf.value) for leaf in self.leaves if names[leaf.argument] not in settings
+        ]
+        with self.wide.applied() if wide is not None else nullcontext():
+            return self.forward_call.run(self.stage, arrays, params, settings, wide, fresh)
+
+    def forward(self, *primals: Array, **settings: Any) -> tuple[Any, Any]:
+        """Return outputs and residuals: what it takes to run forward again before backward."""
+        copies = tuple(np.array(x) for x in primals)
+        run = self.run(primals, settings)
+        return self.shown(run, primals), (primals, copies, settings)
+
+    def shown(self, run: LayerRun, primals: Sequence[Array]) -> Any:
+        """Return a run's outputs as a check takes them."""
+        as_given = all(x.dtype == v.dtype for x, v in zip(primals, self.values, strict=True))
+        outputs = [y.astype(self.narrow) if self.narrow and as_given else y for y in run.outputs]
+        if self.summed:
+            return np.asarray(np.sum(outputs[0]))
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    def backward(self, residuals: Any, g: Any) -> tuple[Any, ...]:
+        """Return the gradients of all primals, for the cotangent of all outputs."""
+        primals, copies, settings = residuals
+        primals = [x if same_bits(x, copy) else copy.copy() for x, copy in zip(primals, copies, strict=True)]
+        run = self.run(primals, settings)
+        found = self.pulled(run, g)
+        return tuple(d.astype(self.narrow) if self.narrow and d is not None else d for d in found)
+
+    def pulled(self, run: LayerRun, g: Any) -> list[Any]:
+        """Return the gradients after a forward run."""
+        before = [primal.before(run) for primal in self.primals]
+        run.given_back = self.way.give(self.forward_call, run, g)
+        found = [primal.gradient(run, old) for primal, old in zip(self.primals, before, strict=True)]
+        return found if self.way.takes else [d if d is None else times(d, np.asarray(g)) for d in found]
+
+
+def _refuse(primal: Primal, x: Array) -> None:
+    if x.dtype.kind != "f":
+        raise TypeError(f"{primal.name} is {x.dtype}, and layers are checked in real numbers: pass floats")
+    if primal.where is not None and x.shape != primal.value.shape:
+        raise ValueError(
+            f"the parameter {primal.name} has shape {primal.value.shape}: it cannot take another"
+        )
+
+
+def times(factor: Array, g: Array) -> Array:
+    """Return a factor times the cotangent, which has the factor's leading axes.
+
+    Raises
+    ------
+    ValueError
+        If it has others.
+    """
+    if g.size == 1:
+        return np.asarray(factor * g.reshape(()))
+    if factor.shape[: g.ndim] != g.shape:
+        raise ValueError(
+            f"the factor has shape {factor.shape}, the output {g.shape}: return one for each output"
+        )
+    return np.asarray(factor * g.reshape(*g.shape, *(1,) * (factor.ndim - g.ndim)))

@@ -1,0 +1,214 @@
+"""What a layer can remember, held and put back: attributes, arrays, closures, globals that it uses, generators.
+
+A deep copy would be simpler, and is wrong for a layer whose functions close over it, whose optimizer knows its
+parameters by ``id``, or whose tied weights are views. So everything is put back in place instead, and nothing is
+another object afterwards.
+"""
+
+import random
+import sys
+import types
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from gradlab.adapters.numpy_layer.own_code import (
+    MISSING,
+    code_of,
+    content_of,
+    is_own,
+    names_in,
+    slots,
+    state_of_module,
+)
+from gradlab.node import Array
+
+# What has no state of its own.
+_PLAIN = (str, bytes, int, float, complex, type(None), type(Ellipsis), range, slice, np.generic)
+
+
+class Snapshot:
+    """The state of everything that is reached from some objects, to be put back as often as needed.
+
+    Attributes
+    ----------
+    arrays : list of ndarray
+        Every array of numbers that was reached.
+    holders : list of dict or list
+        What may hold an array, and would hold another in its place.
+    functions : list of functions
+        Every function of the layer's own that its methods reach.
+    """
+
+    def __init__(self, *roots: Any) -> None:
+        self.arrays: list[Array] = []
+        self.holders: list[Any] = []
+        self.functions: list[types.FunctionType] = []
+        self._undo: list[Callable[[], None]] = []
+        self._random: list[Callable[[], Any]] = []
+        self._seen: dict[int, Any] = {}
+        self._names: set[str] = set()
+        pending = deque(roots)
+        while pending:
+            value = pending.popleft()
+            if id(value) in self._seen or isinstance(value, _PLAIN):
+                continue
+            self._seen[id(value)] = value
+            pending.extend(self._hold(value))
+        if self._names & {"random", "rvs"}:
+            self._hold_generator(np.random.mtrand._rand)
+            self._undo.append(partial(random.setstate, random.getstate()))
+            self._random.append(random.getstate)
+
+    def restore(self) -> None:
+        """Put everything back."""
+        for undo in self._undo:
+            undo()
+
+    def randomness(self) -> str:
+        """Return the present state of every generator, as text to compare."""
+        with np.printoptions(threshold=sys.maxsize):
+            return repr([state() for state in self._random])
+
+    def _hold(self, value: Any) -> Iterator[Any]:
+        """Record one object, and yield what is reached from it."""
+        for kinds, hold in _KINDS:
+            if isinstance(value, kinds):
+                yield from hold(self, value)
+                break
+        if not isinstance(value, type | types.ModuleType | types.FunctionType) and is_own(type(value)):
+            yield from self._hold_instance(value)
+
+    def _hold_array(self, value: Array) -> Iterator[Any]:
+        if value.dtype == object:
+            yield from value.ravel().tolist()
+        if value.flags.writeable and value.size:
+            self.arrays.append(value)
+            self._undo.append(partial(np.copyto, value, value.copy()))
+
+    def _hold_dict(self, value: dict[Any, Any]) -> Iterator[Any]:
+        self.holders.append(value)
+        self._undo.append(partial(_refill, value, dict(value)))
+        yield from list(value.values())
+
+    def _hold_list(self, value: list[Any]) -> Iterator[Any]:
+        self.holders.append(value)
+        self._undo.append(partial(value.__setitem__, slice(None), list(value)))
+        yield from list(value)
+
+    def _hold_collection(self, value: Any) -> Iterator[Any]:
+        kept = list(value)
+        self._undo.append(partial(_fill_again, value, kept))
+        yield from kept
+
+    def _hold_members(self, value: Any) -> Iterator[Any]:
+        yield from value
+
+    def _hold_generator(self, value: Any) -> Iterator[Any]:
+        bits = value.bit_generator if isinstance(value, np.random.Generator) else value._bit_generator
+        self._undo.append(partial(setattr, bits, "state", bits.state))
+        self._random.append(lambda: bits.state)
+        return iter(())
+
+    def _hold_random(self, value: random.Random) -> Iterator[Any]:
+        self._undo.append(partial(value.setstate, value.getstate()))
+        self._random.append(value.getstate)
+        return iter(())
+
+    def _hold_method(self, value: Any) -> Iterator[Any]:
+        yield from (value.__self__, getattr(value, "__func__", None))
+
+    def _hold_partial(self, value: Any) -> Iterator[Any]:
+        yield from (value.func, value.args, value.keywords)
+
+    def _hold_function(self, value: types.FunctionType) -> Iterator[Any]:
+        if not is_own(value):
+            return
+        self.functions.append(value)
+        for cell in value.__closure__ or ():
+            if (content := content_of(cell)) is not MISSING:
+                self._undo.append(partial(setattr, cell, "cell_contents", content))
+                yield content
+        yield from value.__defaults__ or ()
+        yield from (value.__kwdefaults__ or {}).values()
+        if value.__dict__:
+            yield value.__dict__
+        yield from self._hold_globals(value)
+
+    def _hold_globals(self, value: types.FunctionType) -> Iterator[Any]:
+        names = names_in(value.__code__)
+        self._names |= names.looked_up | names.attributes
+        for name in names.stored & value.__globals__.keys():
+            self._undo.append(partial(value.__globals__.__setitem__, name, value.__globals__[name]))
+        for name in (names.looked_up | names.stored) & value.__globals__.keys():
+            found = value.__globals__[name]
+            if isinstance(found, types.ModuleType):
+                yield from state_of_module(found, names.attributes)
+            else:
+                yield found
+
+    def _hold_class(self, value: type) -> Iterator[Any]:
+        if not is_own(value):
+            return
+        data = {k: v for k, v in vars(value).items() if not k.startswith("__") and not callable(v)}
+        data = {k: v for k, v in data.items() if not isinstance(v, _CODE) and not hasattr(type(v), "__get__")}
+        self._undo.append(partial(_reset_class, value, data, set(vars(value))))
+        yield from data.values()
+        yield from value.__bases__
+        # a constructor is not run again, and what it draws from need not be put back every time
+        for name, member in vars(value).items():
+            yield from code_of(member) if name != "__init__" else ()
+
+    def _hold_instance(self, value: Any) -> Iterator[Any]:
+        yield type(value)
+        if hasattr(value, "__dict__"):
+            yield vars(value)
+        for name in slots(type(value)):
+            kept = getattr(value, name, MISSING)
+            self._undo.append(partial(_set_slot, value, name, kept))
+            yield kept
+
+
+_CODE = (property, staticmethod, classmethod)
+_KINDS: tuple[tuple[Any, Callable[..., Iterator[Any]]], ...] = (
+    (np.ndarray, Snapshot._hold_array),
+    (dict, Snapshot._hold_dict),
+    (list, Snapshot._hold_list),
+    ((set, deque), Snapshot._hold_collection),
+    ((tuple, frozenset), Snapshot._hold_members),
+    ((np.random.Generator, np.random.RandomState), Snapshot._hold_generator),
+    (random.Random, Snapshot._hold_random),
+    ((types.MethodType, types.BuiltinMethodType), Snapshot._hold_method),
+    (partial, Snapshot._hold_partial),
+    (types.FunctionType, Snapshot._hold_function),
+    (type, Snapshot._hold_class),
+)
+
+
+def _set_slot(value: Any, name: str, kept: Any) -> None:
+    if kept is not MISSING:
+        object.__setattr__(value, name, kept)
+    elif hasattr(value, name):
+        object.__delattr__(value, name)
+
+
+def _fill_again(collection: Any, kept: list[Any]) -> None:
+    collection.clear()
+    collection.extend(kept) if isinstance(collection, deque) else collection.update(kept)
+
+
+def _refill(holder: dict[Any, Any], kept: dict[Any, Any]) -> None:
+    if len(holder) != len(kept) or any(holder.get(k, MISSING) is not v for k, v in kept.items()):
+        holder.clear()
+        holder.update(kept)
+
+
+def _reset_class(kind: type, data: dict[str, Any], names: set[str]) -> None:
+    for name in [name for name in vars(kind) if name not in names and not name.startswith("__")]:
+        delattr(kind, name)
+    for name, value in data.items():
+        if vars(kind).get(name, MISSING) is not value:
+            setattr(kind, name, value)

@@ -1,0 +1,227 @@
+"""What is found out about a reading once it is chosen: its precision, whether gradients add up, what it ignores."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gradlab.adapters.foreign_pair.function_patch import in_double
+from gradlab.adapters.numpy_layer.layer_pair import LayerPair, Primal
+from gradlab.adapters.numpy_layer.number_places import follow, objects
+from gradlab.adapters.numpy_layer.reading_fit import cotangent
+from gradlab.adapters.numpy_layer.recording_optimizer import RecordingOptimizer
+from gradlab.checks.trial import map_arrays, quiet
+from gradlab.node import as_tuple
+
+# The step at which a function in double precision is as good as a line, what is left then of its size, and what is
+# left of it in half precision at the least.
+STEP, ROUNDING, HALF = 2.0**-24, 1e-10, 1e-5
+# The rounding of double precision, and how many times more of it single precision leaves at the least.
+DOUBLE, CLEARER = float(np.finfo(np.float64).eps), 1e3
+_CLEARS = re.compile(r"(zero|clear|reset).*grad|cleargrad|zero_?grad")
+
+
+def in_its_precision(bound: LayerPair, seed: int) -> LayerPair:
+    """Return the reading with the precision that forward computes in, whatever it is given.
+
+    In double precision a step of 2**-24 shows a line to ten digits; in single precision it is lost in a buffer. Where
+    nothing in the layer or its code is of single precision, what is left is taken for a badly conditioned forward.
+    The reference is then forward with float64 in place of float32 in its code, if that is the same function.
+    """
+    if not _knows_narrow(bound):
+        return bound
+    plain = _left_of_a_line(bound, seed)
+    if plain is None:
+        return bound
+    narrow = np.float16 if plain[0] > HALF else np.float32
+    bound.stage.reset()
+    there = replace(bound, narrow=narrow, wide=in_double(bound.stage.snapshot.functions))
+    wide = _left_of_a_line(there, seed)
+    same = wide is not None and np.allclose(wide[1], plain[1], rtol=1e-2, atol=1e-2 * plain[2])
+    exact = wide is not None and wide[0] <= ROUNDING
+    # a loss may hide the rounding of buffers that hold little of it
+    if plain[0] > ROUNDING or (exact and same and wide and plain[0] > CLEARER * max(wide[0], DOUBLE)):
+        return there if exact and same else replace(bound, narrow=narrow)
+    return bound
+
+
+def _left_of_a_line(bound: LayerPair, seed: int) -> tuple[float, Any, float] | None:
+    """Return the second difference of forward over tiny steps, relative to its size; its outputs, and their size."""
+    rng = np.random.default_rng([seed, 22])
+    values = [v.astype(np.float64) * (1 + 1e-3 * rng.uniform(size=v.shape)) for v in bound.values]
+    directions = [STEP * np.maximum(np.abs(v), 0.1) * rng.choice([-1.0, 1.0], v.shape) for v in values]
+    with quiet():
+        try:
+            y0, y1, y2 = (
+                _outputs(bound, [v + k * d for v, d in zip(values, directions, strict=True)])
+                for k in range(3)
+            )
+        except Exception:
+            return None
+    size = float(np.abs(y0).max(initial=0.0)) or 1.0
+    return float(np.abs(y2 - 2 * y1 + y0).max(initial=0.0)) / size, y0, size
+
+
+def _outputs(bound: LayerPair, values: Sequence[Any]) -> Any:
+    # longdouble asks for double precision even of a layer that has it already
+    run = bound.run([v.astype(np.longdouble) for v in values], {})
+    return np.concatenate([np.ravel(y).astype(np.float64) for y in run.outputs])
+
+
+def _knows_narrow(bound: LayerPair) -> bool:
+    """Return whether anything in the layer, or in its code, is of less than double precision."""
+    held = bound.stage.snapshot
+    return any(x.dtype in (np.float16, np.float32) for x in held.arrays) or bool(in_double(held.functions))
+
+
+def with_sums(bound: LayerPair, seed: int) -> LayerPair:
+    """Return the reading with those gradients marked that backward adds to what stands there already."""
+    try:
+        plain, raised = _second(bound, seed, 0.0), _second(bound, seed, 1.0)
+    except Exception:  # what cannot be run twice without a reset adds nothing up
+        return bound
+    primals = []
+    for primal in bound.primals:
+        a, b = plain.get(primal.name), raised.get(primal.name)
+        # what forward has cleared again is not added to
+        written = a is not None and b is not None and not np.array_equal(*a) and bool(a[0].any())
+        adds = written and a is not None and b is not None and np.allclose(b[1] - a[1], 1.0, rtol=1e-3)
+        primals.append(replace(primal, accumulates=bool(adds)))
+    return replace(bound, primals=tuple(primals))
+
+
+def _second(bound: LayerPair, seed: int, number: float) -> dict[str, tuple[Any, Any]]:
+    """Return the gradients before and after a second backward, when a number was added to what was there before."""
+    with quiet():
+        run = bound.run(bound.values, {})
+        g = cotangent(run, np.random.default_rng([seed, 23]))
+        run.given_back = bound.way.give(bound.forward_call, run, map_arrays(np.copy, g))
+        run = bound.run(bound.values, {}, fresh=False)
+        slots = {p.name: p.slots[0] for p in bound.primals if p.slots and p.slots[0].add(run, number)}
+        before = {name: np.array(slot.array(run), dtype=np.float64) for name, slot in slots.items()}
+        run.given_back = bound.way.give(bound.forward_call, run, map_arrays(np.copy, g))
+        after = {name: np.array(slot.array(run), dtype=np.float64) for name, slot in slots.items()}
+    return {name: (before[name], x) for name, x in after.items() if x.shape == before[name].shape}
+
+
+def draws_in_backward(bound: LayerPair, seed: int) -> bool:
+    """Return whether backward draws random numbers of its own."""
+    with quiet():
+        try:
+            run = bound.run(bound.values, {})
+            before = bound.stage.snapshot.randomness()
+            bound.way.give(bound.forward_call, run, cotangent(run, np.random.default_rng([seed, 25])))
+        except Exception:
+            return False
+    return bound.stage.snapshot.randomness() != before
+
+
+def clearing_method(layer: Any) -> str:
+    """Return the name of the method that clears gradients; empty if there is none."""
+    return next((name for _, name in _clearing(layer)), "")
+
+
+def _clearing(layer: Any) -> Iterator[tuple[Any, str]]:
+    """Yield the objects that clear gradients, and the method's name, the outermost first."""
+    yield from ((o, name) for o in objects(layer).values() for name in dir(o) if _CLEARS.search(name.lower()))
+
+
+def left_standing(bound: LayerPair, seed: int) -> list[Primal]:
+    """Return the parameters whose gradients add up, and stand as they were after the layer's own method to clear them.
+
+    Where the layer has none, and parts of it have, it is left to whoever calls these.
+    """
+    outermost = next(_clearing(bound.stage.layer), None)
+    summed = [p for p in bound.primals if p.accumulates and p.where is not None]
+    if not summed or outermost is None or outermost[0] is not bound.stage.layer:
+        return []
+    with quiet():
+        try:
+            run = bound.run(bound.values, {})
+            bound.way.give(bound.forward_call, run, cotangent(run, np.random.default_rng([seed, 26])))
+            getattr(*outermost)()
+        except Exception:  # a method that needs more
+            return []
+    left = {p.name: p.slots[0].array(run) for p in summed}
+    return [p for p in summed if (d := left[p.name]) is not None and d.any()]
+
+
+def after_the_step(bound: LayerPair, seed: int) -> list[str]:
+    """Return the inputs whose gradients are others if the optimizer that backward calls moves the parameters."""
+    with quiet():
+        still, spies = _with_steps(bound, seed, moves=False)
+        if not spies:
+            return []
+        try:
+            moved, _ = _with_steps(bound, seed, moves=True)
+        except Exception:  # what becomes of it after a step is no matter of the gradient
+            return []
+    return [
+        p.name
+        for p, a, b in zip(bound.primals, still, moved, strict=True)
+        if p.where is None and a is not None and not np.array_equal(a, b, equal_nan=True)
+    ]
+
+
+def _with_steps(bound: LayerPair, seed: int, moves: bool) -> tuple[list[Any], list[RecordingOptimizer]]:
+    """Return the gradients where the optimizers that backward calls move the parameters, or leave them, and these."""
+    run = bound.run(bound.values, {})
+    if moves:
+        run.moving.extend(p.where.get(run.layer) for p in bound.primals if p.where is not None)
+    return bound.pulled(run, cotangent(run, np.random.default_rng([seed, 27]))), run.spies
+
+
+def mixed_sums(bound: LayerPair) -> list[Primal]:
+    """Return the parameters whose gradients add up while those of others in the same object do not."""
+    of_parameters = [p for p in bound.primals if p.where is not None and p.slots and p.slots[0].path]
+    found = []
+    for p in of_parameters:
+        owner = _owner(bound, p)
+        others = [q for q in of_parameters if q is not p and _owner(bound, q) is owner]
+        if p.accumulates and any(not q.accumulates for q in others):
+            found.append(p)
+    return found
+
+
+def _owner(bound: LayerPair, primal: Primal) -> Any:
+    path = primal.slots[0].path or ()
+    layer_path = path[1:]
+    cut = max((i for i, (kind, _) in enumerate(layer_path) if kind == "attr"), default=0)
+    try:
+        return follow(bound.stage.layer, layer_path[:cut])
+    except (AttributeError, KeyError, IndexError, TypeError):
+        return None
+
+
+def ignores_cotangent(bound: LayerPair, seed: int) -> bool:
+    """Return whether a loss has an optional cotangent, and gives the same for every one."""
+    if not (bound.way.takes and bound.way.optional):
+        return False
+    with quiet():
+        output, residuals = bound.forward(*bound.values)
+        if any(np.size(y) != 1 for y in as_tuple(output)):
+            return False
+        one, three = (
+            bound.backward(
+                residuals,
+                tuple(np.full_like(y, c) for y in as_tuple(output))
+                if isinstance(output, tuple)
+                else np.full_like(output, c),
+            )
+            for c in (1.0, 3.0)
+        )
+    pairs = [(a, b) for a, b in zip(one, three, strict=True) if a is not None]
+    return bool(pairs) and all(np.array_equal(a, b) for a, b in pairs) and any(np.any(a) for a, _ in pairs)
+
+
+def with_ones(bound: LayerPair) -> LayerPair:
+    """Return the reading in which backward is given a one, and what comes back is multiplied by the cotangent."""
+    give = bound.way.give
+    way = replace(
+        bound.way,
+        give=lambda forward, run, g: give(forward, run, np.ones_like(run.outputs[0])),
+        takes=False,
+    )
+    return replace(bound, way=way)

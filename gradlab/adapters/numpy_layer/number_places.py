@@ -1,0 +1,214 @@
+"""Where numbers stand in an object: paths of attributes and items, followed anew each time they are read."""
+
+import ast
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from gradlab.adapters.numpy_layer.naming_conventions import DATA
+from gradlab.adapters.numpy_layer.number_values import is_number
+from gradlab.adapters.numpy_layer.own_code import is_own, slots
+from gradlab.node import Array
+
+# An attribute, an item, or a method without arguments to be called.
+Step = tuple[str, Any]
+Path = tuple[Step, ...]
+
+# Deeper, or in larger objects, nobody keeps a layer's parameters.
+DEPTH, OBJECTS = 10, 20_000
+
+
+def follow(root: Any, path: Path) -> Any:
+    """Return what stands at a path; raises what following it raises."""
+    for kind, key in path:
+        if kind == "attr":
+            root = getattr(root, key)
+        elif kind == "call":
+            root = _listed(getattr(root, key)())
+        else:
+            root = root[key]
+    return root
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, Iterator) else value
+
+
+def show(path: Path) -> str:
+    """Return a path as Python writes it, without the leading dot; a parameter object's own array goes unsaid."""
+    text = "".join(
+        f".{key}" if kind == "attr" else f".{key}()" if kind == "call" else f"[{key!r}]" for kind, key in path
+    )
+    return text.removeprefix(".")
+
+
+def parse(text: str) -> Path:
+    """Return the path that `show` gives this text for.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    steps: list[Step] = []
+    try:
+        node: Any = ast.parse(f"_.{text}" if not text.startswith("[") else f"_{text}", mode="eval").body
+        while not isinstance(node, ast.Name):
+            if isinstance(node, ast.Call) and not node.args:
+                steps.append(("call", node.func.attr))  # type: ignore[attr-defined] # checked by the except
+                node = node.func.value  # type: ignore[attr-defined]
+            elif isinstance(node, ast.Attribute):
+                steps.append(("attr", node.attr))
+                node = node.value
+            else:
+                steps.append(("item", ast.literal_eval(node.slice)))
+                node = node.value
+    except (SyntaxError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{text!r} is no path: write it as 'W', 'layers[0].W' or \"params['W1']\""
+        ) from error
+    return tuple(reversed(steps))
+
+
+def leaves(root: Any) -> dict[Path, Any]:
+    """Return every float and array of floats that attributes and items of an object lead to, the nearest first."""
+    return _found(root, is_number)
+
+
+def integers(root: Any) -> dict[Path, Any]:
+    """Return every array of integers, or of objects that are numbers, that an object leads to."""
+    return _found(root, _is_integer)
+
+
+def _is_integer(value: Any) -> bool:
+    if not isinstance(value, np.ndarray) or value.ndim == 0 or value.size == 0:
+        return False
+    return value.dtype.kind in "iu" or (value.dtype == object and isinstance(value.flat[0], int | float))
+
+
+def _found(root: Any, wanted: Callable[[Any], bool]) -> dict[Path, Any]:
+    found: dict[Path, Any] = {}
+    pending: deque[tuple[Path, Any]] = deque([((), root)])
+    seen: set[int] = set()
+    while pending and len(seen) < OBJECTS:
+        path, value = pending.popleft()
+        if wanted(value):
+            found[path] = value
+        elif id(value) not in seen and not is_number(value) and len(path) < DEPTH:
+            seen.add(id(value))
+            pending.extend(((*path, step), part) for step, part in _parts(value))
+    return found
+
+
+def objects(root: Any) -> dict[Path, Any]:
+    """Return the objects with attributes of their own that an object leads to, itself first."""
+    found: dict[Path, Any] = {}
+    pending: deque[tuple[Path, Any]] = deque([((), root)])
+    seen: set[int] = set()
+    while pending and len(seen) < OBJECTS:
+        path, value = pending.popleft()
+        if id(value) in seen or len(path) >= DEPTH:
+            continue
+        seen.add(id(value))
+        if hasattr(value, "__dict__") and not isinstance(
+            value, FunctionType | MethodType | ModuleType | type
+        ):
+            found[path] = value
+        pending.extend(((*path, step), part) for step, part in _parts(value) if not is_number(part))
+    return found
+
+
+def _parts(value: Any) -> Iterator[tuple[Step, Any]]:
+    if isinstance(value, np.ndarray):
+        if value.dtype == object:
+            yield from ((("item", i), value[i]) for i in np.ndindex(value.shape))
+    elif isinstance(value, Mapping):
+        yield from ((("item", key), part) for key, part in list(value.items()))
+    elif isinstance(value, list | tuple | deque):
+        yield from ((("item", i), part) for i, part in enumerate(value))
+    elif isinstance(value, type | ModuleType):
+        yield from ((("attr", n), v) for n, v in list(vars(value).items()) if is_number(v))
+    elif hasattr(value, "__dict__") and not isinstance(value, FunctionType | MethodType):
+        yield from ((("attr", name), part) for name, part in list(vars(value).items()))
+        yield from _shared(type(value), vars(value))
+    elif is_own(type(value)):
+        yield from ((("attr", name), getattr(value, name, None)) for name in slots(type(value)))
+
+
+def _shared(kind: type, own: Mapping[str, Any]) -> Iterator[tuple[Step, Any]]:
+    """Yield the arrays that a class keeps for all its instances."""
+    for base in kind.__mro__[:-1]:
+        for name, part in vars(base).items():
+            if isinstance(part, np.ndarray) and name not in own:
+                yield ("attr", name), part
+
+
+@dataclass(frozen=True)
+class NumberPlace:
+    """A number in a layer that can be read and set, and what to call it.
+
+    Attributes
+    ----------
+    said : str
+    get : callable
+        ``get(layer) -> ndarray, float or None``: what stands there now.
+    set : callable
+        ``set(layer, values)``: writes into the array that stands there, or puts a number in its place.
+    """
+
+    said: str
+    get: Callable[[Any], Any]
+    set: Callable[[Any, Array], None]
+
+
+def place(path: Path, said: str = "") -> NumberPlace:
+    """Return the place at a path."""
+
+    def put(root: Any, values: Array) -> None:
+        write(follow(root, path), values, lambda new: assign(root, path, new))
+
+    return NumberPlace(said or identifier(show(path)), lambda root: follow(root, path), put)
+
+
+def write(held: Any, values: Array, assign: Callable[[Any], None]) -> None:
+    """Write into an array, or assign a number of the kind that stood there."""
+    if isinstance(held, np.ndarray):
+        held[...] = values
+    else:
+        assign(
+            float(values)
+            if isinstance(held, float) and not isinstance(held, np.generic)
+            else type(held)(values)
+        )
+
+
+def assign(root: Any, path: Path, value: Any) -> None:
+    """Put something else at a path."""
+    owner = follow(root, path[:-1])
+    kind, key = path[-1]
+    if kind == "attr":
+        setattr(owner, key, value)
+    else:
+        owner[key] = value
+
+
+def memory(value: Any) -> tuple[Any, ...]:
+    """Return what tells one array's memory from another's, however it is looked at."""
+    if not isinstance(value, np.ndarray) or not value.size:
+        return ("object", id(value))
+    low = value.__array_interface__["data"][0]
+    return (low, value.nbytes) if _is_whole(value) else (low, value.nbytes, value.strides)
+
+
+def _is_whole(value: Array) -> bool:
+    return bool(value.flags.c_contiguous or value.flags.f_contiguous)
+
+
+def identifier(text: str) -> str:
+    """Return a name for a report: a parameter object's ``.data`` left out."""
+    return re.sub(rf"\.({'|'.join(DATA)})$", "", text) if "." in text else text

@@ -1,0 +1,192 @@
+"""Which numbers of a layer are its parameters: by the names in use, and by what changing them does."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradlab.adapters.numpy_layer import naming_conventions as names
+from gradlab.adapters.numpy_layer.number_places import (
+    NumberPlace,
+    Path,
+    follow,
+    leaves,
+    memory,
+    objects,
+    place,
+)
+from gradlab.adapters.numpy_layer.number_values import data_name, is_number
+from gradlab.node import Array
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """One path that leads to a parameter.
+
+    Attributes
+    ----------
+    path : Path
+    declared : bool
+        Whether a list or dict of parameters names it, and not only an attribute.
+    turned : bool
+        Whether it is the transpose of the parameter as it was first found.
+    """
+
+    path: Path
+    declared: bool
+    turned: bool = False
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An array that a layer learns.
+
+    Attributes
+    ----------
+    name : str
+    where : NumberPlace
+    occurrences : tuple of Occurrence
+        Every path to its memory: of tied weights more than one.
+    sure : bool
+        Whether its name, or a list of parameters, says that it is one.
+    """
+
+    name: str
+    where: NumberPlace
+    occurrences: tuple[Occurrence, ...]
+    sure: bool
+
+    def value(self, layer: Any) -> Array:
+        """Return a copy of what it is."""
+        return np.array(self.where.get(layer))
+
+
+def find_parameters(layer: Any) -> list[Parameter]:
+    """Return what may be parameters, each once, those that the layer declares before those that it only has."""
+    grouped: dict[Any, list[tuple[Path, bool]]] = {}
+    for path, declared in (*_declared(layer), *_attributes(layer)):
+        if any(names.is_optimizer(str(key)) for _, key in path):
+            continue
+        value = follow(layer, path)
+        if is_number(value) and np.size(value):
+            owner = follow(layer, path[:-1])
+            key = memory(value)[:2] if isinstance(value, np.ndarray) else (id(owner), path[-1])
+            grouped.setdefault(key, []).append((path, declared))
+    return [_parameter(layer, paths) for paths in grouped.values()]
+
+
+def _parameter(layer: Any, paths: Sequence[tuple[Path, bool]]) -> Parameter:
+    # a name says more to a reader than an index
+    named = min((path for path, _ in paths), key=_unreadable)
+    first = follow(layer, named)
+    occurrences = []
+    for path, declared in paths:
+        here = follow(layer, path)
+        turned = isinstance(here, np.ndarray) and here.ndim == 2 and here.strides != first.strides
+        occurrences.append(Occurrence(path, declared, turned))
+    sure = any(declared for _, declared in paths) or any(_is_sure(layer, path) for path, _ in paths)
+    return Parameter(place(named).said, place(named), tuple(occurrences), sure)
+
+
+def _unreadable(path: Path) -> tuple[bool, bool, int]:
+    return any(kind == "call" for kind, _ in path), not isinstance(path[-1][1], str), len(path)
+
+
+def _is_sure(layer: Any, path: Path) -> bool:
+    owner = follow(layer, path[:-1])
+    if isinstance(owner, Mapping) and path[-1][1] in names.DATA and any(key in owner for key in names.GRAD):
+        return True
+    return names.is_parameter(nearest_name(path), sure=True) or data_name(owner) == path[-1][1]
+
+
+def nearest_name(path: Path) -> str:
+    """Return the last attribute, or textual key, on a path: what a person would call what stands there."""
+    return next((str(key) for _, key in reversed(path) if isinstance(key, str)), "")
+
+
+def _declared(layer: Any) -> Iterator[tuple[Path, bool]]:
+    for path, owner in objects(layer).items():
+        for step in containers(owner, names.PARAMS):
+            name = step[1]
+            held = follow(owner, (step,))
+            for inner in flatten(held):
+                if not (_holds_pairs(name) and inner[-1] == ("item", 1)):
+                    yield (*path, step, *inner), True
+
+
+def _holds_pairs(name: str) -> bool:
+    return "param" in name.lower() and "grad" in name.lower()
+
+
+def containers(owner: Any, known: Sequence[str]) -> list[tuple[str, Any]]:
+    """Return the steps from an object to its lists and dicts of these names, in the names' order."""
+    named = {names.plain(name): name for name in dir(owner) if not name.startswith("__")}
+    steps = [container_step(owner, named[name]) for name in known if name in named]
+    return [step for step in steps if step is not None]
+
+
+def container_step(owner: Any, name: str) -> tuple[str, Any] | None:
+    """Return the step from an object to what it calls `name`, called if it is a method; None if there is no such."""
+    try:
+        value = getattr(owner, name)
+    except Exception:  # there is none, or a property that needs more
+        return None
+    if not callable(value) or isinstance(value, np.ndarray):
+        holds = isinstance(value, Mapping | list | tuple) or (data_name(value) == "" and _is_container(value))
+        return ("attr", name) if holds else None
+    if not inspect.ismethod(value) or not _needs_nothing(value):
+        return None
+    try:
+        held = follow(owner, (("call", name),))
+    except Exception:
+        return None
+    return ("call", name) if isinstance(held, Mapping | list | tuple) else None
+
+
+def _is_container(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype == object
+
+
+def _needs_nothing(method: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(method).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return all(p.default is not p.empty or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters)
+
+
+def flatten(held: Any) -> list[Path]:
+    """Return the paths to the floats in a container; of parameter objects those to their data."""
+    found = []
+    for path in leaves(held):
+        owner = follow(held, path[:-1]) if path else held
+        if path and path[-1][0] == "attr" and data_name(owner) not in ("", path[-1][1]):
+            continue
+        found.append(path)
+    return found
+
+
+def _attributes(layer: Any) -> Iterator[tuple[Path, bool]]:
+    """Yield every path to a float in the layer that is not named after another one's gradient."""
+    paths = list(leaves(layer))
+    for path in paths:
+        owner = follow(layer, path[:-1])
+        if path[-1][0] == "attr" and data_name(owner) not in ("", path[-1][1]):
+            continue
+        if not any(_names_gradient(layer, path[:i], path[i]) for i in range(len(path))):
+            yield path, False
+
+
+def _names_gradient(layer: Any, before: Path, step: tuple[str, Any]) -> bool:
+    """Return whether a step leads to gradients, by its name and those beside it."""
+    kind, name = step
+    if not isinstance(name, str):
+        return False
+    owner = follow(layer, before)
+    others = owner if kind == "item" else getattr(owner, "__dict__", {})
+    beside = any(
+        names.is_gradient_of(name, other) >= 2 for other in others if isinstance(other, str) and other != name
+    )
+    return names.plain(name) in names.GRADS or beside

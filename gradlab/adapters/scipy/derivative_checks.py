@@ -1,0 +1,248 @@
+"""Gradients, Jacobians and Hessians as `scipy.optimize` takes them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gradlab.adapters.scipy.derivatives import Breaches, columns_of, name_of, plain_array, split, together
+from gradlab.adapters.scipy.jacobian_matrices import entries, matrix
+from gradlab.checks import CHECKS
+from gradlab.directions import FULL_BELOW
+from gradlab.node import Array
+from gradlab.numerical.estimate import Method
+from gradlab.report import Report
+from gradlab.running.check_vjp import check_vjp, float_primal
+
+
+def check_gradient(
+    f: Callable[..., Any],
+    grad: Callable[..., Any] | bool,
+    x: Any,
+    *,
+    args: tuple[Any, ...] = (),
+    rtol: float | None = None,
+    atol: float | None = None,
+    seed: int = 0,
+    checks: Sequence[str] | None = None,
+    explore: bool = True,
+    strict: bool = False,
+    full_below: int | None = FULL_BELOW,
+    method: Method = "auto",
+    name: str | None = None,
+) -> Report:
+    """Check the gradient of a scalar function.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(x, *args) -> scalar``; with ``grad=True``, ``f(x, *args) -> (scalar, gradient)``.
+    grad : callable or True
+        ``grad(x, *args) -> ndarray`` of the shape of `x`.
+    x : ndarray of floats
+        The point.
+    args : tuple
+        Further arguments of both.
+    rtol, atol, seed, checks, explore, method, name
+        As for `check_vjp`.
+    strict : bool
+        Whether to hold `grad` to the whole node contract; otherwise a breach of it that leaves the numbers right is
+        a warning.
+    full_below : int, optional
+        An `x` of more elements than this, 10,000, is checked along random directions: as for `check_vjp`.
+
+    Returns
+    -------
+    Report
+
+    Examples
+    --------
+    >>> check_gradient(lambda x: np.sum(x**2), lambda x: 2 * x, np.array([3.0, 4.0])).ok
+    True
+    """
+    f, grad = split(f, grad, "grad")
+    seen = Breaches("grad")
+    forward, backward = _gradient_pair(f, grad, float_primal(x, "x").shape, args, seen)
+    shared: dict[str, Any] = {"rtol": rtol, "atol": atol, "seed": seed, "checks": checks, "method": method}
+    shared |= {"explore": explore, "strict": strict, "full_below": full_below, "name": name or name_of(f)}
+    return seen.told(check_vjp(forward, backward, (float_primal(x, "x"),), **shared), strict)
+
+
+def _gradient_pair(
+    f: Callable[..., Any],
+    grad: Callable[..., Any],
+    shape: tuple[int, ...],
+    args: tuple[Any, ...],
+    seen: Breaches,
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return a scalar function and its gradient as the node contract has them."""
+
+    def forward(x: Array) -> tuple[Array, Array]:
+        value = np.asarray(f(x, *args))
+        if value.size != 1:
+            raise ValueError(f"f returned shape {value.shape}: return one real number, for example its sum")
+        # another number of unknowns is only for those that both can take
+        if x.shape != shape and plain_array(grad(x.copy(), *args)).shape != x.shape:
+            raise ValueError("grad is meant for another number of unknowns")
+        # a copy: the caller may move x before backward looks at it
+        return value.reshape(()), x.copy()
+
+    def backward(x: Array, g: Array) -> tuple[Array, ...]:
+        d = seen.call(lambda given: plain_array(grad(given, *args)), x)
+        return (np.asarray(g * (d.reshape(x.shape) if d.size == x.size == 1 else d)),)
+
+    return forward, backward
+
+
+def check_jacobian(
+    f: Callable[..., Any],
+    jac: Callable[..., Any] | bool,
+    x: Any,
+    *,
+    args: tuple[Any, ...] = (),
+    rtol: float | None = None,
+    atol: float | None = None,
+    seed: int = 0,
+    checks: Sequence[str] | None = None,
+    explore: bool = True,
+    strict: bool = False,
+    full_below: int | None = FULL_BELOW,
+    method: Method = "auto",
+    name: str | None = None,
+) -> Report:
+    """Check the Jacobian of a vector-valued function, every entry of it.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(x, *args) -> ndarray`` of shape (m,); with ``jac=True``, ``f(x, *args) -> (values, jacobian)``.
+    jac : callable or True
+        ``jac(x, *args)`` of shape (m, n): an array, a matrix or array of any of SciPy's sparse formats, or a
+        LinearOperator. An entry that a sparse pattern forgets is a wrong entry.
+    x : ndarray of floats, shape (n,)
+        The point.
+    args : tuple
+        Further arguments of both.
+    rtol, atol, seed, checks, explore, full_below, method, name
+        As for `check_vjp`.
+    strict : bool
+        As for `check_gradient`.
+
+    Returns
+    -------
+    Report
+        With a row for "jac", entry by entry, whose ``worst_index`` is (row, column); for a LinearOperator one for its
+        matvec and one for its rmatvec.
+
+    Examples
+    --------
+    >>> report = check_jacobian(lambda x: x**2, lambda x: np.diag(3 * x), np.array([3.0, 4.0]))
+    >>> report.faults[0].name
+    'constant-factor'
+    """
+    f, jac = split(f, jac, "jac")
+    x = float_primal(x, "x")
+    seen = Breaches("jac")
+    forward, backward = _jacobian_pair(f, jac, x.shape, args, seen)
+    # SciPy computes in double precision, whatever it is given
+    chosen = [c for c in CHECKS if c != "works_in_float32"] if checks is None else checks
+    shared: dict[str, Any] = {"rtol": rtol, "atol": atol, "seed": seed, "checks": chosen, "method": method}
+    shared |= {"explore": explore, "strict": strict, "full_below": full_below, "name": name or name_of(f)}
+    report = seen.told(check_vjp(forward, backward, (x,), **shared), strict)
+    if "matches_numerical" not in chosen:
+        return report
+    at_f, at_jac = (lambda at: plain_array(f(at, *args))), (lambda at: jac(at, *args))
+    found = list(entries(at_f, at_jac, x, shared["name"], rtol, atol, method))
+    # entry by entry more is known than of products with the whole, which make other mistakes of them
+    mistakes = [mistake for _, some in found for mistake in some]
+    findings = dict(report.findings)
+    if mistakes:
+        findings[shared["name"]] = mistakes
+    return replace(report, rows=[*(row for row, _ in found), *report.rows], findings=findings)
+
+
+def _jacobian_pair(
+    f: Callable[..., Any],
+    jac: Callable[..., Any],
+    given_shape: tuple[int, ...],
+    args: tuple[Any, ...],
+    seen: Breaches,
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return a function and its Jacobian as the node contract has them."""
+
+    def forward(x: Array) -> tuple[Array, tuple[Array, tuple[int, ...]]]:
+        y = plain_array(f(x, *args))
+        if x.shape != given_shape:
+            matrix(jac(x.copy(), *args), y.shape, x.shape, "jac")
+        return y, (x.copy(), y.shape)
+
+    def backward(residuals: Any, g: Array) -> tuple[Array, ...]:
+        x, shape = residuals
+        found = seen.call(lambda given: matrix(jac(given, *args), shape, given.shape, "jac"), x)
+        return (found.transposed(g.reshape(-1)).reshape(x.shape),)
+
+    return forward, backward
+
+
+def check_hessian(
+    f: Callable[..., Any],
+    grad: Callable[..., Any] | bool,
+    hess: Callable[..., Any] | None,
+    x: Any,
+    *,
+    hessp: Callable[..., Any] | None = None,
+    args: tuple[Any, ...] = (),
+    rtol: float | None = None,
+    atol: float | None = None,
+    seed: int = 0,
+    checks: Sequence[str] | None = None,
+    explore: bool = True,
+    strict: bool = False,
+    full_below: int | None = FULL_BELOW,
+    method: Method = "auto",
+    name: str | None = None,
+) -> Report:
+    """Check the gradient of a scalar function, and its Hessian against differences of the gradient.
+
+    Parameters
+    ----------
+    f, grad, x, args, rtol, atol, seed, checks, explore, strict, full_below, method, name
+        As for `check_gradient`.
+    hess : callable or None
+        ``hess(x, *args)`` of shape (n, n): whatever `check_jacobian` takes for `jac`.
+    hessp : callable, optional
+        ``hessp(x, p, *args)``: the Hessian times a vector.
+
+    Returns
+    -------
+    Report
+        The rows of "NAME, gradient", "NAME, hess" and "NAME, hessp".
+
+    Raises
+    ------
+    TypeError
+        If there is nothing hand-written to check.
+
+    Examples
+    --------
+    >>> x = np.array([3.0, 4.0])
+    >>> check_hessian(lambda x: np.sum(x**3), lambda x: 3 * x**2, lambda x: np.diag(6 * x), x).ok
+    True
+    """
+    f, grad = split(f, grad, "grad")
+    if not callable(hess) and not callable(hessp):
+        raise TypeError(f"hess is {hess!r}, which SciPy approximates itself: pass a function, or hessp=")
+    title = name or name_of(f)
+    shared = {"rtol": rtol, "atol": atol, "seed": seed, "method": method, "full_below": full_below}
+    common: dict[str, Any] = {**shared, "checks": checks, "explore": explore, "strict": strict, "args": args}
+    parts = [check_gradient(f, grad, x, **common, name=f"{title}, gradient")]
+
+    def slope(x: Array, *args: Any) -> Array:
+        return plain_array(grad(x, *args))
+
+    if callable(hess):
+        parts.append(check_jacobian(slope, hess, x, **common, name=f"{title}, hess"))
+    if callable(hessp):
+        parts.append(check_jacobian(slope, columns_of(hessp), x, **common, name=f"{title}, hessp"))
+    return together(parts)

@@ -1,0 +1,98 @@
+"""What is common to gradients, Jacobians and Hessians as SciPy takes them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from gradlab.adapters.scipy.jacobian_matrices import Matrix
+from gradlab.checks.trial import same_bits
+from gradlab.node import Array
+from gradlab.report import Report, Row
+from gradlab.verdict import Verdict
+
+
+def split(f: Callable[..., Any], derivative: Any, what: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return a function and its derivative, also where one function returns both."""
+    if derivative is True:
+        named = getattr(f, "__name__", type(f).__name__)
+
+        def part(which: int) -> Callable[..., Any]:
+            def of_both(*args: Any) -> Any:
+                return f(*args)[which]
+
+            of_both.__name__ = named
+            return of_both
+
+        return part(0), part(1)
+    if not callable(derivative):
+        cure = f"pass a function, or True if f returns both the value and {what}"
+        raise TypeError(f"{what} is {derivative!r}, which leaves nothing hand-written to check: {cure}")
+    return f, derivative
+
+
+def plain_array(value: Any) -> Array:
+    """Return numbers as a plain array, also those of a sparse vector."""
+    if hasattr(value, "toarray"):
+        value = value.toarray().reshape(-1)
+    return np.asarray(value)
+
+
+def name_of(f: Any) -> str:
+    """Return what a function is called."""
+    return str(getattr(f, "__name__", type(f).__name__))
+
+
+@dataclass
+class Breaches:
+    """What a derivative does to its x, and to what it returned before, which no product with g shows any more."""
+
+    what: str
+    found: dict[str, str] = field(default_factory=dict)
+    last: Array | None = None
+
+    def call(self, derivative: Callable[[Array], Any], x: Array) -> Any:
+        """Return the derivative at a copy of x, and note what it did to it."""
+        given = x.copy()
+        d = derivative(given)
+        if not same_bits(given, x):
+            self.found["leaves_arguments_unchanged"] = f"{self.what} writes into x: write into a copy"
+        held = d.dense if isinstance(d, Matrix) else d
+        if isinstance(held, np.ndarray):
+            if np.shares_memory(held, given) or (self.last is not None and np.shares_memory(held, self.last)):
+                cure = "return a copy"
+                self.found["owns_its_memory"] = (
+                    f"{self.what} returns x itself, or the same array in every call: {cure}"
+                )
+            self.last = held
+        return d
+
+    def told(self, report: Report, strict: bool) -> Report:
+        """Return a report with what was noted in its rows."""
+        verdict = Verdict.WRONG if strict else Verdict.WARNING
+        notes: Mapping[str, str] = self.found
+        rows = [
+            replace(row, verdict=verdict, note=notes[row.check]) if row.check in notes else row
+            for row in report.rows
+        ]
+        return replace(report, rows=rows)
+
+
+def columns_of(hessp: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the Hessian that products with it make up."""
+
+    def hess(x: Array, *args: Any) -> Array:
+        return np.stack(
+            [plain_array(hessp(x.copy(), p, *args)) for p in np.eye(x.size, dtype=x.dtype)], axis=-1
+        )
+
+    return hess
+
+
+def together(parts: Sequence[Report]) -> Report:
+    """Return several reports as one."""
+    findings = {node: found for part in parts for node, found in part.findings.items()}
+    rows: list[Row] = [row for part in parts for row in part.rows]
+    explored = [place for part in parts for place in part.explored]
+    return replace(parts[0], rows=rows, explored=explored, findings=findings)

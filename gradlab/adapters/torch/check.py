@@ -1,0 +1,95 @@
+"""Gradients that torch computes: of functions, of modules with their parameters, of a torch.autograd.Function."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gradlab.adapters.framework.pair_report import Asked, report_on_pair
+from gradlab.directions import FULL_BELOW
+from gradlab.numerical.estimate import Method
+from gradlab.report import Report
+
+
+def check_torch(
+    fn: Any,
+    *tensors: Any,
+    settings: Mapping[str, Any] | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    seed: int = 0,
+    checks: Sequence[str] | None = None,
+    explore: bool = True,
+    strict: bool = False,
+    method: Method = "auto",
+    full_below: int | None = FULL_BELOW,
+    name: str | None = None,
+) -> Report:
+    """Check the gradients that torch computes for a function, most of all for one with a hand-written backward.
+
+    Everything is evaluated on the device of the tensors. The numerical side evaluates the function in float64; one
+    that takes no other precision than its own is evaluated in that, and the noise is measured. A module runs as a
+    copy, from the same buffers and the same random state every time, so that it is left as it was.
+
+    Parameters
+    ----------
+    fn : callable, torch.nn.Module or torch.autograd.Function
+        ``fn(*tensors, **settings)`` returns tensors, alone or in tuples, lists and dicts; those that are not of floats
+        are ignored. Every parameter of a module is differentiated, and named as in ``named_parameters()``.
+    *tensors
+        Its arguments. Every tensor of floats is differentiated, also in tuples, lists and dicts, whether or not it
+        requires a gradient; all else is passed on.
+    settings : mapping, optional
+        Keyword arguments of `fn`, which are not differentiated.
+    rtol, atol, seed, checks, explore, method, full_below, name
+        As for `check_vjp`. There are three checks more: ``saves_for_backward`` (are inputs and outputs kept so that
+        torch notices what is written into them?), ``unused_outputs`` (is an output that nobody used as good as one
+        whose cotangent is zero?) and ``second_derivative`` (is it right, or refused aloud?). Gradients in bfloat16
+        and float16 are judged by the tolerances of their own dtype, and the rest of the contract in float64.
+    strict : bool
+        Whether a breach of the node contract that leaves the numbers right is an error; otherwise it is a warning.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    ImportError
+        If torch is not installed.
+    TypeError
+        If `fn` is no function, returns nothing to differentiate, or is given no tensor of real, dense floats.
+    ValueError
+        If `fn` raises at these arguments.
+
+    Examples
+    --------
+    >>> import torch
+    >>> class Square(torch.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x**2
+    ...
+    ...     @staticmethod
+    ...     def backward(ctx, g):
+    ...         (x,) = ctx.saved_tensors
+    ...         return 3 * x * g
+    >>> check_torch(Square, torch.tensor([1.0, 2.0])).faults[0].name
+    'constant-factor'
+    """
+    asked = Asked(rtol, atol, seed, checks, explore, strict, method, full_below)
+    try:
+        import torch
+
+        from gradlab.adapters.torch.call import call_of
+        from gradlab.adapters.torch.execution_mode import settled
+        from gradlab.adapters.torch.own_checks import torch_checks
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ImportError("check_torch needs torch: pip install 'gradlab[torch]'") from error
+    # what is created in inference mode cannot be differentiated
+    with torch.inference_mode(False):
+        pair = settled(call_of(fn, tensors, settings or {}, name, seed))
+        # what is drawn depends on the precision
+        meaningless = ("works_in_float32",) if pair.draws else ()
+        return report_on_pair(pair, asked, torch_checks(pair), meaningless, {"torch": str(torch.__version__)})

@@ -1,0 +1,75 @@
+"""Finds out how a torch function may be run: in which precision, where nothing is recorded, on copies."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gradlab.adapters.framework.leaves import first_line, roughly_equal
+from gradlab.adapters.torch.call import TorchCall
+from gradlab.adapters.torch.pair import TorchPair
+from gradlab.node import Array
+
+
+def settled(call: TorchCall) -> TorchPair:
+    """Return the pair of a call, once it is known how the function may be run.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it raises, or returns nothing to differentiate; in one line that ends with the cure.
+    """
+    pair = _recorded(call)
+    given = [leaf.value.copy() for leaf in call.leaves]
+    wide = [x.astype(np.float64) for x in given]
+    pair.needs_graph = _fails(pair, given, recorded=False)
+    pair.narrow = _fails(pair, wide)
+    other = TorchPair(replace(call, seed=call.seed + 1), pair.narrow, pair.through_copies, pair.needs_graph)
+    pair.draws = not _agree(pair, given, other, given)
+    if pair.draws and not pair.narrow:
+        # in another precision it may draw other numbers
+        pair.narrow = not _agree(pair, given, pair, wide)
+    return pair
+
+
+def _agree(pair: TorchPair, primals: Sequence[Array], other: TorchPair, others: Sequence[Array]) -> bool:
+    """Return whether two evaluations give the same, but for what half precision rounds."""
+    a, b = (
+        p.value(*(x.copy() for x in at), **_copies(p.settings))
+        for p, at in ((pair, primals), (other, others))
+    )
+    return roughly_equal(a, b)
+
+
+def _recorded(call: TorchCall) -> TorchPair:
+    """Return the pair that runs where all is recorded, through copies if the function writes into its arguments."""
+    first: Exception | None = None
+    for through_copies in (False, True):
+        pair = TorchPair(call, through_copies=through_copies)
+        try:
+            # copies: what it writes into is written back
+            pair.forward(*(leaf.value.copy() for leaf in call.leaves), **_copies(pair.settings))
+            return pair
+        except Exception as error:
+            first = first or error
+            if "in-place" not in str(error) and "inplace" not in str(error):
+                break
+    if isinstance(first, TypeError) and str(first).startswith(f"{call.name} returned"):
+        raise first
+    assert first is not None
+    cure = "call it with these arguments yourself, and pass those that it takes"
+    raise ValueError(f"{call.name} raised {first_line(first.__cause__ or first)}: {cure}") from first
+
+
+def _fails(pair: TorchPair, primals: Sequence[Array], recorded: bool = True) -> bool:
+    run: Any = pair.forward if recorded else pair.value
+    try:
+        run(*(x.copy() for x in primals), **_copies(pair.settings))
+    except Exception:
+        return True
+    return False
+
+
+def _copies(settings: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: x.copy() for name, x in settings.items()}

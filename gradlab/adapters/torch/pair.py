@@ -1,0 +1,240 @@
+"""A torch function as the pair of functions of NumPy arrays that every check takes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from gradlab.adapters.framework.leaves import Leaf, common_dtype, first_line
+from gradlab.adapters.torch.call import PARAMETER, TorchCall, held_random_state
+from gradlab.adapters.torch.returned_gradients import Returned, looked_at
+from gradlab.adapters.torch.tensors import (
+    OF_NUMPY,
+    each_tensor,
+    name_of,
+    numbers,
+    numpys_errors,
+    same_numbers,
+    tensor_of,
+)
+from gradlab.node import Array, as_tuple
+
+
+@dataclass(frozen=True, eq=False)
+class TorchResiduals:
+    """What a forward leaves for its backward.
+
+    Attributes
+    ----------
+    leaves : list of Tensor
+    outputs : list of Tensor
+        The floating ones.
+    primals : tuple of ndarray
+        What the leaves were made of, and what shows what was written into them.
+    common : dtype or None
+        The dtype that all were computed in.
+    """
+
+    leaves: list[torch.Tensor]
+    outputs: list[torch.Tensor]
+    primals: tuple[Array, ...]
+    common: Any
+
+
+@dataclass(eq=False)
+class TorchPair:
+    """See `gradlab.adapters.framework.pair_report.Pair`.
+
+    Attributes
+    ----------
+    call : TorchCall
+    narrow : bool
+        Whether the function takes no other precision than its own.
+    through_copies : bool
+        Whether the function is given copies of the leaves, which it may write into.
+    needs_graph : bool
+        Whether it differentiates inside, so that it gives nothing where nothing is recorded.
+    draws : bool
+        Whether it draws random numbers. Torch draws them in the order in which the elements lie in memory.
+    """
+
+    call: TorchCall
+    narrow: bool = False
+    through_copies: bool = False
+    needs_graph: bool = False
+    draws: bool = False
+    absent: set[str] = field(default_factory=set)
+    recast: dict[str, str] = field(default_factory=dict)
+    calls: int = 0
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return self.call.name
+
+    @property
+    def leaves(self) -> Sequence[Leaf]:
+        """What is differentiated."""
+        return self.call.leaves
+
+    @cached_property
+    def settings(self) -> Mapping[str, Array]:
+        """The other tensors among the arguments."""
+        return {leaf.name: leaf.value for leaf in self.call.held.values()}
+
+    def forward(self, *primals: Array, **settings: Any) -> tuple[Any, TorchResiduals]:
+        """Return the floating outputs, and the graph that leads to them."""
+        ran = self.ran(primals, settings)
+        return _shown(ran.outputs), ran
+
+    def ran(self, primals: Sequence[Array], settings: Mapping[str, Any]) -> TorchResiduals:
+        """Run the function where all is recorded, and write into the arrays what it wrote into the tensors."""
+        common = common_dtype(self.leaves, primals, self.narrow)
+        leaves = [t.requires_grad_() for t in self.tensors(primals, common)]
+        held = self.call.settings(settings, common)
+        before = [t.detach().clone() for t in (*leaves, *held.values())]
+        with torch.enable_grad():
+            given = [t.clone() for t in leaves] if self.through_copies else leaves
+            outputs = self._outputs(given, held, common)
+        arrays = (*primals, *(settings.get(leaf.name) for leaf in self.call.held.values()))
+        _write_back(arrays, (*given, *held.values()), before)
+        return TorchResiduals(leaves, outputs, tuple(primals), common)
+
+    def tensors(self, primals: Sequence[Array], common: Any) -> list[torch.Tensor]:
+        """Return the primals as tensors, in their own layout unless that decides what is drawn.
+
+        The parameters of a module are contiguous whatever its inputs are.
+        """
+        plain = [self.draws or kind == PARAMETER for kind, _ in self.call.places]
+        laid = [
+            np.ascontiguousarray(x).reshape(x.shape) if p else x for p, x in zip(plain, primals, strict=True)
+        ]
+        return self.call.tensors(laid, common)
+
+    def value(self, *primals: Array, **settings: Any) -> Any:
+        """Return the floating outputs, where nothing is recorded."""
+        if self.needs_graph:
+            return self.forward(*primals, **settings)[0]
+        common = common_dtype(self.leaves, primals, self.narrow)
+        with torch.no_grad():
+            tensors = self.tensors(primals, common)
+            return _shown(self._outputs(tensors, self.call.settings(settings, common), common))
+
+    def _outputs(self, tensors: Sequence[torch.Tensor], held: Any, common: Any) -> list[torch.Tensor]:
+        with numpys_errors():
+            returned = self.call.run(tensors, held, common)
+        outputs = [y for _, y in each_tensor(returned)]
+        if any(y.is_complex() for y in outputs):
+            cure = "check a function that returns its real and its imaginary part"
+            raise TypeError(f"{self.name} returned complex numbers: {cure}")
+        floating = [y for y in outputs if y.is_floating_point()]
+        if not floating:
+            cure = "return tensors of floats, alone or in tuples, lists and dicts"
+            raise TypeError(f"{self.name} returned {_described(returned)}, nothing to differentiate: {cure}")
+        return floating
+
+    def backward(self, ran: TorchResiduals, g: Any) -> tuple[Any, ...]:
+        """Return the gradients, each as it came: where a Function's own has another shape, that one."""
+        cotangents = [
+            tensor_of(np.asarray(part), y.dtype, y.device)
+            for part, y in zip(as_tuple(g), ran.outputs, strict=True)
+        ]
+        watched = [*cotangents, *ran.leaves]
+        before = [t.detach().clone() for t in watched]
+        gradients = self.pulled(ran, cotangents)
+        _write_back((*as_tuple(g), *ran.primals), watched, before)
+        taken = {t.untyped_storage().data_ptr() for t in watched}
+        return tuple(
+            numbers(torch.zeros_like(leaf)) if d is None else _owned(d, taken)
+            for d, leaf in zip(gradients, ran.leaves, strict=True)
+        )
+
+    def pulled(
+        self, ran: TorchResiduals, cotangents: Sequence[torch.Tensor | None]
+    ) -> list[torch.Tensor | None]:
+        """Return the gradients for the cotangents, those left out where one is None."""
+        kept = [
+            (y, d) for y, d in zip(ran.outputs, cotangents, strict=True) if d is not None and y.requires_grad
+        ]
+        if not kept:
+            return self._complete(ran, [None] * len(ran.leaves))
+        outputs, given = (list(part) for part in zip(*kept, strict=True))
+        self.calls += 1
+        # what backward draws is another number in each call: drawn from forward's state it would equal forward's
+        state = held_random_state(self.call.devices, self.call.seed + self.calls)
+        with state, looked_at(outputs, ran.leaves) as seen:
+            found = _gradients(outputs, ran.leaves, given, seen)
+        if seen.reduced:
+            cure = "return it in the input's shape, summed over what was broadcast"
+            raise ValueError(f"{seen.reduced[0]}: {cure}")
+        for i, raw in seen.raw.items():
+            own = ran.leaves[i].dtype
+            if raw.dtype != own:
+                self.recast[self.leaves[i].name] = f"{name_of(raw.dtype)}, and it is {name_of(own)}"
+        return self._complete(ran, [_as_it_came(d, seen.raw.get(i)) for i, d in enumerate(found)])
+
+    def _complete(
+        self, ran: TorchResiduals, gradients: Sequence[torch.Tensor | None]
+    ) -> list[torch.Tensor | None]:
+        self.absent |= {leaf.name for leaf, d in zip(self.leaves, gradients, strict=True) if d is None}
+        return list(gradients)
+
+
+def _gradients(
+    outputs: Sequence[torch.Tensor],
+    leaves: Sequence[torch.Tensor],
+    given: Sequence[torch.Tensor],
+    seen: Returned,
+) -> Sequence[torch.Tensor | None]:
+    """Return what the engine gives, or, where it refuses their shapes, what the Functions returned."""
+    try:
+        found: Sequence[torch.Tensor | None] = torch.autograd.grad(
+            outputs, leaves, given, retain_graph=True, allow_unused=True
+        )
+        return found
+    except torch.linalg.LinAlgError as error:
+        raise np.linalg.LinAlgError(first_line(error)) from error
+    except RuntimeError:
+        refused = any(d.shape != leaves[i].shape for i, d in seen.raw.items())
+        if not refused or len(seen.raw) < len(leaves):
+            raise
+        return [seen.raw[i] for i in range(len(leaves))]
+
+
+def _as_it_came(d: torch.Tensor | None, raw: torch.Tensor | None) -> torch.Tensor | None:
+    return d if d is None or raw is None or d.shape == raw.shape else raw
+
+
+def _shown(outputs: Sequence[torch.Tensor]) -> Any:
+    arrays = tuple(numbers(y) for y in outputs)
+    return arrays[0] if len(arrays) == 1 else arrays
+
+
+def _owned(d: torch.Tensor, taken: set[int]) -> Array:
+    """Return a gradient's numbers: in its own memory, unless that is a cotangent's or an input's, as torch allows.
+
+    So what a Function keeps, and hands out again and again, is seen.
+    """
+    plain = d.detach()
+    shared = plain.untyped_storage().data_ptr() in taken
+    taken.add(plain.untyped_storage().data_ptr())
+    direct = plain.device.type == "cpu" and plain.layout == torch.strided and plain.dtype in OF_NUMPY.values()
+    if shared or not direct or 0 in plain.stride():
+        return numbers(plain.to_dense() if plain.layout != torch.strided else plain)
+    return np.asarray(plain.numpy())
+
+
+def _write_back(
+    arrays: Sequence[Any], tensors: Sequence[torch.Tensor], before: Sequence[torch.Tensor]
+) -> None:
+    """Write into arrays what has been written into the tensors that were made of them."""
+    for x, t, old in zip(arrays, tensors, before, strict=True):
+        if x is not None and not same_numbers(t.detach(), old) and x.flags.writeable:
+            x[...] = numbers(t)
+
+
+def _described(value: Any) -> str:
+    return "None" if value is None else f"a value of type {type(value).__name__} without floats"

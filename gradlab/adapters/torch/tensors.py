@@ -1,0 +1,122 @@
+"""Tensors from NumPy arrays and back, with their layout; and the tensors in nested arguments and outputs."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import copy
+from typing import Any
+
+import numpy as np
+import torch
+
+from gradlab.adapters.framework.leaves import Leaf, Path, carried, first_line
+from gradlab.node import Array
+
+FLOATS = {torch.float64: "float64", torch.float32: "float32", torch.float16: "float16"}
+FLOATS |= {torch.bfloat16: "bfloat16"}
+OF_NUMPY = {np.dtype(np.float64): torch.float64, np.dtype(np.float32): torch.float32}
+
+
+def each_tensor(value: Any, path: Path = ()) -> Iterator[tuple[Path, torch.Tensor]]:
+    """Yield the tensors in nested tuples, lists and dicts, each with the keys that lead to it."""
+    if isinstance(value, torch.Tensor):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from each_tensor(part, (*path, key))
+    elif isinstance(value, tuple | list):
+        for i, part in enumerate(value):
+            yield from each_tensor(part, (*path, i))
+
+
+def with_tensors(value: Any, make: Callable[[Path], Any], path: Path = ()) -> Any:
+    """Return a nested value with ``make(path)`` in place of each tensor."""
+    if isinstance(value, torch.Tensor):
+        return make(path)
+    if isinstance(value, dict):
+        changed = copy(value)
+        changed.update({key: with_tensors(part, make, (*path, key)) for key, part in value.items()})
+        return changed
+    if isinstance(value, tuple | list):
+        new = [with_tensors(part, make, (*path, i)) for i, part in enumerate(value)]
+        return type(value)(*new) if hasattr(value, "_fields") else type(value)(new)
+    return value
+
+
+def leaf_of(name: str, tensor: torch.Tensor) -> Leaf:
+    """Return a tensor of floats, integers or booleans as a leaf.
+
+    Raises
+    ------
+    TypeError
+        If it holds other numbers, or none, or leaves most of them out.
+    """
+    if tensor.layout != torch.strided or tensor.is_nested:
+        raise TypeError(f"{name} is a {_kind(tensor)} tensor: pass it dense, for example {name}.to_dense()")
+    if tensor.device.type == "meta":
+        raise TypeError(f"{name} is on the device 'meta' and holds no numbers: pass it on a real device")
+    if tensor.is_complex():
+        cure = "pass its real and its imaginary part, as tensors of floats"
+        raise TypeError(
+            f"{name} is {name_of(tensor.dtype)}, and gradients are checked in real numbers: {cure}"
+        )
+    floating = tensor.is_floating_point()
+    if (floating and tensor.dtype not in FLOATS) or tensor.is_quantized:
+        cure = f"pass it as one of {', '.join(FLOATS.values())}"
+        raise TypeError(f"{name} is {name_of(tensor.dtype)}, which cannot be differentiated: {cure}")
+    held = tensor.detach()
+    value = held.to(OF_NUMPY[np.dtype(carried(FLOATS[tensor.dtype]))]) if floating else held
+    return Leaf(name, numbers(value), name_of(tensor.dtype), (tensor.dtype, tensor.device))
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    return "nested" if tensor.is_nested else name_of(tensor.layout).replace("_", " ")
+
+
+def name_of(dtype: Any) -> str:
+    """Return what torch calls a dtype or a layout, without its own name."""
+    return str(dtype).removeprefix("torch.")
+
+
+def numbers(tensor: torch.Tensor) -> Array:
+    """Return a tensor's numbers as an array of its own."""
+    held = tensor.detach()
+    if held.is_floating_point() and held.dtype not in OF_NUMPY.values():
+        held = held.float()
+    return np.array(held.numpy(force=True))
+
+
+@contextmanager
+def numpys_errors() -> Iterator[None]:
+    """Raise what NumPy's functions would: a ValueError outside a domain, a LinAlgError without an inverse."""
+    try:
+        yield
+    except torch.linalg.LinAlgError as error:
+        raise np.linalg.LinAlgError(first_line(error)) from error
+    except RuntimeError as error:
+        raise ValueError(first_line(error)) from error
+
+
+def tensor_of(x: Array, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Return a tensor of these numbers in the same layout: the same order of strides, the same gaps, the same zeros.
+
+    Torch has no negative strides; what is reversed is laid out anew.
+    """
+    strides = [s // x.itemsize for s in x.strides]
+    if x.size < 2 or x.flags.c_contiguous or min(strides) < 0:
+        return _plain(np.ascontiguousarray(x).reshape(x.shape), dtype, device)
+    if 0 in strides:
+        row = x[tuple(slice(0, 1) if s == 0 else slice(None) for s in strides)]
+        return _plain(np.ascontiguousarray(row), dtype, device).expand(x.shape)
+    laid = torch.empty_strided(x.shape, strides, dtype=dtype, device=device)
+    return laid.copy_(_plain(np.ascontiguousarray(x), dtype, device))
+
+
+def _plain(x: Array, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    return torch.tensor(x, device=device).to(dtype)
+
+
+def same_numbers(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Return whether two tensors hold the same numbers; any NaN is as good as another."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    return bool(torch.equal(a, b)) or bool(((a == b) | (a.isnan() & b.isnan())).all())

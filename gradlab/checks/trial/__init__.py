@@ -1,0 +1,5 @@
+"""One node at one sample, and what can be computed there once for all checks."""
+
+from gradlab.checks.trial._trial import ContractError, Trial, map_arrays, quiet, same_bits
+
+__all__ = ["ContractError", "Trial", "map_arrays", "quiet", "same_bits"]

@@ -1,0 +1,266 @@
+"""One node at one sample: what every check looks at."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+from warnings import catch_warnings, simplefilter
+
+import numpy as np
+
+from gradlab.directions import FULL_BELOW, is_large
+from gradlab.node import Array, Node, Sample, as_tuple, named_rng, primal_names
+from gradlab.numerical.estimate import Estimate, Method, estimate_vjp, unknown
+from gradlab.verdict import Verdict
+
+
+class ContractError(Exception):
+    """What a node returned cannot be compared at all; the message says what it should have been."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One node at one sample, with the tolerances and the seed of this run.
+
+    Whatever a check passes to the node is a fresh copy, so that a node which writes into its arguments spoils
+    neither the sample nor another check.
+
+    Attributes
+    ----------
+    node : Node
+    sample : Sample
+    seed : int
+    rtol, atol : float or None
+    method : str
+    registered : bool
+        Whether the node comes with samples of its own, and is held to them.
+    strict : bool
+        Whether a breach of the contract that leaves the numbers right (shared memory, another dtype) is an error;
+        otherwise it is a warning.
+    witness : Trial or None
+        A trial of the same forward at the same sample: what differences of forward say is taken from it, and not
+        computed again. So a thousand mutants of one backward share one numerical side.
+    origin : Trial or None
+        The trial that this one's primals were derived from.
+    full_below : int or None
+        With more elements than this, in all primals together, they are looked at along random directions.
+    """
+
+    node: Node
+    sample: Sample
+    seed: int = 0
+    rtol: float | None = None
+    atol: float | None = None
+    method: Method = "auto"
+    registered: bool = True
+    strict: bool = True
+    witness: "Trial | None" = None
+    origin: "Trial | None" = None
+    full_below: int | None = FULL_BELOW
+
+    def of(self, node: Node) -> "Trial":
+        """Return this trial for another backward of the same forward, with this one as its witness."""
+        return replace(self, node=node, witness=self)
+
+    def at(self, how: str, primals: Sequence[Array], settings: Mapping[str, Any] | None = None) -> "Trial":
+        """Return the trial at primals derived from these; `how` tells them apart and stands in its name."""
+        if how not in self._elsewhere:
+            there = self.sample.settings if settings is None else settings
+            sample = Sample(f"{self.sample.name}, {how}", tuple(map(np.asarray, primals)), there)
+            witness = self.witness and self.witness.at(how, primals, settings)
+            self._elsewhere[how] = replace(self, sample=sample, witness=witness, origin=self)
+        return self._elsewhere[how]
+
+    @cached_property
+    def _elsewhere(self) -> "dict[str, Trial]":
+        return {}
+
+    def remembered(self, name: str, compute: "Callable[[Trial], Any]") -> Any:
+        """Return what `compute` gives for this trial, computed once."""
+        if name not in self._memory:
+            self._memory[name] = compute(self)
+        return self._memory[name]
+
+    @cached_property
+    def _memory(self) -> dict[str, Any]:
+        return {}
+
+    @property
+    def breach(self) -> Verdict:
+        """What to call a breach of the contract that leaves the numbers right."""
+        return Verdict.WRONG if self.strict else Verdict.WARNING
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The primals' names."""
+        if self.witness:
+            return self.witness.names
+        # an adapter's forward takes *primals, and knows what their owner calls them
+        own = getattr(self.node.forward, "primal_names", None)
+        return list(own) if own else primal_names(self.node.forward, len(self.sample.primals))
+
+    def settings(self) -> dict[str, Any]:
+        """Return a deep copy of the settings."""
+        return {name: _copy(value) for name, value in self.sample.settings.items()}
+
+    def primals(self) -> tuple[Array, ...]:
+        """Return fresh copies of the primals."""
+        return tuple(np.array(x) for x in self.sample.primals)
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """Forward without its residuals, as a function of the primals; it is given copies."""
+        return lambda *xs: self.node.forward(*map(np.array, xs), **self.settings())[0]
+
+    def forward(self) -> tuple[Any, Any]:
+        """Return output and residuals at fresh copies of the primals.
+
+        Raises
+        ------
+        ContractError
+            If forward returns no pair, or an output that is no array of floats.
+        """
+        returned: Any = self.node.forward(*self.primals(), **self.settings())
+        if not (isinstance(returned, tuple) and len(returned) == 2):
+            raise ContractError(
+                f"forward returned {_shape_of(returned)}: return the pair (output, residuals)"
+            )
+        for y in as_tuple(returned[0]):
+            if not np.issubdtype(np.asarray(y).dtype, np.floating):
+                raise ContractError(f"forward's output is {_shape_of(y)}: return an array of floats")
+        output, residuals = returned
+        return output, residuals
+
+    @cached_property
+    def output(self) -> Any:
+        """The output at this sample."""
+        return self.forward()[0]
+
+    @cached_property
+    def accepted(self) -> bool:
+        """Whether forward takes these primals and gives finite numbers: so a domain need not be declared."""
+        if self.witness:
+            return self.witness.accepted
+        with quiet():
+            try:
+                return all(bool(np.isfinite(y).all()) for y in as_tuple(self.output))
+            except Exception:
+                return False
+
+    def cotangent(self, stream: str = "g") -> Any:
+        """Return a random cotangent of the output's shape and dtype, the same for the same `stream`.
+
+        Standard normal, so of both signs and nowhere zero: ones would let a softmax with an all-zero backward
+        pass, and a one-hot cotangent whatever is nonlinear in it.
+        """
+        if self.witness:
+            return self.witness.cotangent(stream)
+        if stream not in self._cotangents:
+            rng = named_rng(self.seed, self.node.name, self.sample.name, stream)
+            like = map_arrays(np.asarray, self.output)
+            self._cotangents[stream] = map_arrays(
+                lambda y: np.asarray(rng.standard_normal(y.shape), dtype=y.dtype), like
+            )
+        return map_arrays(np.copy, self._cotangents[stream])
+
+    @cached_property
+    def _cotangents(self) -> dict[str, Any]:
+        return {}
+
+    def gradients(self, g: Any) -> tuple[Array, ...]:
+        """Return what backward gives for `g` after a fresh forward, as one array of the right shape a primal.
+
+        Raises
+        ------
+        ContractError
+            If backward returns another number of gradients, or one of another shape.
+        """
+        # copies, in case backward hands out one buffer again and again
+        returned = self.node.backward(self.forward()[1], map_arrays(np.array, g))
+        return tuple(map(np.array, self.well_formed(returned)))
+
+    def well_formed(self, returned: Any) -> tuple[Array, ...]:
+        """Return backward's gradients as arrays, or raise `ContractError` where they cannot be compared."""
+        expected = self.sample.primals
+        if not isinstance(returned, tuple) or len(returned) != len(expected):
+            raise ContractError(
+                f"backward returned {_shape_of(returned)} for {len(expected)} primals: "
+                "return a tuple with one gradient per primal"
+            )
+        for name, x, gradient in zip(self.names, expected, returned, strict=True):
+            if np.shape(gradient) != x.shape:
+                raise ContractError(
+                    f"the gradient of {name} is {_shape_of(gradient)}, {name} has shape {x.shape}: "
+                    "return it in the primal's shape, summed over what was broadcast"
+                )
+            if np.asarray(gradient).dtype.kind not in "fiub":
+                raise ContractError(
+                    f"the gradient of {name} is {_shape_of(np.asarray(gradient))}: return an array of floats"
+                )
+        return tuple(np.asarray(gradient) for gradient in returned)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether there are too many elements for an estimate of each."""
+        return is_large(self.sample.primals, self.full_below)
+
+    @cached_property
+    def estimates(self) -> tuple[Estimate, ...]:
+        """The numerical vjp of this sample's cotangent, one estimate per primal, in float64 at least.
+
+        Of large primals nothing is known but the size of the terms.
+        """
+        if self.witness:
+            return self.witness.estimates
+        return self._unknown() if self.is_large else self.estimated()
+
+    def estimated(self) -> tuple[Estimate, ...]:
+        """Compute the estimates."""
+        return estimate_vjp(self.function, self.sample.primals, self.cotangent(), method=self.method)
+
+    def _unknown(self) -> tuple[Estimate, ...]:
+        pairs = zip(as_tuple(self.cotangent()), as_tuple(self.output), strict=True)
+        size = sum(float(np.sum(np.abs(g * y), dtype=np.float64)) for g, y in pairs)
+        return tuple(unknown(np.abs(gradient) + size) for gradient in self.gradients(self.cotangent()))
+
+
+def _copy(value: Any) -> Any:
+    # by far the most settings are numbers and names, which need no copy; deepcopy would find that out slowly
+    if _is_plain(value) or (type(value) is tuple and all(map(_is_plain, value))):
+        return value
+    return value.copy() if type(value) is np.ndarray else deepcopy(value)
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, int | float | str)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the warnings of primals that nobody chose: they may overflow."""
+    with catch_warnings(), np.errstate(all="ignore"):
+        simplefilter("ignore")
+        yield
+
+
+def same_bits(a: Array, b: Array) -> bool:
+    """Return whether two arrays hold the same numbers (any NaN is as good as another) in the same dtype."""
+    # not their bytes: a longdouble has some that mean nothing
+    floats = np.issubdtype(a.dtype, np.inexact)
+    # most have no NaN, and looking for one takes ten times as long
+    return a.dtype == b.dtype and (
+        np.array_equal(a, b) or (bool(floats) and np.array_equal(a, b, equal_nan=True))
+    )
+
+
+def map_arrays(function: Callable[[Array], Array], values: Any) -> Any:
+    """Return `function` of an array, or of each array of a tuple."""
+    return tuple(map(function, values)) if isinstance(values, tuple) else function(values)
+
+
+def _shape_of(value: Any) -> str:
+    if isinstance(value, np.ndarray | np.generic):
+        return f"{value.dtype} of shape {value.shape}"
+    return f"a tuple of {len(value)}" if isinstance(value, tuple) else type(value).__name__

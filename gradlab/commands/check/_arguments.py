@@ -1,0 +1,108 @@
+"""The arguments of ``gradlab check``."""
+
+import argparse
+import json
+from collections.abc import Callable
+from typing import Any
+
+from gradlab.commands.check._check_task import CheckTask
+from gradlab.commands.check._input_specs import InputSpec, parse_input
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``gradlab check`` is told about other people's code."""
+    parser.add_argument(
+        "target",
+        nargs="+",
+        metavar="MODULE:OBJECT",
+        help="a class, an object, a pair MODULE:FORWARD,BACKWARD, or a list of them; MODULE may be a path to a file",
+    )
+    parser.add_argument(
+        "--init",
+        type=_json,
+        metavar="JSON",
+        help='what a class is made with, an object or an array; {"shape": [3, 4]} is an array of that shape',
+    )
+    given = parser.add_mutually_exclusive_group()
+    given.add_argument(
+        "--input",
+        type=_as_argument(parse_input),
+        action="append",
+        default=[],
+        metavar="SHAPE[:KIND]",
+        help="what forward takes, once for each: 100x784, scalar; KIND is a dtype, int<N, onehot, positive or "
+        "probabilities (default: shapes that fit are looked for, and said)",
+    )
+    given.add_argument(
+        "--samples",
+        default="",
+        metavar="MODULE:FUNCTION",
+        help="samples(rng) returns or yields the inputs, tuples or dicts by name",
+    )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="check every layer class that a module defines and that can be made",
+    )
+    parser.add_argument(
+        "--timeout", type=_seconds, default=60.0, metavar="S", help="seconds for each object (default: 60)"
+    )
+    parser.add_argument("--rtol", type=_tolerance, help="(default: from the dtype)")
+    parser.add_argument("--atol", type=_tolerance, help="(default: from the size of the gradient)")
+    parser.add_argument(
+        "--strict", action="store_true", help="breaches that leave the numbers right are errors, not warnings"
+    )
+
+
+def task_of(arguments: argparse.Namespace) -> CheckTask:
+    """Return what these arguments ask of every target."""
+    return CheckTask(
+        "",
+        init=arguments.init,
+        inputs=tuple(arguments.input),
+        samples=arguments.samples,
+        seed=arguments.seed,
+        rtol=arguments.rtol,
+        atol=arguments.atol,
+        strict=arguments.strict,
+        timeout=arguments.timeout,
+    )
+
+
+def _as_argument(parse: Callable[[str], InputSpec]) -> Callable[[str], InputSpec]:
+    def parsed(text: str) -> InputSpec:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return parsed
+
+
+def _json(text: str) -> Any:
+    cure = """give {"W": {"shape": [3, 4]}} or [3, 4], in single quotes"""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no JSON, {error}: {cure}") from error
+    if not isinstance(value, dict | list):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a JSON object nor an array: {cure}")
+    return value
+
+
+def _seconds(text: str) -> float:
+    return _number(text, 1e-3, "no number of seconds: give one such as 60")
+
+
+def _tolerance(text: str) -> float:
+    return _number(text, 0.0, "no tolerance: give a number such as 1e-6")
+
+
+def _number(text: str, least: float, refusal: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not least <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is {refusal}")
+    return number

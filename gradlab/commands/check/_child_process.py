@@ -1,0 +1,69 @@
+"""The process in which one object is imported, made and checked, so that nothing it does ends more than itself."""
+
+import os
+import pickle
+import random
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from gradlab.adapters.numpy_layer import LayerError
+from gradlab.adapters.numpy_layer.layer_run import said
+from gradlab.commands.check._check_task import OUTCOME, STAGE, TASK, CheckTask, TaskOutcome
+from gradlab.commands.check._target_check import run_task
+
+# The parent ends a child that takes too long; if that parent is gone, the child ends by itself so many seconds later.
+LATER = 5.0
+
+
+def main(folder: Path) -> None:
+    """Read a task from a folder, and write what became of it there; never returns."""
+    task: CheckTask = pickle.loads((folder / TASK).read_bytes())
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, task.timeout + LATER)
+    sys.path.insert(0, os.getcwd())
+    sys.argv = [task.target]
+    # what is drawn without a generator of one's own is drawn the same in every run
+    random.seed(task.seed)
+    np.random.seed(task.seed % 2**32)  # noqa: NPY002 # other people's layers draw from it
+    partial = folder / f"{OUTCOME}.part"
+    partial.write_bytes(pickle.dumps(outcome_of(task, folder / STAGE)))
+    partial.rename(folder / OUTCOME)
+    _end()
+
+
+def outcome_of(task: CheckTask, stage: Path) -> TaskOutcome:
+    """Return what becomes of a task, in words where nothing does; `stage` is a file to say there what is being done."""
+    try:
+        outcome = run_task(task, stage.write_text)
+        return replace(outcome, unusable=_for_the_shell(outcome.unusable))
+    except LayerError as error:
+        return TaskOutcome(unusable=_for_the_shell(str(error)))
+    except SystemExit as error:
+        cure = "let it raise an error instead"
+        return TaskOutcome(unusable=f"{stage.read_text()} calls sys.exit({error.code!r}): {cure}")
+    except BaseException as error:
+        cure = "mend that, or give other inputs"
+        return TaskOutcome(unusable=f"{stage.read_text()} {said(error)}: {cure}")
+
+
+def _for_the_shell(message: str) -> str:
+    """Return a message in one line, with the command's option for an argument that `check_layer` has."""
+    message = " ".join(message.split())
+    for argument, option in (
+        ("as settings=", "by name with --samples"),
+        ("into settings=", "into --samples"),
+    ):
+        message = message.replace(argument, option)
+    return message
+
+
+def _end() -> None:
+    """End this process with all that it has started, threads and processes, and wait for none."""
+    if hasattr(os, "killpg"):
+        os.killpg(os.getpgid(0), signal.SIGKILL)
+    os._exit(0)

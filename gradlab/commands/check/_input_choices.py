@@ -1,0 +1,84 @@
+"""What forward may be given at each of its parameters, by what they are called."""
+
+import re
+from collections.abc import Iterator, Sequence
+from inspect import Parameter
+from itertools import product, takewhile
+
+from gradlab.adapters.numpy_layer import LayerError
+from gradlab.adapters.numpy_layer.naming_conventions import is_parameter, is_target, is_training_flag
+from gradlab.commands.check._input_specs import InputSpec
+from gradlab.commands.check._plausible_sizes import LayerSizes, is_state, weight_shape
+
+_SETTINGS = re.compile(r"param|config|option|kwargs")
+
+
+def choices(parameters: Sequence[Parameter], scene: LayerSizes) -> Iterator[tuple[InputSpec, ...]]:
+    """Yield what may be given to a forward with these parameters, the likeliest first.
+
+    Raises
+    ------
+    LayerError
+        If one of them is a dict of settings, which no shape can stand for.
+    """
+    several = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    wanted = _wanted(parameters)
+    if not wanted:
+        yield from [(scene.x,), (scene.x, scene.x)] if several else [()] if parameters else [(scene.x,), ()]
+        return
+    first = next((p for p in wanted if not is_target(p.name) and not _is_parameter(p)), wanted[0])
+    options = [[scene.x] if p is first else list(_options(p, scene)) for p in wanted]
+    for chosen in product(*options):
+        yield tuple(spec for spec in takewhile(lambda spec: spec is not None, chosen) if spec is not None)
+
+
+def refuse_count(parameters: Sequence[Parameter], count: int) -> None:
+    """Raise LayerError unless a forward with these parameters takes so many inputs."""
+    plain = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = [p for p in plain if p.default is p.empty and not is_training_flag(p.name)]
+    several = not parameters or any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    if count < len(needed) or (count > len(plain) and not several):
+        wanted = f"takes {', '.join(p.name for p in plain)}" if plain else "takes none"
+        raise LayerError(f"forward {wanted}, and --input gives {count}: give it once for each")
+
+
+def _wanted(parameters: Sequence[Parameter]) -> list[Parameter]:
+    """Return the parameters that need a value, and the targets behind them that may have one."""
+    plain = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    plain = [p for p in plain if p.default is not p.empty or not is_training_flag(p.name)]
+    return list(takewhile(lambda p: p.default is p.empty or is_target(p.name), plain))
+
+
+def _is_parameter(p: Parameter) -> bool:
+    return is_parameter(p.name, sure=True)
+
+
+def _options(p: Parameter, scene: LayerSizes) -> Iterator[InputSpec | None]:
+    if is_target(p.name):
+        yield from _targets(scene.x)
+        if p.default is not p.empty:
+            yield None
+        return
+    if _SETTINGS.search(p.name.lower()):
+        raise LayerError(
+            f"forward takes {p.name!r}, which no shape stands for: give --samples MODULE:FUNCTION"
+        )
+    if _is_parameter(p):
+        yield InputSpec(weight_shape(p.name, scene))
+    if is_state(p.name):
+        yield InputSpec(scene.hidden)
+        yield from [InputSpec((scene.x.shape[0], scene.x.shape[-1]))] if len(scene.x.shape) == 3 else []
+    yield scene.x
+    if not _is_parameter(p) and not is_state(p.name):
+        yield from (InputSpec(scene.hidden), InputSpec(scene.weight), *_targets(scene.x))
+
+
+def _targets(x: InputSpec) -> Iterator[InputSpec]:
+    """Yield what a loss may compare x with: labels, rows with a single 1, numbers, probabilities, yes and no."""
+    if x.shape:
+        yield InputSpec(x.shape[:-1], f"int<{x.shape[-1]}")
+        yield InputSpec(x.shape, "onehot")
+    yield InputSpec(x.shape)
+    if x.shape:
+        yield InputSpec(x.shape, "probabilities")
+    yield InputSpec(x.shape, "int<2")

@@ -1,0 +1,192 @@
+"""What nobody said: a constructor's arguments and forward's inputs, tried until the layer takes them."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import Parameter
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from gradlab.adapters.numpy_layer import LayerError
+from gradlab.adapters.numpy_layer.check import read_layer
+from gradlab.adapters.numpy_layer.forward_calls import forward_methods
+from gradlab.adapters.numpy_layer.held_layer import HeldLayer
+from gradlab.adapters.numpy_layer.layer_run import method_of, said
+from gradlab.adapters.numpy_layer.reading_choice import NoBackwardError, Reading
+from gradlab.checks.trial import quiet
+from gradlab.commands.check._construction import made, parameters_of, required
+from gradlab.commands.check._input_choices import choices
+from gradlab.commands.check._input_specs import InputSpec
+from gradlab.commands.check._plausible_sizes import (
+    FIRST,
+    LayerSizes,
+    constructor_value,
+    is_recurrent,
+    is_size,
+    scenes,
+)
+from gradlab.node import Sample, named_rng
+
+# So many ways to give one layer its inputs are tried in one scene.
+CHOICES = 30
+# Where a layer is wrong at what it takes first, so many inputs of more axes are tried.
+MORE = 6
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A layer, what it is given, and the options of the command that would have said so."""
+
+    layer: Any
+    samples: Sequence[Sample]
+    taken: str = ""
+
+
+def drawn(specs: Sequence[InputSpec], seed: int) -> Sample:
+    """Return the inputs that some specs ask for, each from a stream of its own."""
+    arrays = [spec.draw(named_rng(seed, "input", str(i))) for i, spec in enumerate(specs)]
+    return Sample("given", tuple(arrays))
+
+
+def guess(subject: Any, init: Any, samples: Sequence[Sample], seed: int) -> Guess:
+    """Return an object with inputs that it takes: the likeliest at which its backward does not raise.
+
+    Where it is wrong there, and right at inputs with more axes, these are the ones that are meant.
+
+    Parameters
+    ----------
+    subject : class or object
+    init : dict, list or None
+        What a class is made with; None where it is to be guessed.
+    samples : sequence of Sample
+        The inputs; empty where they are to be guessed.
+    seed : int
+
+    Raises
+    ------
+    LayerError
+        If there are none; the message says what is missing.
+    """
+    failed: dict[str, str] = {}
+    raising, first, more = None, None, 0
+    silent: NoBackwardError | None = None
+    for attempt in _attempts(subject, init, samples, seed, failed):
+        if first and (more == MORE or not _has_more_axes(attempt, first)):
+            continue
+        try:
+            reading = _reading(attempt.layer, attempt.samples[0], seed)
+        except NoBackwardError as error:
+            silent = silent or error
+            continue
+        except Exception as error:
+            failed.setdefault(said(error), attempt.taken)
+            continue
+        if reading.perfect:
+            return attempt
+        more += first is not None
+        if reading.raised:
+            raising = raising or attempt
+        else:
+            first = first or attempt
+    found = first or raising
+    if found is None and silent:
+        raise silent  # it takes these inputs, and others will not help
+    if found is None:
+        raise LayerError(_why_not(subject, failed, bool(samples)))
+    return found
+
+
+def _has_more_axes(attempt: Guess, first: Guess) -> bool:
+    """Return whether an attempt gives an input more axes: a layer for sequences often takes rows, and is wrong there.
+
+    With fewer, a missing sum over the batch would not show.
+    """
+    here, there = (
+        max([len(_spec_of(x).shape) for x in guess.samples[0].primals], default=0)
+        for guess in (attempt, first)
+    )
+    return here > there
+
+
+def _attempts(
+    subject: Any, init: Any, samples: Sequence[Sample], seed: int, failed: dict[str, str]
+) -> Iterator[Guess]:
+    """Yield every object that can be made, with every choice of inputs, the likeliest first."""
+    tried: set[str] = set()
+    for scene in _scenes_for(subject, samples):
+        asked = init
+        if isinstance(subject, type) and init is None:
+            asked = _guessed_init(subject, scene)
+        shown = f"--init {shlex.quote(json.dumps(asked))}" if asked and init is None else ""
+        try:
+            layer = made(subject, asked, seed) if isinstance(subject, type) else subject
+        except LayerError as error:
+            failed.setdefault(str(error), shown)
+            continue
+        for specs in [()] if samples else islice(choices(parameters_of_forward(layer), scene), CHOICES):
+            taken = " ".join(filter(None, [shown, *(f"--input {shlex.quote(str(spec))}" for spec in specs)]))
+            key = f"{json.dumps(asked)} {taken}"
+            if key not in tried:
+                tried.add(key)
+                yield Guess(layer, samples or [drawn(specs, seed)], taken)
+
+
+def _scenes_for(subject: Any, samples: Sequence[Sample]) -> Iterator[LayerSizes]:
+    kind = subject if isinstance(subject, type) else None
+    taken = [*(required(kind) if kind else ()), *parameters_of_forward(subject)]
+    gated = any(is_recurrent(p.name) for p in taken)
+    given = [_spec_of(x) for sample in samples[:1] for x in sample.primals[:1]]
+    for x in given or FIRST:
+        yield from scenes(x, gated)
+
+
+def _spec_of(x: Any) -> InputSpec:
+    array = np.asarray(x) if not isinstance(x, list | dict | tuple) else np.zeros(())
+    kind = f"int<{int(array.max()) + 1}" if array.dtype.kind in "iu" and array.size else ""
+    return InputSpec(array.shape, kind)
+
+
+def parameters_of_forward(layer: Any) -> list[Parameter]:
+    """Return the parameters of an object's or a class's forward, without ``self``; none where they cannot be read."""
+    names = forward_methods(layer, ())
+    found = parameters_of(method_of(layer, names[0])) if names else []
+    return found[1:] if isinstance(layer, type) else found
+
+
+def _guessed_init(kind: type, scene: LayerSizes) -> dict[str, Any]:
+    needed = required(kind)
+    alone = sum(map(is_size, needed)) == 1
+    found: Mapping[str, Any] = {p.name: constructor_value(p, scene, alone) for p in needed}
+    untold = [name for name, value in found.items() if value is None]
+    if untold:
+        example = json.dumps({name: found[name] if found[name] is not None else "..." for name in found})
+        raise LayerError(
+            f"{kind.__name__} needs {untold[0]!r}, of which the name does not say what it is: "
+            f"give --init {shlex.quote(example)}"
+        )
+    return dict(found)
+
+
+def _reading(layer: Any, sample: Sample, seed: int) -> Reading:
+    """Return what is taken for what in a layer with these inputs; raises what forward raises."""
+    held = HeldLayer(layer, sample.primals)
+    try:
+        with quiet():
+            return read_layer(layer, sample.primals, sample.settings, None, None, seed)
+    finally:
+        held.reset()
+
+
+def _why_not(subject: Any, failed: Mapping[str, str], known: bool) -> str:
+    """Return what the likeliest attempt said, and, where it was not the only one, what to give."""
+    first, taken = next(iter(failed.items()))
+    if known or (len(failed) == 1 and "--init" not in taken):
+        return first
+    wanted = ", ".join(p.name for p in parameters_of_forward(subject) if p.kind.name.startswith("POS"))
+    reason = first.rpartition(": ")[0] or first
+    init = "--init JSON, " if "--init" in taken else ""
+    cure = f"give {init}--input SHAPE for each of {wanted or 'its inputs'}, or --samples MODULE:FUNCTION"
+    return f"no inputs that were tried fit, with {taken or 'none'} {reason}: {cure}"

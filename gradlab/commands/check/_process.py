@@ -1,0 +1,70 @@
+"""Runs one task in a process of its own, and ends that whatever it does."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from gradlab.commands.check._check_task import OUTCOME, STAGE, TASK, CheckTask, TaskOutcome
+
+# Where gradlab is, the child is told; what lies about in the current directory must not stand in for its modules.
+_CODE = (
+    "import sys; folder, *sys.path[:] = sys.argv[1:]; from pathlib import Path; "
+    "from gradlab.commands.check._child_process import main; main(Path(folder))"
+)
+
+
+def in_process(task: CheckTask) -> TaskOutcome:
+    """Return what becomes of a task that a process of its own runs, in the time that it has.
+
+    What it prints is lost, so that it spoils no report. Ctrl-C ends it, and whatever it has started, too.
+    """
+    with tempfile.TemporaryDirectory(prefix="gradlab-") as name:
+        folder = Path(name)
+        (folder / TASK).write_bytes(pickle.dumps(task))
+        process = subprocess.Popen(
+            [sys.executable, "-c", _CODE, name, *filter(None, sys.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            process.wait(task.timeout)
+        except subprocess.TimeoutExpired:
+            cure = "give it longer with --timeout, or smaller inputs"
+            return TaskOutcome(unusable=f"{_stage(folder)} takes more than {task.timeout:g} s: {cure}")
+        finally:
+            _end(process)
+        outcome = folder / OUTCOME
+        if outcome.exists():
+            answer: TaskOutcome = pickle.loads(outcome.read_bytes())
+            return answer
+        return TaskOutcome(unusable=f"{_stage(folder)} {_ending(process.returncode)}")
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a process, if it has not ended, and whatever it has started."""
+    if process.poll() is None:
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.wait()
+
+
+def _stage(folder: Path) -> str:
+    """Return what a child was at."""
+    stage = folder / STAGE
+    return stage.read_text() if stage.exists() else "starting Python"
+
+
+def _ending(status: int) -> str:
+    """Return how a process ended that gave no answer, and what to do."""
+    if status >= 0:
+        return f"ends the process, with status {status}: let it raise an error instead"
+    name = signal.Signals(-status).name
+    return f"ends the process by {name}: run it in one of your own to see where, or give smaller inputs"

@@ -1,0 +1,226 @@
+"""One target: found, made, given inputs, and checked."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+import gradlab
+from gradlab.adapters.cached_pair import CachedPair, check_cached_pair
+from gradlab.adapters.numpy_layer import LayerError, check_layer
+from gradlab.adapters.numpy_layer.number_places import show
+from gradlab.checks.trial import Trial
+from gradlab.commands.check import _object_kinds as kinds
+from gradlab.commands.check._check_task import CheckTask, TaskOutcome
+from gradlab.commands.check._construction import made, required
+from gradlab.commands.check._input_choices import refuse_count
+from gradlab.commands.check._layer_guess import Guess, drawn, guess, parameters_of_forward
+from gradlab.commands.check._target_lookup import find, layer_classes, split
+from gradlab.commands.check._user_samples import samples_of
+from gradlab.node import Node, Sample, primal_names
+from gradlab.report import Report
+from gradlab.running.check_rows import explore_trials, run_checks
+from gradlab.running.check_vjp import check_vjp
+from gradlab.running.explanation import explained
+from gradlab.running.selection import select_checks
+
+Check = Callable[[Sample], Report]
+
+
+def run_task(task: CheckTask, tell: Callable[[str], object]) -> TaskOutcome:
+    """Return what becomes of a task; `tell` is told what is being done.
+
+    Raises
+    ------
+    LayerError
+        If nothing can be checked.
+    """
+    tell("importing it")
+    found = find(task.target)
+    if task.every:
+        return TaskOutcome(parts=_classes(task.target, found))
+    kind = kinds.kind_of(found, task.target)
+    if kind == kinds.SEVERAL:
+        return TaskOutcome(parts=_parts(found, task))
+    if task.init is not None and not isinstance(found, type):
+        raise LayerError(f"{task.target} is no class, and needs no --init: leave it out")
+    tell("running it")
+    if kind == kinds.NODE:
+        return _node(found, task)
+    if kind in (kinds.TORCH, kinds.JAX):
+        return _framework(kind, found, task)
+    if kind == kinds.PAIR:
+        forward, backward = found
+        return _pair(forward, backward, task)
+    return _layer(found, task)
+
+
+def _classes(target: str, module: Any) -> tuple[str, ...]:
+    if not isinstance(module, ModuleType):
+        raise LayerError(f"--all walks a module, and {target} is none: leave out --all, or name the module")
+    names = layer_classes(module)
+    if not names:
+        cure = "name the module that defines them"
+        raise LayerError(f"{target} defines no class with a forward and a backward method: {cure}")
+    return tuple(f"{split(target)[0]}:{name}" for name in names)
+
+
+def _parts(found: Any, task: CheckTask) -> tuple[str, ...]:
+    """Return what a list holds, as targets of their own."""
+    if task.part:
+        raise LayerError(f"{task.target} is a list within a list: name it by itself")
+    keys = list(found) if isinstance(found, dict) else range(len(found))
+    if not keys:
+        raise LayerError(f"{task.target} is empty: put layers into it")
+    names = [f"{task.target}{show((('item', key),))}" for key in keys]
+    refused = []
+    for key, name in zip(keys, names, strict=True):
+        try:
+            kinds.kind_of(found[key], name)
+        except LayerError as error:
+            refused.append(error)
+    if len(refused) == len(names):
+        raise refused[0]
+    return tuple(names)
+
+
+def _layer(found: Any, task: CheckTask) -> TaskOutcome:
+    samples: Sequence[Sample] = _asked(found, task)
+    init = task.init if task.init is not None or not isinstance(found, type) or required(found) else {}
+    is_class = isinstance(found, type)
+    if samples and (init is not None or not is_class):
+        guessed = Guess(made(found, init, task.seed) if is_class else found, samples)
+    else:
+        guessed = guess(found, init, samples, task.seed)
+
+    def check(sample: Sample) -> Report:
+        return check_layer(guessed.layer, *sample.primals, settings=sample.settings, **_options(task))
+
+    return _checked(check, guessed)
+
+
+def _pair(forward: Any, backward: Any, task: CheckTask) -> TaskOutcome:
+    pair = CachedPair(forward, backward)
+    guessed = (
+        Guess(pair, _asked(pair, task)) if task.samples or task.inputs else guess(pair, None, (), task.seed)
+    )
+
+    def check(sample: Sample) -> Report:
+        if kinds.keeps_node_contract(backward) and (own := _with_settings(sample, forward)):
+            return _vjp(forward, backward, own, task)
+        return check_cached_pair(
+            forward, backward, sample.primals, settings=sample.settings, **_options(task)
+        )
+
+    return _checked(check, guessed)
+
+
+def _node(found: Any, task: CheckTask) -> TaskOutcome:
+    """Return the report on a node at its own samples together, unless others were asked for."""
+    own = getattr(found, "samples", None)
+    if task.samples or task.inputs or own is None:
+        return _pair(found.forward, found.backward, task)
+    node = Node(task.target, "own", found.forward, found.backward, own)
+    trials = [Trial(node, sample, task.seed, task.rtol, task.atol) for sample in node.draw_samples(task.seed)]
+    if not trials:
+        raise LayerError(f"the samples(rng) of {task.target} gives none: yield one, or give --input SHAPE")
+    chosen = select_checks(None)
+    rows = list(run_checks(trials, chosen))
+    more, explored = explore_trials(trials, chosen, rows)
+    rows += more
+    return TaskOutcome(Report(rows, explored=explored, findings=explained(trials, rows)))
+
+
+def _vjp(forward: Any, backward: Any, sample: Sample, task: CheckTask) -> Report:
+    # who writes to the node contract is held to the whole of it
+    options = {**_options(task), "strict": True}
+    return check_vjp(forward, backward, sample.primals, settings=sample.settings, **options)
+
+
+def _with_settings(sample: Sample, forward: Any) -> Sample | None:
+    """Return a sample with what is no float among its settings; None where floats come behind it."""
+    names = primal_names(forward, len(sample.primals))
+    floats = [np.asarray(x).dtype.kind == "f" for x in sample.primals]
+    count = sum(floats)
+    if not all(floats[:count]):
+        return None
+    more = dict(zip(names[count:], sample.primals[count:], strict=True))
+    return replace(sample, primals=sample.primals[:count], settings={**more, **sample.settings})
+
+
+def _framework(kind: str, found: Any, task: CheckTask) -> TaskOutcome:
+    """Return what `check_torch` or `check_jax` says of a framework's object."""
+    check = getattr(gradlab, f"check_{kind}", None)
+    if check is None:
+        raise LayerError(f"{task.target} is {kind}'s, and this gradlab has no check_{kind}: update gradlab")
+    if isinstance(found, type) and hasattr(found, "apply") and not hasattr(found, "parameters"):
+        subject = found.apply
+    else:
+        subject = made(found, task.init or {}, task.seed) if isinstance(found, type) else found
+    samples = _asked(subject, task)
+    if not samples:
+        raise LayerError(f"the shapes that {task.target} takes are not known: give --input SHAPE for each")
+
+    def checked(sample: Sample) -> Report:
+        inputs = [_tensor(x, subject) if kind == kinds.TORCH else x for x in sample.primals]
+        report: Report = check(subject, *inputs, settings=sample.settings, **_options(task))
+        return report
+
+    return _checked(checked, Guess(subject, samples))
+
+
+def _tensor(x: Any, subject: Any) -> Any:
+    """Return an array as a tensor, one of float64 in the dtype of a module's parameters."""
+    torch = import_module("torch")
+    if not isinstance(x, np.ndarray | np.generic):
+        return x
+    tensor = torch.as_tensor(np.asarray(x))
+    held = [p.dtype for p in subject.parameters()] if hasattr(subject, "parameters") else []
+    narrow = next((dtype for dtype in held if dtype.is_floating_point), tensor.dtype)
+    return tensor.to(narrow) if tensor.dtype == torch.float64 else tensor
+
+
+def _asked(layer: Any, task: CheckTask) -> list[Sample]:
+    """Return the inputs that --samples or --input ask for."""
+    parameters = parameters_of_forward(layer)
+    if task.samples:
+        return samples_of(task.samples, parameters, task.seed)
+    if not task.inputs:
+        return []
+    refuse_count(parameters, len(task.inputs))
+    return [drawn(task.inputs, task.seed)]
+
+
+def _options(task: CheckTask) -> dict[str, Any]:
+    return {
+        "rtol": task.rtol, "atol": task.atol, "seed": task.seed, "strict": task.strict, "name": task.target
+    }  # fmt: skip
+
+
+def _checked(check: Check, guessed: Guess) -> TaskOutcome:
+    """Return what becomes of all samples; one that cannot be checked does not hide what another shows."""
+    reports: list[Report] = []
+    failed: list[str] = []
+    for sample in guessed.samples:
+        try:
+            reports.append(_renamed(check(sample), sample.name))
+        except LayerError as error:
+            failed.append(str(error) if len(guessed.samples) == 1 else f"{sample.name}: {error}")
+    if not reports:
+        raise LayerError(failed[0])
+    names = dict.fromkeys(name for report in reports for name in report.findings)
+    together = Report(
+        [row for report in reports for row in report.rows],
+        explored=[place for report in reports for place in report.explored],
+        findings={name: [found for r in reports for found in r.findings.get(name, ())] for name in names},
+    )
+    return TaskOutcome(together, taken=guessed.taken, unusable="; ".join(failed))
+
+
+def _renamed(report: Report, name: str) -> Report:
+    """Return a report on a sample that is called "given" under the sample's own name."""
+    rows = [replace(row, sample=name + row.sample.removeprefix("given")) for row in report.rows]
+    return replace(report, rows=rows, explored=[replace(place, sample=name) for place in report.explored])

@@ -1,0 +1,259 @@
+"""Mistakes that no single call shows: state, memory, layout, dtype, shape."""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations, pairwise
+from typing import Any
+
+import numpy as np
+
+from gradlab.checks import any_layout, finite_where_expected, leaves_arguments_unchanged, owns_its_memory
+from gradlab.checks.trial import Trial, map_arrays, quiet, same_bits
+from gradlab.diagnosis._finding import Finding
+from gradlab.diagnosis.cotangent_mistakes import same
+from gradlab.diagnosis.point_evidence import PointEvidence, flat, is_large, jacobians_of, point
+from gradlab.node import Array, as_tuple
+from gradlab.verdict import Verdict
+
+# Now and then may be every third call.
+CALLS = 7
+
+
+def mutates_argument(trials: Sequence[Trial]) -> Finding | None:
+    """See whether forward or backward writes into what it is given."""
+    note = _says(leaves_arguments_unchanged.check, trials)
+    return Finding("mutates-argument", "", 1.0, note, "write into a copy") if note else None
+
+
+def aliases_memory(trials: Sequence[Trial]) -> Finding | None:
+    """See whether a gradient is somebody else's memory."""
+    note = _says(owns_its_memory.check, trials)
+    return Finding("aliases-memory", "", 1.0, note, "return a copy") if note else None
+
+
+def assumes_contiguous(trials: Sequence[Trial]) -> Finding | None:
+    """See whether another layout of the same numbers gives another gradient, or none."""
+    note = _says(any_layout.check, trials, ("where the cotangent", "where the primals"))
+    cure = "read arrays by index, or take np.ascontiguousarray of them first"
+    return Finding("assumes-contiguous", "", 1.0, note, cure) if note else None
+
+
+def not_finite(trials: Sequence[Trial]) -> Finding | None:
+    """See whether it is no number at extreme primals."""
+    note = _says(finite_where_expected.check, trials)
+    return Finding("not-finite", "", 1.0, note, "avoid the overflow, or 0 / 0") if note else None
+
+
+def _says(check: Any, trials: Sequence[Trial], parts: tuple[str, ...] = ()) -> str:
+    """Return what a check finds wrong at some trial, without its cure; empty if nothing."""
+    for trial in trials:
+        with quiet():
+            try:
+                results = list(check(trial))
+            except Exception:
+                continue
+        for result in results:
+            if result.verdict is not Verdict.PASS and (
+                not parts or any(part in result.note for part in parts)
+            ):
+                return str(result.note.rpartition(": ")[0] or result.note)
+    return ""
+
+
+def _calls(trial: Trial, fresh: bool) -> list[tuple[Array, ...]]:
+    """Return the gradients of some calls for one cotangent: after one forward, or each after its own."""
+    residuals = trial.forward()[1]
+    found = []
+    for _ in range(CALLS):
+        if fresh:
+            residuals = trial.forward()[1]
+        found.append(tuple(map(np.array, as_tuple(trial.node.backward(residuals, trial.cotangent())))))
+    return found
+
+
+def changes_between_calls(trials: Sequence[Trial]) -> Finding | None:
+    """See whether it adds up over calls, or is another each time."""
+    for trial in trials:
+        for fresh in (False, True):
+            with quiet():
+                try:
+                    calls = _calls(trial, fresh)
+                except Exception:
+                    continue
+            for name, sequence in zip(trial.names, zip(*calls, strict=False), strict=False):
+                if all(same_bits(sequence[0], later) for later in sequence[1:]):
+                    continue
+                steps = [b - a for a, b in pairwise(sequence)]
+                if all(same(steps[0], step, 1e-6) for step in steps[1:]) and steps[0].any():
+                    evidence = f"each further call adds the same to the gradient of {name}"
+                    return Finding(
+                        "accumulates", name, 1.0, evidence, "start from zeros in every call, and assign"
+                    )
+                evidence = f"calls with the same arguments give different gradients of {name}"
+                cure = "draw random numbers in forward, and hand them to backward in the residuals"
+                return Finding("nondeterministic", name, 1.0, evidence, cure)
+    return None
+
+
+def stale_residuals(trials: Sequence[Trial], known: Sequence[PointEvidence]) -> Finding | None:
+    """See whether the gradient belongs to another forward: the last before it, or the first of all."""
+    cure = "let forward return what backward needs, and keep nothing between calls"
+    first = [p for p in known if p.is_given and not any(p.wrong(i).any() for i in range(len(p.gradients)))]
+    for trial in trials:
+        others = _others(trial)
+        for other in others.values():
+            with quiet():
+                try:
+                    alone = trial.gradients(trial.cotangent())
+                    residuals, _ = trial.forward()[1], other.forward()
+                    after = tuple(map(np.array, trial.node.backward(residuals, trial.cotangent())))
+                except Exception:
+                    continue
+            if any(np.isfinite(a).all() and not same(a, b) for a, b in zip(alone, after, strict=True)):
+                evidence = "a forward at other primals, before this backward, changes its gradient"
+                return Finding("stale-residuals", "", 1.0, evidence, cure)
+        for p in first:
+            belongs = {how: _belongs_to(other, p) for how, other in others.items()}
+            if belongs.get("times 0.75") and False not in belongs.values():
+                evidence = (
+                    f"the gradient is right for the primals of an earlier call ({p.trial.sample.name!r})"
+                )
+                return Finding("stale-residuals", "", 1.0, evidence, cure)
+    return None
+
+
+def _others(trial: Trial) -> dict[str, Trial]:
+    changes: dict[str, Any] = {
+        "turned round": np.flip,
+        "times 0.75": lambda x: x * x.dtype.type(0.75),
+        "sign turned": np.negative,
+    }
+    others = {
+        how: trial.at(how, [np.array(change(x)) for x in trial.primals()]) for how, change in changes.items()
+    }
+    return {how: other for how, other in others.items() if other.accepted}
+
+
+def _belongs_to(other: Trial, p: PointEvidence) -> bool | None:
+    """Return whether a wrong gradient at one point is what is right at another that came before.
+
+    None where it is not wrong, or the two have nothing in common.
+    """
+    here = point(other)
+    if here is None or [x.shape for x in p.trial.sample.primals] != [x.shape for x in other.sample.primals]:
+        return None
+    for i, gradient in enumerate(here.gradients):
+        if gradient.size > 1 and here.wrong(i).any() and p.g.size == here.g.size:
+            expected = p.pulled(i, here.g)
+            return same(expected, gradient, 1e-5) and not same(expected, here.numerical(i), 1e-4)
+    return None
+
+
+def wrong_form(trials: Sequence[Trial]) -> Iterator[Finding]:
+    """Yield what is wrong with the shapes and dtypes of what backward returned."""
+    named = set()
+    for trial in trials:
+        with quiet():
+            try:
+                returned = trial.node.backward(trial.forward()[1], trial.cotangent())
+            except Exception:
+                continue
+        for i, (name, x) in enumerate(zip(trial.names, trial.sample.primals, strict=True)):
+            if not isinstance(returned, tuple) or i >= len(returned):
+                cure = "return a tuple with one gradient per primal"
+                if (name, "wrong-shape") not in named:
+                    named.add((name, "wrong-shape"))
+                    yield Finding("wrong-shape", name, 1.0, f"backward returned no gradient for {name}", cure)
+                continue
+            finding = _form_of(trial, i, name, x, list(map(np.asarray, returned)))
+            if finding and (name, finding.name) not in named:
+                named.add((name, finding.name))
+                yield finding
+
+
+def _form_of(trial: Trial, i: int, name: str, x: Array, returned: Sequence[Array]) -> Finding | None:
+    d = returned[i]
+    if d.shape != x.shape:
+        return _shape(trial, i, name, x, returned)
+    if d.dtype != x.dtype:
+        evidence = f"the gradient of {name} is {d.dtype}, {name} is {x.dtype}"
+        return Finding("wrong-dtype", name, 1.0, evidence, "keep the primal's dtype")
+    return None
+
+
+def _shape(trial: Trial, i: int, name: str, x: Array, returned: Sequence[Array]) -> Finding:
+    d = returned[i]
+    evidence = f"the gradient of {name} has shape {d.shape}, {name} has shape {x.shape}"
+    if is_large(trial):
+        return Finding("wrong-shape", name, 1.0, evidence, "return it in the primal's shape")
+    with quiet():
+        jacobians, *_ = trial.remembered("jacobians", jacobians_of)
+        pulled = [flat(trial.cotangent()) @ j for j in jacobians]
+    right = pulled[i].reshape(x.shape)
+    for j, other in enumerate(trial.sample.primals):
+        exchanged = j < len(returned) and returned[j].shape == x.shape
+        if j != i and exchanged and d.shape == other.shape and same(d, pulled[j].reshape(other.shape), 1e-5):
+            evidence += f", and is what that of {trial.names[j]} should be"
+            return Finding("swapped-primals", name, 1.0, evidence, "return them in the primals' order")
+    if d.ndim == 2 and d.T.shape == x.shape and x.shape[0] != x.shape[1] and same(d.T, right, 1e-5):
+        return Finding(
+            "transposed", name, 1.0, f"{evidence}: it is transposed", "exchange the product's factors"
+        )
+    if d.size > x.size and _adds_up_to(d, right):
+        cure = "sum over every axis along which it was broadcast"
+        return Finding("missing-broadcast-sum", name, 1.0, f"{evidence}, and added up it is right", cure)
+    axes = _summed_over(d, right)
+    if axes:
+        evidence += f", and is what is right, summed over axis {' and '.join(map(str, axes))} as well"
+        cure = "sum over the axes along which it was broadcast, and over no other"
+        return Finding("wrong-shape", name, 1.0, evidence, cure)
+    return Finding("wrong-shape", name, 1.0, evidence, "return it in the primal's shape")
+
+
+def _summed_over(d: Array, right: Array) -> tuple[int, ...]:
+    """Return the axes over which what is right, summed up, is what backward gave; none if there are none."""
+    ways = (axes for n in range(1, right.ndim + 1) for axes in combinations(range(right.ndim), n))
+    squeezed = np.squeeze(d)
+    for axes in ways:
+        total = np.squeeze(right.sum(axis=axes))
+        if total.shape == squeezed.shape and right.size > total.size and same(total, squeezed, 1e-5):
+            return axes
+    return ()
+
+
+def _adds_up_to(d: Array, right: Array) -> bool:
+    if d.size == right.size:
+        return False
+    missing = d.ndim - right.ndim
+    shape = (1,) * missing + right.shape if missing >= 0 else right.shape
+    if len(shape) != d.ndim:
+        return False
+    axes = tuple(k for k in range(d.ndim) if shape[k] == 1 and d.shape[k] != 1)
+    total = d.sum(axis=axes, keepdims=True)
+    return total.size == right.size and same(total.reshape(right.shape), right, 1e-5)
+
+
+def loses_its_dtype(trials: Sequence[Trial]) -> Finding | None:
+    """See whether single precision gives another dtype."""
+    for trial in trials:
+        single = trial.at(
+            "in float32",
+            [x.astype(np.float32) for x in trial.primals()],
+            {k: v.astype(np.float32) if _is_double(v) else v for k, v in trial.settings().items()},
+        )
+        with quiet():
+            try:
+                if not single.accepted:
+                    continue
+                gradients = single.gradients(map_arrays(lambda g: g.astype(np.float32), single.cotangent()))
+            except Exception:
+                continue
+        for name, d in zip(single.names, gradients, strict=True):
+            if d.dtype != np.float32:
+                evidence = f"for float32 the gradient of {name} is {d.dtype}"
+                cure = "keep the primal's dtype: Python floats do, np.float64 scalars and arrays do not"
+                return Finding("wrong-dtype", name, 1.0, evidence, cure)
+    return None
+
+
+def _is_double(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype == np.float64

@@ -1,0 +1,111 @@
+"""A term that is missing from a gradient, or too much in it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from gradlab.diagnosis._finding import Finding
+from gradlab.diagnosis._primal_evidence import PrimalEvidence
+from gradlab.diagnosis.point_evidence import PointEvidence
+from gradlab.node import Array, as_tuple
+
+# The difference must be of its form to this share of it.
+LEFT = 0.01
+# Beyond what is free in the form, so many elements must bear it out.
+ENOUGH = 3
+
+CURE = (
+    "derive the backward once more with this path in it: what depends on all elements has a term of its own"
+)
+
+_FORMS = {
+    "constant": "constant",
+    "primal": "a multiple of {x}",
+    "output": "a multiple of the output",
+    "primal and constant": "a multiple of {x} and a constant",
+    "output and constant": "a multiple of the output and a constant",
+    "cotangent": "a multiple of the cotangent",
+}
+
+
+def missing_term(seen: PrimalEvidence) -> Finding | None:
+    """See whether the difference is a mean, constant along an axis, or a projection on the primal or the output."""
+    given = [p for p in seen.wrong if p.is_given] or seen.wrong
+    ndim = max((seen.primal(p).ndim for p in given), default=0)
+    axes = [None, *range(-ndim, 0), *range(ndim)]  # samples may differ in their number of axes
+    for form, said in _FORMS.items():
+        said = said.format(x=seen.name)
+        for axis in axes:
+            if (form == "constant" and axis is None) or (form == "cotangent" and axis is not None):
+                continue
+            surplus = 0
+            for p in given:
+                spare = _spare(seen, p, form, axis)
+                if spare is None:
+                    break
+                surplus += spare
+            else:
+                if surplus >= ENOUGH:
+                    along = "" if axis is None else f" along axis {axis}"
+                    mean = " (a mean)" if form == "constant" and _is_mean(seen, given, axis) else ""
+                    evidence = f"numerical - analytic is {said}{along}{mean}"
+                    return seen.found("missing-term", 0.95, evidence, CURE)
+    return _mean_of_everything(seen, given)
+
+
+def _mean_of_everything(seen: PrimalEvidence, given: list[PointEvidence]) -> Finding | None:
+    large = [p for p in given if seen.primal(p).size > 2]
+    if not large:
+        return None
+    for p in large:
+        d = p.numerical(seen.i) - seen.analytic(p)
+        if np.ptp(d) > LEFT * np.abs(d).max():
+            return None
+    return seen.found("missing-term", 0.9, "numerical - analytic is one number (a mean)", CURE)
+
+
+def _spare(seen: PrimalEvidence, p: PointEvidence, form: str, axis: int | None) -> int | None:
+    """Return how many elements bear the form out beyond what is free in it; None if it does not hold."""
+    d = (p.numerical(seen.i) - seen.analytic(p)).astype(np.float64)  # linalg knows no longdouble
+    basis = list(_basis(seen, p, form))
+    if not basis or (axis is not None and not -d.ndim <= axis < d.ndim):
+        return None
+    rows = d.reshape(1, -1) if axis is None else np.moveaxis(d, axis, -1).reshape(-1, d.shape[axis])
+    columns = [
+        b.reshape(1, -1) if axis is None else np.moveaxis(b, axis, -1).reshape(-1, d.shape[axis])
+        for b in basis
+    ]
+    largest = float(np.abs(d).max(initial=0.0))
+    spare = 0
+    for k, row in enumerate(rows):
+        matrix = np.stack([column[k] for column in columns], axis=1)
+        solution, *_ = np.linalg.lstsq(matrix, row, rcond=None)
+        if np.abs(matrix @ solution - row).max(initial=0.0) > LEFT * largest:
+            return None
+        spare += max(0, row.size - len(columns))
+    return spare
+
+
+def _basis(seen: PrimalEvidence, p: PointEvidence, form: str) -> Iterator[Array]:
+    x = seen.primal(p).astype(np.float64)
+    if "primal" in form:
+        yield x
+    if "output" in form or form == "cotangent":
+        y = as_tuple(p.trial.cotangent() if form == "cotangent" else p.trial.output)[0]
+        if np.shape(y) != x.shape:
+            return
+        yield np.asarray(y, np.float64)
+    if "constant" in form:
+        yield np.ones_like(x)
+
+
+def _is_mean(seen: PrimalEvidence, given: list[PointEvidence], axis: int | None) -> bool:
+    for p in given:
+        numerical, analytic = p.numerical(seen.i), seen.analytic(p)
+        d = np.abs(numerical - analytic)
+        means = [
+            np.abs(np.broadcast_to(v.mean(axis=axis, keepdims=True), d.shape)) for v in (numerical, analytic)
+        ]
+        if not any(np.abs(d - mean).max() <= LEFT * d.max() for mean in means):
+            return False
+    return True

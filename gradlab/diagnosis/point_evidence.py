@@ -1,0 +1,209 @@
+"""What is known at one point: primals, outputs, the analytic gradients, and forward's whole Jacobian by differences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from gradlab.checks.exploration.derived_inputs import Derived, derived
+from gradlab.checks.trial import Trial, quiet
+from gradlab.node import Array, as_tuple
+from gradlab.verdict import crumbs, rtol_for
+
+# The step of the Jacobian's differences, relative to an element; and how far its slopes may be off by truncation
+# and rounding, relative to each and to the largest.
+STEP, NEARER, RTOL, ATOL = 2.0**-13, 2.0**-10, 1e-6, 1e-7
+# So many points beyond the samples are looked at, with so many elements in all.
+POINTS, ELEMENTS = 60, 2000
+# Of large samples too, this many: one of each kind.
+KINDS = 16
+# A Jacobian of more numbers is not computed.
+LARGEST = 2**18
+
+
+@dataclass(frozen=True)
+class PointEvidence:
+    """A trial, the gradients that backward gave there, and what forward says of them.
+
+    Attributes
+    ----------
+    trial : Trial
+    gradients : tuple of ndarray
+        One a primal, of the primal's shape, in double precision at least.
+    """
+
+    trial: Trial
+    gradients: tuple[Array, ...]
+
+    @property
+    def jacobians(self) -> tuple[Array, ...]:
+        """Of each primal, the slopes of all outputs in a row, shape (outputs, elements)."""
+        return self._differences[0]
+
+    @property
+    def kinks(self) -> tuple[Array, ...]:
+        """Of each primal, the elements whose one-sided slopes differ, in the primal's shape."""
+        if self.is_given:
+            return tuple(estimate.kink for estimate in self.trial.estimates)
+        return self._differences[2]
+
+    @property
+    def _differences(self) -> tuple[tuple[Array, ...], ...]:
+        found: tuple[tuple[Array, ...], ...] = self.trial.remembered("jacobians", jacobians_of)
+        return found
+
+    @cached_property
+    def g(self) -> Array:
+        """The cotangent of all outputs in a row."""
+        return flat(self.trial.cotangent())
+
+    @property
+    def is_given(self) -> bool:
+        """Whether this is a sample, not derived from one."""
+        return self.trial.origin is None
+
+    def numerical(self, i: int) -> Array:
+        """Return what the gradient of primal `i` should be: at a sample the estimate, elsewhere by the Jacobian."""
+        if ("numerical", i) not in self._known:
+            self._known["numerical", i] = (
+                self.trial.estimates[i].value if self.is_given else self.pulled(i, self.g)
+            )
+        return self._known["numerical", i]
+
+    @cached_property
+    def _known(self) -> dict[tuple[str, int], Array]:
+        return {}
+
+    def pulled(self, i: int, g: Array) -> Array:
+        """Return the gradient of primal `i` for another cotangent, all outputs in a row; NaN if that is too large."""
+        if is_large(self.trial):
+            return np.full(self.trial.sample.primals[i].shape, np.nan)
+        return np.asarray((g @ self.jacobians[i]).reshape(self.trial.sample.primals[i].shape))
+
+    def wrong(self, i: int) -> Array:
+        """Return which elements of the gradient of primal `i` are wrong."""
+        if ("wrong", i) not in self._known:
+            self._known["wrong", i] = self._wrong(i)
+        return self._known["wrong", i]
+
+    def _wrong(self, i: int) -> Array:
+        analytic, numerical = self.gradients[i], self.numerical(i)
+        scale = np.nan_to_num(np.abs(numerical)).max(initial=0.0)
+        if self.is_given:
+            estimate = self.trial.estimates[i]
+            dtype = self.trial.sample.primals[i].dtype
+            allowed = crumbs(estimate, dtype) + rtol_for(dtype) * np.abs(numerical) + estimate.error
+            between = (estimate.lower - allowed <= analytic) & (analytic <= estimate.upper + allowed)
+            return np.asarray(~between | (~np.isfinite(analytic) & np.isfinite(numerical)))
+        truncation = (np.abs(self.g) @ self._differences[1][i]).reshape(numerical.shape)
+        allowed = RTOL * np.abs(numerical) + ATOL * scale + self._rounding + 4 * truncation
+        off = ~(np.abs(analytic - numerical) <= allowed) & np.isfinite(numerical)
+        return np.asarray(off & ~self.kinks[i])
+
+    @cached_property
+    def _rounding(self) -> float:
+        terms = float(np.abs(self.g * flat(self.trial.output)).sum())
+        return 64 * float(np.finfo(np.float64).eps) * terms / STEP
+
+
+def flat(outputs: Any) -> Array:
+    """Return all outputs, or cotangents, in a row, in double precision at least."""
+    parts = [np.asarray(y).reshape(-1) for y in as_tuple(outputs)]
+    joined = np.concatenate(parts) if parts else np.empty(0)
+    return joined.astype(np.promote_types(joined.dtype, np.float64))
+
+
+def points(trials: Sequence[Trial]) -> tuple[list[PointEvidence], list[Trial]]:
+    """Return what is known at the trials and at primals derived from them, and the trials where backward fails."""
+    ways = [d for trial in trials for d in derived(trial) if not d.guessed and not is_large(d.trials[0])]
+    # of every sample some, not all of the first
+    size = max((sum(x.size for x in d.trials[0].sample.primals) for d in ways), default=1)
+    ways = _every_kind_first(ways)[: min(POINTS, max(KINDS, ELEMENTS // max(size, 1)))]
+    known, broken = [], []
+    with quiet():
+        for alternatives in [*([trial] for trial in trials), *(list(d.trials) for d in ways)]:
+            found = next(filter(None, map(point, alternatives)), None)
+            if found:
+                known.append(found)
+            else:
+                broken.append(alternatives[0])
+    return known, broken
+
+
+def _every_kind_first(ways: Sequence[Derived]) -> list[Derived]:
+    """Return ways of deriving in such an order that each kind comes up once before any comes up again.
+
+    And the kinds at different samples: the first of one, the second of the next.
+    """
+    kinds: dict[str, list[Derived]] = {}
+    for d in ways:
+        kinds.setdefault(d.how.partition(" (")[0], []).append(d)
+    turns = [
+        (turn, kind, of_kind[(turn + kind) % len(of_kind)])
+        for kind, of_kind in enumerate(kinds.values())
+        for turn in range(len(of_kind))
+    ]
+    return [d for _, _, d in sorted(turns, key=lambda turn: turn[:2])]
+
+
+def is_large(trial: Trial) -> bool:
+    """Return whether forward's Jacobian has too many numbers to be computed."""
+    outputs = flat(trial.witness.output if trial.witness else trial.output).size
+    return any(x.size * outputs > LARGEST for x in trial.sample.primals)
+
+
+def point(trial: Trial) -> PointEvidence | None:
+    """Return what is known at a trial, or None where backward gives nothing that can be compared."""
+    try:
+        gradients = trial.gradients(trial.cotangent())
+    except Exception:
+        return None
+    doubles = tuple(d.astype(np.promote_types(d.dtype, np.float64)) for d in gradients)
+    return PointEvidence(trial, doubles)
+
+
+def jacobians_of(trial: Trial) -> tuple[tuple[Array, ...], ...]:
+    """Return forward's Jacobian for each primal, by differences, and the elements that sit at a kink."""
+    if trial.witness:
+        known: tuple[tuple[Array, ...], ...] = trial.witness.remembered("jacobians", jacobians_of)
+        return known
+    primals = [x.astype(np.promote_types(x.dtype, np.float64)) for x in trial.sample.primals]
+    here = flat(trial.function(*primals))
+    columns, errors, kinks = zip(
+        *(_jacobian(trial, primals, i, here) for i in range(len(primals))), strict=True
+    )
+    return columns, errors, kinks
+
+
+def _jacobian(trial: Trial, primals: list[Array], i: int, here: Array) -> tuple[Array, Array, Array]:
+    x = primals[i]
+    usual = float(np.sqrt(np.mean(x**2))) if x.size else 0.0
+    columns, errors = np.zeros((2, here.size, x.size))
+    kinks = np.zeros(x.size, dtype=bool)
+    for k in range(x.size):
+        h = STEP * max(abs(float(x.flat[k])), 0.1 * usual or 1.0)
+        up, down, half_up, half_down = _four(trial, primals, i, k, h)
+        if not np.isfinite(up + down).all():
+            h *= NEARER  # the edge of the domain, or a pole, may be near
+            up, down, half_up, half_down = _four(trial, primals, i, k, h)
+        columns[:, k] = (8 * (half_up - half_down) - (up - down)) / (6 * h)
+        errors[:, k] = np.abs(columns[:, k] - (half_up - half_down) / h)
+        right, left = (4 * half_up - up - 3 * here) / h, (3 * here + down - 4 * half_down) / h
+        scale = np.abs(right) + np.abs(left)
+        kinks[k] = bool((np.abs(right - left) > 1e-3 * scale + 1e-9 * np.abs(here) / h).any())
+    return columns, errors, kinks.reshape(x.shape)
+
+
+def _four(trial: Trial, primals: list[Array], i: int, k: int, h: float) -> list[Array]:
+    return [_moved(trial, primals, i, k, t) for t in (h, -h, h / 2, -h / 2)]
+
+
+def _moved(trial: Trial, primals: list[Array], i: int, k: int, t: float) -> Array:
+    moved = primals[i].copy()
+    moved.reshape(-1)[k] += t
+    try:
+        return flat(trial.function(*primals[:i], moved, *primals[i + 1 :]))
+    except (ArithmeticError, ValueError):
+        return np.full(flat(trial.output).size, np.nan)  # outside the domain

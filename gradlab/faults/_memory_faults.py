@@ -1,0 +1,178 @@
+"""Faults that leave the numbers right and do something to memory: arguments written to, arrays shared."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from gradlab.faults._fault_kinds import (
+    Acts,
+    BackwardCall,
+    Change,
+    FaultKind,
+    Gradients,
+    Saved,
+    started_gradient,
+    wrong_backward,
+    wrong_gradient,
+)
+from gradlab.node import Array, as_tuple
+
+
+def _written(
+    arrays: Callable[[BackwardCall], tuple[Any, ...]], write: Callable[[Array], Any]
+) -> Callable[..., Acts]:
+    def backward(call: BackwardCall) -> Gradients:
+        gradients = tuple(np.array(d) for d in call.gradients())
+        for array in arrays(call):
+            if isinstance(array, np.ndarray):
+                write(array)
+        return gradients
+
+    return wrong_backward(backward)
+
+
+def _cotangents(call: BackwardCall) -> tuple[Any, ...]:
+    return as_tuple(call.g)
+
+
+def _settings(call: BackwardCall) -> tuple[Any, ...]:
+    return tuple(call.settings.values())
+
+
+def _fill(value: float) -> Callable[[Array], None]:
+    return lambda array: array.fill(value)
+
+
+def _double(array: Array) -> None:
+    array *= 2
+
+
+def _drop_negatives(array: Array) -> None:
+    array[array < 0] = 0
+
+
+def _primal_written_in_backward(rng: np.random.Generator, i: int) -> Acts:
+    return _written(lambda call: call.primals[i : i + 1], _fill(0))(rng, i)
+
+
+def _primal_written_in_forward(rng: np.random.Generator, i: int) -> Acts:
+    def forward(saved: Saved) -> None:
+        for x in saved.primals[i : i + 1]:
+            x[...] = 2 * x
+
+    return Acts(BackwardCall.gradients, forward)
+
+
+def _views(d: Array, source: Any) -> Iterator[Array]:
+    if isinstance(source, np.ndarray) and source.dtype == d.dtype:
+        if source.size == d.size:
+            yield source.reshape(d.shape)
+        for shape in (source.shape, tuple(n if n in source.shape else 1 for n in d.shape)):
+            if np.prod(shape) == source.size and _stretches(shape, d.shape):
+                yield np.broadcast_to(source.reshape(shape), d.shape)
+
+
+def _stretches(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, to) == to
+    except ValueError:
+        return False
+
+
+def _view_of(sources: Callable[[BackwardCall, int], tuple[Any, ...]]) -> Change:
+    def change(d: Array, call: BackwardCall, i: int) -> Array:
+        same = (v for source in sources(call, i) for v in _views(d, source) if np.array_equal(v, d))
+        return next(same, d)
+
+    return change
+
+
+def _shared(rng: np.random.Generator, i: int) -> Acts:
+    def backward(call: BackwardCall) -> Gradients:
+        gradients = list(call.gradients())
+        for j in range(i + 1, len(gradients)):
+            if np.array_equal(gradients[i], gradients[j]):
+                gradients[j] = gradients[i]
+        return tuple(gradients)
+
+    return Acts(backward)
+
+
+def _one_buffer(rng: np.random.Generator) -> Change:
+    buffers: dict[tuple[Any, ...], Array] = {}
+
+    def change(d: Array, call: BackwardCall, i: int) -> Array:
+        buffer = buffers.setdefault((d.shape, d.dtype), np.empty_like(d))
+        buffer[...] = d
+        return buffer
+
+    return change
+
+
+FAULTS: tuple[FaultKind, ...] = (
+    FaultKind(
+        "mutated cotangent",
+        "mutates-argument",
+        "backward fills the cotangent with zeros",
+        _written(_cotangents, _fill(0)),
+        of_primal=False,
+    ),
+    FaultKind(
+        "mutated cotangent",
+        "mutates-argument",
+        "backward doubles the cotangent in place",
+        _written(_cotangents, _double),
+        of_primal=False,
+    ),
+    FaultKind(
+        "mutated cotangent",
+        "mutates-argument",
+        "backward writes zeros over the negative elements of the cotangent",
+        _written(_cotangents, _drop_negatives),
+        of_primal=False,
+    ),
+    FaultKind(
+        "mutated setting",
+        "mutates-argument",
+        "backward writes zeros into the settings",
+        _written(_settings, _fill(0)),
+        of_primal=False,
+    ),
+    FaultKind(
+        "mutated primal",
+        "mutates-argument",
+        "backward writes zeros into {x}",
+        _primal_written_in_backward,
+    ),
+    FaultKind(
+        "mutated primal", "mutates-argument", "forward doubles {x} in place", _primal_written_in_forward
+    ),
+    FaultKind(
+        "aliased memory",
+        "aliases-memory",
+        "the gradient of {x} is the cotangent itself, or a view of it, where they are equal",
+        wrong_gradient(_view_of(lambda call, i: as_tuple(call.g))),
+        at_samples=True,
+    ),
+    FaultKind(
+        "aliased memory",
+        "aliases-memory",
+        "the gradient of {x} is a view of a primal where they are equal",
+        wrong_gradient(_view_of(lambda call, i: call.primals)),
+        at_samples=True,
+    ),
+    FaultKind(
+        "aliased memory",
+        "aliases-memory",
+        "the gradient of {x} and that of a later primal are one array where they are equal",
+        _shared,
+        at_samples=True,
+    ),
+    FaultKind(
+        "aliased memory",
+        "aliases-memory",
+        "the gradient of {x} stands in a buffer that the next call writes over",
+        started_gradient(_one_buffer),
+    ),
+)

@@ -1,0 +1,108 @@
+"""Faults in the source of a backward: every tree of syntax that is one mistake away from the right one."""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from warnings import catch_warnings, simplefilter
+
+from gradlab.faults import _arithmetic_edits as arithmetic
+from gradlab.faults import _array_edits as arrays
+from gradlab.faults import _flow_edits as flow
+from gradlab.faults._mutant import Mutant
+from gradlab.faults._syntax_places import SyntaxPlace, line, normal_form, places, put
+from gradlab.node import Node
+
+Edit = Callable[[ast.AST], Iterator[ast.AST]]
+
+# the particular before the general: of two edits with the same result the first one names it
+EDITS: tuple[tuple[str, Edit], ...] = (
+    ("axis changed", arrays.axis_changed),
+    ("keepdims flipped", arrays.keepdims_flipped),
+    ("transpose dropped", arrays.transpose_dropped),
+    ("reduction changed", arrays.reduction_changed),
+    ("index shifted", arrays.index_shifted),
+    ("slice bound shifted", arrays.slice_bound_shifted),
+    ("loop bound shifted", flow.loop_bound_shifted),
+    ("comparison turned", flow.comparison_turned),
+    ("condition changed", flow.condition_changed),
+    ("accumulation overwritten", flow.accumulation_overwritten),
+    ("statement dropped", flow.statement_dropped),
+    ("exponent changed", arithmetic.exponent_changed),
+    ("operator swapped", arithmetic.operator_swapped),
+    ("sign changed", arithmetic.sign_changed),
+    ("term dropped", arithmetic.term_dropped),
+    ("factor dropped", arithmetic.factor_dropped),
+    ("operands swapped", arithmetic.operands_swapped),
+    ("function swapped", arithmetic.function_swapped),
+    ("constant changed", arithmetic.constant_changed),
+    ("call dropped", arrays.call_dropped),
+)
+
+
+def source_mutants(node: Node) -> list[Mutant]:
+    """Return every first-order mutant of the source of a node's backward.
+
+    The function is parsed, one node of its tree is replaced, and the result is compiled among the globals of the
+    module that it comes from: no file is written. Of mutants that differ only in how they write the same
+    arithmetic one is kept. A backward whose source cannot be had (a lambda among other code, a compiled
+    function) gives none.
+    """
+    function = parse(node.backward)
+    if function is None:
+        return []
+    edits = [*EDITS, ("name mixed up", flow.name_mixed_up(function))]
+    # a mutant differs from the right function in one statement, so that one says whether it is new
+    seen = {(i, normal_form(statement)) for i, statement in enumerate(function.body)}
+    found = []
+    for place in places(function):
+        before = line(place.statement)
+        for fault, edit in edits:
+            for new in edit(place.node):
+                with put(new, place):
+                    key = place.number, normal_form(function.body[place.number])
+                    source = ast.unparse(function)
+                    after = line(new if place.node is place.statement else place.statement)
+                if key not in seen and _compiles(source):
+                    seen.add(key)
+                    make = partial(_make, node, source, function.name)
+                    text = f"{_where(place)}: {before} -> {after}"
+                    found.append(Mutant(node.name, f"source: {fault}", text, make))
+    return found
+
+
+def parse(function: Callable[..., Any]) -> ast.FunctionDef | None:
+    """Return the syntax tree of a function written with def; None if there is none to be had."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return None
+    found = tree.body[0] if len(tree.body) == 1 else None
+    return found if isinstance(found, ast.FunctionDef) else None
+
+
+def _where(place: SyntaxPlace) -> str:
+    return f"line {getattr(place.statement, 'lineno', 0)} of backward"
+
+
+def _compiles(source: str) -> bool:
+    # `return` of a starred expression and the like: no Python, so nobody's mistake
+    try:
+        with catch_warnings():
+            simplefilter("ignore")
+            compile(source, "<mutant>", "exec")
+    except SyntaxError:
+        return False
+    return True
+
+
+def _make(node: Node, source: str, name: str) -> Node:
+    right = inspect.unwrap(node.backward)
+    namespace = {**right.__globals__, **inspect.getclosurevars(right).nonlocals}
+    with catch_warnings():
+        simplefilter("ignore")  # "is" with a literal, a call of a number: a mutant may well look odd
+        exec(compile(source, f"<mutant of {node.name}>", "exec"), namespace)
+    return replace(node, backward=namespace[name])

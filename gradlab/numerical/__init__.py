@@ -1,0 +1,1 @@
+"""Numerical derivatives: the textbook's differences, and estimates that know their own error."""

@@ -1,0 +1,118 @@
+"""What f gives when single elements of x are moved: the data from which `gradlab.numerical.ladder` reads slopes."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradlab.node import Array
+
+# Takes (flat index, value) of moved elements; gives one row of outputs each, NaN where f has no value.
+Evaluate = Callable[[Sequence[tuple[int, Any]]], Array]
+
+
+class Scan:
+    """The outputs of f with each of some elements of x moved by a ladder of steps to both sides.
+
+    Attributes
+    ----------
+    h, up, down : ndarray of shape (elements, steps)
+        Nominal steps, largest first, and those really taken to either side; NaN where none was.
+    above, below : ndarray of shape (elements, steps, outputs)
+        What f gave there.
+    y0 : ndarray of shape (outputs,)
+        What f gives at x.
+    reach : ndarray of shape (elements,)
+        The largest step of the first `add`.
+    evaluations : int
+        How often f was evaluated, x itself not counted.
+    """
+
+    def __init__(self, evaluate: Evaluate, index: list[int], at: Array, y0: Array) -> None:
+        self._evaluate, self._index, self._at, self.y0 = evaluate, index, at, y0
+        self.h, self.up, self.down = (np.empty((len(at), 0), dtype=at.dtype) for _ in range(3))
+        self.above = self.below = np.empty((len(at), 0, y0.size), dtype=y0.dtype)
+        self.reach = np.zeros(len(at), dtype=at.dtype)
+        self.evaluations = 0
+
+    def add(self, h: Array) -> None:
+        """Evaluate f at further steps, shape (elements, more steps); NaN means none for this element."""
+        if not self.h.size:
+            self.reach = np.max(np.nan_to_num(h), axis=1, initial=0.0)
+        at = self._at[:, None]
+        up, down = at + h, at - h
+        wanted = ~np.isnan(h) & (up != at) & (down != at)
+        rows, columns = np.nonzero(wanted)
+        points = [
+            (self._index[int(r)], side[r, c])
+            for side in (up, down)
+            for r, c in zip(rows, columns, strict=True)
+        ]
+        values = self._evaluate(points)
+        self.evaluations += len(points)
+        above, below = (np.full((*h.shape, self.y0.size), np.nan, dtype=self.y0.dtype) for _ in range(2))
+        above[rows, columns], below[rows, columns] = values[: len(rows)], values[len(rows) :]
+        nowhere = np.where(wanted, 0.0, np.nan)
+        self._merge(np.where(wanted, h, np.nan), up - at + nowhere, at - down + nowhere, above, below)
+
+    def _merge(self, h: Array, up: Array, down: Array, above: Array, below: Array) -> None:
+        h = np.concatenate([self.h, h], axis=1)
+        order = np.argsort(-np.nan_to_num(h, nan=-1.0), axis=1, kind="stable")
+        self.h = np.take_along_axis(h, order, axis=1)
+        self.up = np.take_along_axis(np.concatenate([self.up, up], axis=1), order, axis=1)
+        self.down = np.take_along_axis(np.concatenate([self.down, down], axis=1), order, axis=1)
+        self.above = np.take_along_axis(np.concatenate([self.above, above], axis=1), order[..., None], axis=1)
+        self.below = np.take_along_axis(np.concatenate([self.below, below], axis=1), order[..., None], axis=1)
+
+    def quotients(self, g: Array) -> tuple[Array, Array, Array, Array, Array]:
+        """Return central, right and left quotients, their rounding and the size of f, for functionals `g`.
+
+        `g` has the shape (M, outputs), each of the five (M, elements, steps). The outputs at x are subtracted
+        before the sum is taken, so that what does not move leaves no rounding behind, and counts for nothing; the
+        own rounding of each output that moves is counted.
+        """
+        rise, fall = self.above - self.y0, self.y0 - self.below
+        right = np.einsum("mk,eik->mei", g, rise) / self.up
+        left = np.einsum("mk,eik->mei", g, fall) / self.down
+        central = np.einsum("mk,eik->mei", g, rise + fall) / (self.up + self.down)
+        size = np.fmax(np.fmax(np.abs(self.above), np.abs(self.below)), np.abs(self.y0)) * self._moves()
+        noise = np.einsum("mk,eik->mei", np.abs(g), size * self._eps()) / self.h
+        own = np.finfo(central.dtype).eps * np.nan_to_num(np.fmax(np.abs(right), np.abs(left)))
+        tiny = np.finfo(central.dtype).tiny
+        return central, right, left, noise + own + tiny, np.einsum("mk,eik->mei", np.abs(g), size)
+
+    def only(self, elements: Array) -> "Scan":
+        """Return the scan of some of the elements."""
+        some = Scan(self._evaluate, [self._index[e] for e in elements], self._at[elements], self.y0)
+        for name in ("h", "up", "down", "above", "below", "reach"):
+            setattr(some, name, getattr(self, name)[elements])
+        return some
+
+    def shares(self, g: Array, step: Array) -> Array:
+        """Return the sum of the sizes of all outputs' shares in the slope, from one step of each element."""
+        rows = np.arange(len(self.h))
+        change = np.abs(self.above[rows, step] - self.below[rows, step])
+        return np.asarray(np.nan_to_num(change @ np.abs(g) / (self.up + self.down)[rows, step]))
+
+    def _moves(self) -> Array:
+        """Return which outputs each element moves at all, shape (elements, 1, outputs); all, if it moves none."""
+        moves = ((self.above != self.y0) & ~np.isnan(self.above)) | (
+            (self.below != self.y0) & ~np.isnan(self.below)
+        )
+        some = moves.any(axis=1, keepdims=True)
+        return np.asarray(some | ~some.any(axis=2, keepdims=True))
+
+    def _eps(self) -> Array:
+        """Return the precision that each output is computed in.
+
+        A function may compute in float32 inside, whatever it is given: then all that it returns, at points that
+        need all their digits, fits into float32.
+        """
+        seen = np.concatenate([self.above.reshape(-1, self.y0.size), self.below.reshape(-1, self.y0.size)])
+        # several numbers, and not the two levels of a step
+        several = (np.diff(np.sort(seen, axis=0), axis=0) > 0).sum(axis=0) >= 3
+        eps = np.full(self.y0.size, np.finfo(self.y0.dtype).eps, dtype=self.y0.dtype)
+        for narrow in (np.float32, np.float16):
+            fits = ((seen == seen.astype(narrow)) | np.isnan(seen)).all(axis=0)
+            eps[fits & several] = np.finfo(narrow).eps
+        return eps

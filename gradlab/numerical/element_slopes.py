@@ -1,0 +1,232 @@
+"""The slopes of single elements, read from a scan: which steps to take, whether there is a kink, and its interval."""
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from gradlab.node import Array
+from gradlab.numerical.element_scan import Scan
+from gradlab.numerical.ladder import Slopes, slopes
+
+Method = Literal["auto", "central", "forward", "backward", "complex-step"]
+
+# Relative to an element's own scale: four steps for the extrapolation, four small ones to bear witness. Not
+# powers of two, so that a moved x needs all its digits and shows in what precision f computes.
+LADDER = 1.1 * np.exp2([-2.0, -4.0, -6.0, -8.0, -18.0, -27.0, -36.0, -43.0])
+# Two rounds of further steps where these do not settle it: 2 (8 + 3 + 4) + 1 = 31 evaluations at the most.
+ROUNDS = (3, 4)
+# An element is settled when its bound is below this, relative to itself: not to its neighbours, so that it does
+# not matter which elements are worked on together.
+SETTLED = 1e-11
+# The textbook's step, for the methods that take one.
+STEP = 1e-4
+# Steps of this size, relative to the ladder's largest, are far above the rounding of x.
+COARSE = 2.0**-16
+# So many lines are read at once: more would leave the cache.
+BLOCK = 512
+
+
+def one_step(
+    evaluate: Any, index: Array, x: Array, y0: Array, g: Array, method: Method
+) -> tuple[Array, Array, Array, Array, Array, Array, int]:
+    """Return what `elements` returns, from the textbook's step and, for the error, one half as long."""
+    scan = Scan(evaluate, index.tolist(), x[index], y0)
+    scan.add(np.broadcast_to(STEP * np.array([1.0, 0.5]), (len(index), 2)))
+    central, right, left, noise, _ = scan.quotients(g[None])
+    quotient = {"central": central, "forward": right, "backward": left}[method][0]
+    error = np.abs(quotient[:, 0] - quotient[:, 1]) * (2 if method == "central" else 3) + 2 * noise[0, :, 0]
+    value = quotient[:, 0]
+    error = np.where(np.isnan(error), np.inf, error)
+    gap = np.abs(right - left)[0]
+    kinked = (gap[:, 1] > 0.75 * gap[:, 0]) & (gap[:, 1] > 100 * noise[0, :, 1])
+    sides = np.stack([left[0, :, 0], right[0, :, 0]])
+    lower, upper = np.where(kinked, sides.min(axis=0), value), np.where(kinked, sides.max(axis=0), value)
+    scale = np.full(len(index), float(np.sum(np.abs(g * y0))) / STEP)
+    terms = np.abs(value) + scale * STEP
+    return value, error, lower, upper, scale, terms, scan.evaluations
+
+
+def elements(
+    evaluate: Any, index: Array, x: Array, y0: Array, g: Array, method: Method, enough: float = 0.0
+) -> tuple[Array, Array, Array, Array, Array, Array, int]:
+    """Return value, error, lower, upper, scale, terms and evaluations for some elements of x.
+
+    An element is settled when its bound is below `enough`, too.
+    """
+    at = x[index]
+    scan = Scan(evaluate, index.tolist(), at, y0)
+    own = np.abs(at)
+    scan.add(np.where(own > 0, own, 1)[:, None] * LADDER.astype(at.dtype))
+    # a second functional: kinks of two outputs may cancel in the first
+    watched = np.stack([g, g * _weights(g.size)])
+    sides = _read(scan, watched)
+    for more in ROUNDS:
+        found = sides.found().first(len(index))
+        pending = ~(_settled(found) | (found.error <= enough))
+        if not pending.any():
+            break
+        scan.add(np.where(pending[:, None], _next_steps(scan, sides, more), np.nan))
+        sides = _read(scan, watched)
+    value, error, lower, upper = _judge(scan, g, sides)
+    scale = sides.usual[: len(index)] / scan.reach
+    # what the rounding of an analytic gradient is in proportion to: the terms that it adds up, and its outputs
+    terms = scan.shares(g, sides.found().top[: len(index)]) + np.sum(np.abs(g * y0))
+    return value, error, lower, upper, scale, terms, scan.evaluations
+
+
+def _weights(size: int) -> Array:
+    return np.random.default_rng(0).uniform(0.5, 2.0, size)
+
+
+class _Sides(NamedTuple):
+    """What the ladder says of each line: a functional and an element."""
+
+    central: Slopes
+    right: Slopes
+    left: Slopes
+    gap: Slopes
+    # where both one-sided slopes were read from steps far above the rounding of x
+    coarse: Array
+    # the size of the functional within reach
+    usual: Array
+
+    def found(self) -> Slopes:
+        """Return the central slopes, or one-sided ones at the edge of the domain."""
+        found = self.central
+        for side in (self.right, self.left):
+            lacking = np.isnan(found.value)
+            found = Slopes(*(np.where(lacking, a, b) for a, b in zip(side, found, strict=True)))
+        # where only the second derivative jumps, the central quotients are a series in h and not in h^2, and the
+        # one-sided ones know more
+        error = self.right.error + self.left.error + np.abs(self.right.value - self.left.value)
+        value = (self.right.value + self.left.value) / 2
+        agrees = np.abs(value - found.value) <= found.error + error
+        better = np.isfinite(found.error) & (error < found.error / 10) & agrees & self.coarse
+        # rounding may leave f on one plateau for all small steps, and central differences take that for a slope of 0
+        better |= (found.value == 0) & (np.abs(value) > 10 * error) & self.coarse
+        return found._replace(
+            value=np.where(better, value, found.value),
+            error=np.where(better, error, found.error),
+        )
+
+    def kinked(self) -> Array:
+        """Return where the right slope and the left one differ however small the step."""
+        # the noise that the central slope shows counts here too: a gap may be free of it by symmetry
+        noise = np.fmin(self.central.error, self.right.error + self.left.error)
+        noise = np.where(np.isfinite(noise), noise, 0.0)
+        apart = np.abs(self.gap.value) > 2 * (self.gap.error + noise)
+        both = ~np.isnan(self.right.value) & ~np.isnan(self.left.value)
+        return np.asarray(both & (apart | (self.right.diverges != self.left.diverges)))
+
+
+def _read(scan: Scan, g: Array) -> _Sides:
+    """Return the slopes of every functional (rows of `g`) and element."""
+    central, right, left, noise, size = (q.reshape(-1, q.shape[-1]) for q in scan.quotients(g))
+    h = np.broadcast_to(scan.h, (len(g), *scan.h.shape)).reshape(central.shape)
+    reach = np.tile(scan.reach, len(g))
+    usual = np.max(np.where(h <= reach[:, None], np.nan_to_num(size), 0.0), axis=1, initial=0.0)
+    gap, none = right - left, np.zeros_like(noise)
+    # all four at once: of a few elements, most of the time goes into NumPy's calls
+    lines = (
+        np.concatenate([h] * 4),
+        np.concatenate([central, right, left, gap]),
+        np.concatenate([noise, noise, noise, 2 * noise]),
+        np.concatenate([size] * 4),
+        np.tile(usual, 4),
+        np.tile(reach, 4),
+        np.repeat([2, 1, 1, 1], len(h)),
+        np.concatenate([gap, none, none, none]),
+    )
+    blocks = [
+        slopes(*(part[start : start + BLOCK] for part in lines))
+        for start in range(0, max(1, len(lines[0])), BLOCK)
+    ]
+    joined = [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
+    of_central, of_right, of_left, of_gap = (
+        Slopes(*parts) for parts in zip(*(np.split(part, 4) for part in joined), strict=True)
+    )
+    rows = np.arange(len(h))
+    coarse = np.minimum(h[rows, of_right.top], h[rows, of_left.top]) >= COARSE * reach
+    return _Sides(of_central, of_right, of_left, of_gap, coarse, usual)
+
+
+def _settled(central: Slopes) -> Array:
+    return np.asarray(central.error <= SETTLED * np.nan_to_num(np.abs(central.value)))
+
+
+def _next_steps(scan: Scan, sides: _Sides, count: int) -> Array:
+    """Return `count` further steps an element, where they promise most.
+
+    Inside the window if its steps lie far apart. Else, where one side's slope is known far better than the central
+    one, a kink lies near on the other side, and the way to x is smooth from there on: below the window. Else larger
+    steps, against rounding: towards the next one that was tried, or, if all were, beyond the largest.
+    """
+    found = sides.found()
+    beside_kink = np.fmin(sides.right.error, sides.left.error) < found.error / 10
+    steps = np.full((len(scan.h), count), np.nan, dtype=scan.h.dtype)
+    for e, h in enumerate(scan.h):
+        h = h[~np.isnan(h)]
+        if not h.size:
+            continue
+        top = min(int(found.top[e]), h.size - 1)
+        last = min(int(found.last[e]), h.size - 1)
+        if last > h.size - 4:
+            # too few smaller steps to have measured the noise
+            steps[e] = np.geomspace(float(h[last]), float(h[-1]) / 8, count + 2)[1:-1]
+            continue
+        # of a window of one step, what it was compared with is part of its truncation
+        first = max(top - 1, 0) if top == last and beside_kink[e] else top
+        gaps = h[first:last] / h[first + 1 : last + 1]
+        if gaps.size and gaps.max() > 8:
+            widest = first + int(gaps.argmax())
+            high, low = h[widest], h[widest + 1]
+        elif beside_kink[e] and h[last] > 8 * h[last + 1]:
+            high, low = h[last], h[last + 1]
+        elif top == 0:
+            high, low = max(h[0] * 4.0 ** (count + 1), 0.3), h[0]
+        else:
+            # the next larger step may have been passed over only for what lies beyond it
+            high, low = h[max(top - 2, 0)], h[top]
+        steps[e] = np.geomspace(float(high), float(low), count + 2)[1:-1]
+    return steps
+
+
+def _judge(scan: Scan, g: Array, sides: _Sides) -> tuple[Array, Array, Array, Array]:
+    """Return value, error, lower and upper of each element, with the intervals of its kinks."""
+    elements = len(scan.h)
+    value, error = (part.copy() for part in sides.found().first(elements)[:2])
+    lower, upper = value.copy(), value.copy()
+    kinked = np.nonzero(sides.kinked().reshape(-1, elements).any(axis=0))[0]
+    at_once = max(1, BLOCK // max(1, int(np.count_nonzero(g))))
+    for start in range(0, len(kinked), at_once):
+        e = kinked[start : start + at_once]
+        value[e], error[e], lower[e], upper[e] = _intervals(scan.only(e), g)
+    return value, error, lower, upper
+
+
+def _intervals(scan: Scan, g: Array) -> tuple[Array, Array, Array, Array]:
+    """Return value, error, lower and upper of elements at a kink, from the one-sided slopes of each output.
+
+    A right gradient at a tie is a choice made output by output, so the interval is the sum of the outputs'.
+    """
+    counts = np.nonzero(g)[0]
+    sides = _read(scan, np.eye(scan.y0.size, dtype=g.dtype)[counts])
+    # of each output and element
+    g = np.repeat(g[counts], len(scan.h))
+    right, left = sides.right, sides.left
+    value, error = sides.found()[:2]
+    kinked = sides.kinked()
+    jumps = kinked & (right.diverges != left.diverges)
+    # at a jump one side's slope is finite, and the other's has a sign
+    finite, finite_error = (
+        np.where(right.diverges, a, b) for a, b in ((left.value, right.value), (left.error, right.error))
+    )
+    steep = np.copysign(np.inf, np.where(right.diverges, right.value, left.value))
+    value = np.where(jumps, finite, value)
+    error = np.where(jumps, finite_error, np.where(kinked, right.error + left.error, error))
+    ends = g * np.where(jumps, [finite, steep], np.where(kinked, [right.value, left.value], value))
+    total, known, lower, upper = (
+        part.reshape(len(counts), -1).sum(axis=0)
+        for part in (g * value, np.abs(g) * error, ends.min(axis=0), ends.max(axis=0))
+    )
+    return np.clip(total, lower, upper), known, lower, upper

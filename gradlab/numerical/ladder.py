@@ -1,0 +1,296 @@
+"""Slopes from a ladder of steps, each with a bound on its error: the numerics behind `gradlab.numerical.estimate`.
+
+Everything here works on lines: a line is one element of x seen through one functional of the outputs, and holds
+its differences for the same number of steps, largest first, NaN where a step leaves the domain.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gradlab.node import Array
+
+# A window of the ladder holds at most this many steps: more gain nothing in double precision.
+WINDOW = 5
+# What dropping a step changes, times this, is the truncation error that is owned up to.
+SAFETY = 4.0
+# Steps are believed to agree within this many times the rounding that is known of.
+AGREE = 8.0
+# The rounding of f is believed to be at least this many times that of its outputs; more where it is measured.
+KNOWN_NOISE = 2.0
+# A few smaller steps show a few samples of the noise, whose largest may be this much larger.
+SAMPLED_NOISE = 10.0
+# What f swings by can be noise up to this share of f's own size.
+LOUDEST_NOISE = 0.01
+# With fewer than three smaller steps nobody has measured the noise, and this many times is allowed.
+UNMEASURED_NOISE = 1e3
+
+
+class Slopes(NamedTuple):
+    """One slope a line: its value, a bound on its error, and whether it grows without bound as steps shrink.
+
+    `truncation`, `top` and `last` are those of the window that was believed: its truncation error, and the places
+    of its largest and its smallest step.
+    """
+
+    value: Array
+    error: Array
+    truncation: Array
+    top: Array
+    last: Array
+    diverges: Array
+
+    def first(self, count: int) -> "Slopes":
+        """Return those of the first lines."""
+        return Slopes(*(part[:count] for part in self))
+
+
+def slopes(
+    h: Array,
+    c: Array,
+    noise: Array,
+    size: Array,
+    usual: Array,
+    reach: Array,
+    power: Array,
+    gap: Array,
+) -> Slopes:
+    """Extrapolate the difference quotients of each line to a step of zero.
+
+    Parameters
+    ----------
+    h, c, noise, size : ndarray of shape (lines, steps)
+        Steps, largest first; difference quotients, NaN outside the domain; the rounding of each quotient, as far
+        as it follows from the size of the outputs; and that size.
+    usual : ndarray of shape (lines,)
+        The size of the outputs on the ladder's first steps.
+    reach : ndarray of shape (lines,)
+        The largest of the ladder's first steps. Larger ones were only added against rounding: what they say may
+        be of another part of f, beyond a pole or many periods away.
+    power : ndarray of shape (lines,)
+        2 for central differences, whose error is a series in h^2; 1 for one-sided ones.
+    gap : ndarray of shape (lines, steps)
+        Right minus left quotients for central ones, else 0: a window that sees them apart spans a kink, and is not
+        asked.
+
+    Notes
+    -----
+    Neville's scheme on every window of consecutive steps gives a value each; what dropping a step changes is the
+    truncation error, and the misfit of all smaller steps is the measured noise. The window with the smallest sum
+    is the answer, unless smaller steps agree with one another on something else: a function that has a kink, or
+    changes its course, nearer than the window's steps would otherwise be judged from beyond it.
+    """
+    # relative to the largest step, since the square of a step, or one over it, may be no number any more
+    inside = np.where(np.isfinite(c), h, np.finfo(h.dtype).tiny)
+    largest = np.max(np.nan_to_num(inside, nan=0.0), axis=1, keepdims=True)
+    h = h / largest
+    values, amplified, amplified_unit, truncation = _neville(h, c, noise, power)
+    predicted_misfit = _misfits(h, c, values, power)
+    measured, unmeasured, several = _measured_noise(h, c, predicted_misfit)
+    known = np.where(several, KNOWN_NOISE, UNMEASURED_NOISE) * amplified
+    error = SAFETY * truncation + np.maximum(
+        known, np.maximum(SAMPLED_NOISE * measured, unmeasured) * amplified_unit
+    )
+    size = np.nan_to_num(size) / largest
+    # where f stays put, its last places may hide a slope: of numbers as large as f is nearby
+    hidden = np.finfo(c.dtype).eps / 2 * (usual / largest[:, 0])[:, None] / h
+    error = np.where(values == 0, np.maximum(error, hidden[:, :, None]), error)
+    # what swings by as much as f itself is no noise, it is f: steps that are too large for it
+    too_loud = (measured > LOUDEST_NOISE * size[:, :, None]) & (
+        measured > 0.1 * np.abs(values) * h[:, :, None]
+    )
+    error = np.where(np.isfinite(values) & ~too_loud, error, np.inf)
+    error = np.where(_spans_a_kink(h, c, noise, gap), np.inf, error)
+    against, unclear, plateau = _contradicted(h, c, noise, size, values, truncation, predicted_misfit)
+    # the steps that agree only since they stay on one plateau of a noise say nothing of the function
+    sure = plateau & (error < 0.1 * np.abs(values))[..., None]
+    error = np.where(sure.any(axis=(1, 2)).cumsum(axis=1)[:, :, None] > 0, np.inf, error)
+    best, bound, at = _least(values, np.where(against, np.inf, error))
+    last, width = at // error.shape[2], at % error.shape[2]
+    coarser = np.arange(h.shape[1]) < (last - width)[:, None]
+    rival = coarser & (h <= (reach / largest[:, 0])[:, None])
+    other, other_bound, _ = _least(values, np.where(unclear & rival[:, :, None], error, np.inf))
+    # two answers, and no telling whether the finer one is noise or the coarser one beyond a kink
+    apart = np.abs(best - other)
+    rows = np.arange(len(h))
+    faint = np.abs(best) * h[rows, last - width] <= LOUDEST_NOISE * size[rows, last]
+    rivals = faint & (other_bound < 0.1 * apart) & (apart > bound)
+    bound = np.where(rivals, apart + other_bound, bound)
+    bound = np.maximum(bound, _roughness(h, c, noise, best, coarser))
+    diverges = _diverges(h, c, noise)
+    return Slopes(
+        value=best,
+        error=np.where(diverges, np.inf, bound),
+        truncation=truncation[rows, last, width],
+        top=last - width,
+        last=last,
+        diverges=diverges,
+    )
+
+
+def _least(values: Array, error: Array) -> tuple[Array, Array, Array]:
+    """Return value, error and place of each line's window of least error; NaN and infinity if there is none."""
+    rows, flat = np.arange(len(error)), error.reshape(len(error), -1)
+    at = flat.argmin(axis=1)
+    bound = flat[rows, at]
+    return np.where(np.isfinite(bound), values.reshape(len(error), -1)[rows, at], np.nan), bound, at
+
+
+def _neville(h: Array, c: Array, noise: Array, power: Array) -> tuple[Array, Array, Array, Array]:
+    """Return of each window, shape (lines, last step, size - 1), its value and its truncation error.
+
+    And, between the two, what becomes of the known noise, and of a noise in f of one unit.
+    """
+    lines, steps = h.shape
+    shape = (lines, steps, min(WINDOW, steps))
+    values, amplified, unit, truncation = (np.full(shape, np.nan, dtype=c.dtype) for _ in range(4))
+    t = np.where(power[:, None] == 2, h**2, h)
+    values[:, :, 0], amplified[:, :, 0], unit[:, :, 0] = c, noise, 1 / h
+    change = np.abs(np.diff(c, axis=1))
+    truncation[:, 1:, 0] = change
+    slow = _converges_slowly(t, change)
+    for k in range(1, shape[2]):
+        big, small = t[:, : steps - k], t[:, k:]
+        without_big, without_small = values[:, k:, k - 1], values[:, k - 1 : -1, k - 1]
+        values[:, k:, k] = (big * without_big - small * without_small) / (big - small)
+        for part in (amplified, unit):
+            part[:, k:, k] = (big * part[:, k:, k - 1] + small * part[:, k - 1 : -1, k - 1]) / (big - small)
+        # two signs of life of what is left: dropping the largest step, and (far worse a guess) the smallest
+        nearer = np.abs(values[:, k:, k] - without_big)
+        # (where the smallest step is far from the others, the value is nearly its alone, and so are its errors)
+        shrinks = small / t[:, k - 1 : -1]
+        alone = h[:, k:] < h[:, k - 1 : -1] / 64
+        farther = np.abs(values[:, k:, k] - without_small) * np.where(alone, 1.0, shrinks)
+        truncation[:, k:, k] = np.maximum(nearer, farther)
+        truncation[:, k:, k] = np.where(
+            slow[:, k:], np.maximum(truncation[:, k:, k], truncation[:, k:, 0]), truncation[:, k:, k]
+        )
+    truncation[:, 0, 0] = np.inf
+    return values, amplified, unit, np.where(np.isnan(truncation), np.inf, truncation)
+
+
+def _converges_slowly(t: Array, change: Array) -> Array:
+    """Return at which steps the quotients approach their limit more slowly than a series in t would.
+
+    So does x^1.5 at 0, with the square root of h, and extrapolating it by powers of h proves nothing.
+    """
+    expected = (t[:, :-2] - t[:, 1:-1]) / (t[:, 1:-1] - t[:, 2:])
+    slow = np.zeros(t.shape, dtype=bool)
+    slow[:, 2:] = change[:, :-1] < 0.3 * expected * change[:, 1:]
+    return slow
+
+
+def _misfits(h: Array, c: Array, values: Array, power: Array) -> Array:
+    """Return by how much each step misses each window's extrapolation, shape (lines, last, size - 1, steps).
+
+    The extrapolation is followed back to a smaller step by its leading term, which is all that is left there.
+    """
+    ratio = h[:, None, None, :] / h[:, :, None, None]
+    ratio = np.where(power[:, None, None, None] == 2, ratio**2, ratio)
+    curve = values[..., None] + (c[:, :, None] - values)[..., None] * ratio
+    misfit = c[:, None, None, :] - curve
+    smaller = np.arange(h.shape[1])[None, :] > np.arange(h.shape[1])[:, None]
+    return np.asarray(np.where(smaller[None, :, None, :], misfit, np.nan))
+
+
+def _measured_noise(h: Array, c: Array, misfit: Array) -> tuple[Array, Array, Array]:
+    """Return the noise in f that the smaller steps show; what it may be besides; and if there were steps enough.
+
+    Where there were not, it may be all that neighbouring steps differ by, from two above the window's last on.
+    """
+    amount = np.max(np.nan_to_num(np.abs(misfit) * h[:, None, None, :]), axis=-1)
+    several = (~np.isnan(misfit)).sum(axis=-1) >= 3
+    differ = np.zeros(c.shape, dtype=c.dtype)
+    differ[:, 2:] = np.nan_to_num(np.abs(np.diff(c, axis=1)) * h[:, 1:])[:, :-1]
+    differ[:, 1] = differ[:, 2]
+    nearby = np.maximum.accumulate(differ[:, ::-1], axis=1)[:, ::-1]
+    return amount, np.where(several, 0.0, nearby[:, :, None]), several
+
+
+def _contradicted(
+    h: Array, c: Array, noise: Array, size: Array, values: Array, truncation: Array, misfit: Array
+) -> tuple[Array, Array, Array]:
+    """Return which windows are spoken against by smaller steps that agree with one another, and which perhaps.
+
+    And, with a further axis for the steps, which steps lie on a plateau of what is noise to a window.
+
+    What speaks against a window may be noise after all. A function rounded to a grid is flat for steps below the
+    grid, and those agree with one another. But between them and the window its misfits stay small and jump about,
+    where those of a kink all have one size; or what it changes by is always a whole number of grid units.
+    """
+    differ = np.abs(np.diff(c, axis=1))
+    nearly = np.maximum(np.abs(c[:, 1:]), np.abs(c[:, :-1])) / 100
+    together = differ <= np.maximum(AGREE * (noise[:, 1:] + noise[:, :-1]), nearly)
+    beyond = np.abs(misfit) > AGREE * noise[:, None, None, :] + 2 * truncation[..., None]
+    far = np.minimum(np.abs(misfit[..., 1:]), np.abs(misfit[..., :-1])) > 10 * differ[:, None, None, :]
+    pairs = beyond[..., 1:] & beyond[..., :-1] & together[:, None, None, :] & far
+    witness = np.zeros(misfit.shape, dtype=bool)
+    witness[..., 1:] |= pairs
+    witness[..., :-1] |= pairs
+    amount = np.where(beyond & ~witness, misfit * h[:, None, None, :], np.nan)
+    several = (~np.isnan(amount)).sum(axis=-1) >= 2
+    low = np.where(np.isnan(amount), np.inf, amount).min(axis=-1)
+    high = np.where(np.isnan(amount), -np.inf, amount).max(axis=-1)
+    loudness = np.maximum(np.abs(low), np.abs(high))
+    jumps_about = several & (high - low > 0.5 * loudness)
+    # the slope that the witnesses agree on: that of a fine ripple is far steeper than the function's, or zero
+    fine = np.max(np.where(witness, np.abs(c)[:, None, None, :], 0.0), axis=-1)
+    flat = fine == 0
+    ripple = flat | (fine > 10 * np.abs(values))
+    beside_slope = loudness < 0.01 * np.abs(values) * h[:, :, None]
+    is_noise = beside_slope & ripple & (jumps_about | (flat & _on_a_grid(h, c)[:, None, None]))
+    against = pairs.any(axis=-1) & ~is_noise
+    kink = (against & ((~np.isnan(amount)).sum(axis=-1) >= 3) & ~jumps_about).any(axis=(1, 2), keepdims=True)
+    quiet = loudness <= LOUDEST_NOISE * size[:, :, None]
+    unclear = against & ripple & ~kink & quiet & (jumps_about | (flat & ~several))
+    return np.asarray(against), np.asarray(unclear), witness & is_noise[..., None]
+
+
+def _spans_a_kink(h: Array, c: Array, noise: Array, gap: Array) -> Array:
+    """Return the windows whose right and left slopes, extrapolated from their own steps, stay well apart."""
+    values, amplified, _, truncation = _neville(h, gap, 2 * noise, np.ones(len(h)))
+    clear = np.abs(values) > 4 * (2 * truncation + KNOWN_NOISE * amplified)
+    return np.asarray(clear & (np.abs(values) > 0.1 * (np.abs(c) + np.abs(gap) / 2)[:, :, None]))
+
+
+def _roughness(h: Array, c: Array, noise: Array, value: Array, coarser: Array) -> Array:
+    """Return by how much some coarser step misses the answer by a little, but in a way no smooth function does.
+
+    Truncation shrinks with the square of the step, from each larger step and to each smaller one. What does not,
+    and then is gone at once, is a noise of which the smallest steps, all on one plateau of it, see nothing. (What
+    misses by a hundredth or more lies beyond a kink.)
+    """
+    miss = np.nan_to_num(np.abs(c - value[:, None]))
+    known = AGREE * noise
+    t = h**2
+    # [line, one step, another step]
+    expected = 10 * miss[:, None, :] * (t[:, :, None] / t[:, None, :])
+    is_larger = np.triu(np.ones((h.shape[1], h.shape[1]), dtype=bool), 1).T
+    larger = is_larger & np.isfinite(c)[:, None, :]
+    persists = ((miss[:, :, None] > expected + known[:, :, None]) & larger).any(axis=2)
+    beyond = np.maximum(miss - known, 0.0)
+    smaller = np.where(is_larger.T, beyond[:, None, :] * (t[:, :, None] / t[:, None, :]), 0.0)
+    vanishes = miss > 10 * np.nan_to_num(smaller).max(axis=2)
+    slight = coarser & (miss < 0.01 * np.abs(value)[:, None])
+    return np.asarray(np.max(np.where(persists & vanishes & slight, miss, 0.0), axis=1))
+
+
+def _on_a_grid(h: Array, c: Array) -> Array:
+    """Return the lines on which f changes by eighths of its smallest change, of several sizes."""
+    change = np.abs(np.nan_to_num(c * h))
+    unit = np.min(np.where(change > 0, change, np.inf), axis=1, keepdims=True)
+    eighths = 8 * change / unit
+    counts = (change > 0) & (eighths < 4e5)
+    whole = np.abs(eighths - np.round(eighths)) < 0.01
+    sizes = np.where(counts, np.round(eighths), np.nan)
+    different = np.nanmax(sizes, axis=1, initial=0.0) > np.nanmin(sizes, axis=1, initial=np.inf)
+    return np.asarray((whole | ~counts).all(axis=1) & (counts.sum(axis=1) >= 3) & different)
+
+
+def _diverges(h: Array, c: Array, noise: Array) -> Array:
+    """Return the lines whose quotients grow by one power of 1/h over their smallest steps."""
+    growth = np.log(np.abs(c[:, 1:] / c[:, :-1])) / np.log(h[:, :-1] / h[:, 1:])
+    sure = (np.abs(c) > 10 * AGREE * noise) & (np.abs(c) > 0)
+    last = growth[:, -3:]
+    steady = (last > 0.05).all(axis=1) & (np.ptp(last, axis=1) < 0.1)
+    return np.asarray(steady & sure[:, -4:].all(axis=1))

@@ -1,0 +1,1 @@
+"""Runs: checks on samples, timed and explained, make a report."""

@@ -1,8 +1,0 @@
-"""The textbooks' systems, each with its data and with what it is to learn."""
-
-from gradlab.systems import graphs, optimizers, textbook
-from gradlab.systems._system import System, first_rows
-
-SYSTEMS = (*textbook.SYSTEMS, *graphs.SYSTEMS, *optimizers.SYSTEMS)
-
-__all__ = ["SYSTEMS", "System", "first_rows"]

@@ -1,0 +1,89 @@
+"""What all tests of a run checked: one table, and a report in markdown and JSON."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from gradlab.report import Report
+from gradlab.report.envelope import to_json
+from gradlab.report.files import write_atomically
+from gradlab.report.pages import made_by
+from gradlab.report.tables import ORDER, check_table, error, failures
+from gradlab.testing.check_record import Record
+
+
+def table(records: Sequence[Record], style: str) -> str:
+    """Return one row for each op of each test function: its rows, its worst error and its worst verdict.
+
+    A function with many parameters, as `parametrize_nodes` gives it, would fill pages with a row for each.
+    """
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        for op in dict.fromkeys(row.node for row in record.rows):
+            groups.setdefault((record.function, op), []).append(record)
+    shown = [_line(function, op, of) for (function, op), of in groups.items()]
+    headers = ("test", "op", "rows", "worst relative error", "verdict")
+    alignment = ("left", "left", "right", "right", "left")
+    return tabulate(shown, headers, tablefmt=style, disable_numparse=True, colalign=alignment)
+
+
+def _line(function: str, op: str, records: Sequence[Record]) -> tuple[str, ...]:
+    test = records[0].test if len(records) == 1 else f"{function} ({len(records)} tests)"
+    rows = [row for record in records for row in record.rows if row.node == op]
+    worst = max((row.verdict for row in rows), key=ORDER.index)
+    expected = "" if worst.ok or not all(record.ok for record in records) else ", as expected"
+    return test, op, str(len(rows)), error(rows), f"{worst}{expected}"
+
+
+def write(
+    records: Sequence[Record], folder: Path, environment: Mapping[str, Any], interrupted: bool
+) -> list[Path]:
+    """Write gradlab.md and gradlab.json into `folder`, each whole or not at all; return their paths.
+
+    Without times in it, the page is the same however the tests were spread over processes.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be made or written to.
+    """
+    ok = bool(records) and all(record.ok for record in records)
+    parts = [
+        "# Gradients that pytest checked",
+        made_by("pytest", environment),
+        _verdict(records, ok) + (" Interrupted: the rest was not checked." if interrupted else ""),
+        *([table(records, "github")] if records else []),
+        *_wrong(records),
+        *_checks(records),
+    ]
+    rows = [{"test": r.test, "outcome": r.outcome, **asdict(row)} for r in records for row in r.rows]
+    contents = {"gradlab.md": "\n\n".join(parts) + "\n", "gradlab.json": to_json(ok, rows, environment)}
+    for name, text in contents.items():
+        write_atomically(folder / name, text)
+    return [folder / name for name in contents]
+
+
+def _verdict(records: Sequence[Record], ok: bool) -> str:
+    if not records:
+        return "Nothing was checked."
+    tests = f"{len(records)} test{'s' if len(records) > 1 else ''}"
+    return f"Verdict: **{'all right' if ok else 'not all right'}**, in {tests}."
+
+
+def _wrong(records: Sequence[Record]) -> list[str]:
+    wrong = [
+        f"`{record.test}`\n\n{failures(report, 'github')}"
+        for record in records
+        if not record.ok
+        for report in record.reports
+        if not report.ok
+    ]
+    return ["## What is wrong", *wrong] if wrong else []
+
+
+def _checks(records: Sequence[Record]) -> list[str]:
+    rows = [row for record in records for row in record.rows]
+    return ["## What each check concluded", check_table(Report(rows), "github")] if rows else []

@@ -1,0 +1,72 @@
+"""Central differences element by element, for parameters of which nothing better is known."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from gradlab.node import Array
+from gradlab.numerical.finite_difference import _perturbed, float_array, numerical_gradient
+from gradlab.textbook.incremental.program import Unperturbed, whole_batch
+from gradlab.textbook.incremental.stack import Stack
+
+# Numbers that are gathered before what follows is computed for all of them.
+STACK = 2**17
+
+Change = tuple[Array, Array, Array, Array]
+
+
+def by_whole_batches(unperturbed: Unperturbed, numbers: list[int], param: Array, h: float) -> Array:
+    """Return the gradient by a parameter of the steps that give these values: two losses for each element.
+
+    Only these steps and what depends on them is computed anew. It is moved in place and restored, so that whatever
+    shares its memory moves with it.
+    """
+    tail = unperturbed.tail(*numbers)
+    again = sorted({*numbers, *tail.after})
+    return numerical_gradient(lambda _: tail.loss(again, {}), param, h)
+
+
+def by_changed_rows(unperturbed: Unperturbed, number: int, param: Array, h: float) -> Array:
+    """Return the gradient by a parameter of one step behind which every row goes its own way.
+
+    The step is computed for each element up and down; then the rows that are not what they were go on, those of many
+    elements side by side.
+    """
+    tail, output = unperturbed.tail(number), unperturbed.values[number]
+    before = Stack(tail, np.arange(len(output))).losses(output)[0]
+    gradient = np.zeros(param.size)
+    changes = _changes(unperturbed, number, float_array(param, writeable=True), h)
+    for elements, factors, rows, moved in _side_by_side(changes):
+        differences = Stack(tail, rows).losses(moved)[0] - before[rows]
+        gradient += np.bincount(elements, factors * differences, minlength=param.size)
+    return gradient.reshape(param.shape).astype(param.dtype)
+
+
+def _changes(unperturbed: Unperturbed, number: int, param: Array, h: float) -> Iterator[Change]:
+    """Yield, for each element up and down, its number, 1 or -1 over the step, which rows change, and to what."""
+    step, output = unperturbed.step(number), unperturbed.values[number]
+    inputs = tuple(unperturbed.values[i] for i in step.inputs)
+    for element, index in enumerate(np.ndindex(param.shape)):
+        up, down, taken = _perturbed(lambda _: step.forward(inputs, whole_batch), param, index, h)
+        for moved, factor in ((up, 1 / taken), (down, -1 / taken)):
+            rows = np.flatnonzero((moved != output).reshape(len(output), -1).any(axis=1))
+            yield np.full(len(rows), element), np.full(len(rows), factor), rows, moved[rows]
+
+
+def _side_by_side(changes: Iterator[Change]) -> Iterator[Change]:
+    """Yield the changes again, those of many elements as one."""
+    waiting: list[Change] = []
+    numbers = 0
+    for change in changes:
+        waiting.append(change)
+        numbers += change[-1].size
+        if numbers > STACK:
+            yield _joined(waiting)
+            waiting, numbers = [], 0
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(changes: list[Change]) -> Change:
+    elements, factors, rows, moved = (np.concatenate(part) for part in zip(*changes, strict=True))
+    return elements, factors, rows, moved

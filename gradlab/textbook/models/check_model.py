@@ -1,0 +1,206 @@
+"""Whether a model's backprop is right: the gradient of every parameter against differences of the loss."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from gradlab.directions import FULL_BELOW, is_large
+from gradlab.node import Array
+from gradlab.numerical.estimate import Estimate, exact
+from gradlab.report import Report, Row
+from gradlab.running.options import check_full_below, check_seed
+from gradlab.running.timing import best_time
+from gradlab.textbook.models._directional_rows import rows_along
+from gradlab.textbook.models._loss_differences import Named, differences, named
+from gradlab.verdict import CheckResult, Verdict, compare
+from gradlab.workers.worker_map import Workers
+
+
+class Differentiable(Protocol):
+    """What is needed of a model: parameters, a loss that depends on nothing else, and its gradient."""
+
+    @property
+    def params(self) -> Named:
+        """The arrays that the loss is computed with, by name or in a list."""
+
+    def loss(self, x: Any, t: Any) -> float:
+        """Return the loss of a batch; the same at every call."""
+
+    def gradient(self, x: Any, t: Any) -> Named:
+        """Return the gradient of every parameter, as `params` has them."""
+
+
+def check_model(
+    model: Differentiable,
+    x: Any,
+    t: Any,
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    method: Literal["auto", "central"] = "auto",
+    workers: Workers = None,
+    full_below: int | None = FULL_BELOW,
+    seed: int = 0,
+    name: str | None = None,
+) -> Report:
+    """Compare the gradient of every parameter by backprop with a numerical one of the loss.
+
+    Parameters
+    ----------
+    model : object with params, loss(x, t) and gradient(x, t)
+        Its parameters are moved in place, one element at a time, and restored. A model in another dtype than float64
+        is judged by a copy in float64, which its ``astype`` makes.
+    x, t
+        A batch, as the model's `loss` takes it. Where the loss draws random numbers (dropout), it must draw the same
+        at every call.
+    rtol, atol : float, optional
+        Tolerances; by default they follow from the dtype and the size of the gradient (see `gradlab.verdict`).
+    method : {"auto", "central"}
+        As for `estimate_gradient`: up to 32 losses an element, or five.
+    workers : int or map-like callable, optional
+        Who shares the losses: that many processes, or ``workers(function, iterable)``, as for `estimate_gradient`;
+        each has models of its own. The numbers do not depend on it, and ``numerical_s`` is the sum of theirs.
+    full_below : int, optional
+        With more parameters than this, 10,000 elements, all of them together are one vector, whose gradient is compared
+        along random directions, in under 100 losses; what is wrong in it is found by halving. The rows' notes say which
+        error in one element would have been caught. None: every element, always.
+    seed : int
+        Of these directions, not negative.
+    name : str, optional
+        By default that of the model's class.
+
+    Returns
+    -------
+    Report
+        A row for each parameter, and one named "all" for the gradient as one vector, whose relative error is that of
+        the norms: ||analytic - numerical|| / ||numerical||. ``backward_s`` is one gradient of all parameters by
+        backprop, forward pass included, and ``numerical_s`` one by the textbook's central differences, which are not
+        computed above `full_below`.
+
+    Raises
+    ------
+    TypeError
+        If the model is in another dtype than float64 and has no ``astype``, or cannot be sent to `workers`.
+    ValueError
+        If the model has no parameters, or the loss is not finite, or not the same at every call, or the seed or
+        `full_below` is negative.
+
+    Notes
+    -----
+    Source: Deep Learning from Scratch, chapter 5, the gradient check, with an estimate that knows its own error.
+
+    Examples
+    --------
+    >>> from gradlab.textbook.models import TwoLayerNet
+    >>> check_model(TwoLayerNet(4, 3, 2), np.ones((5, 4)), np.array([0, 1, 0, 1, 1])).ok
+    True
+    """
+    check_seed(seed)
+    check_full_below(full_below)
+    precise = _in_double(model)
+    params = named(precise.params)
+
+    def loss() -> float:
+        return float(precise.loss(x, t))
+
+    _check_loss(loss, params, type(model).__name__)
+    # copies: a model may keep its arrays, and write into them at the next call
+    analytic = {key: np.array(g) for key, g in named(model.gradient(x, t)).items()}
+    times = {
+        "forward_s": best_time(lambda: model.loss(x, t)),
+        "backward_s": best_time(lambda: model.gradient(x, t)),
+    }
+    common = {"node": name or type(model).__name__, "sample": f"batch of {_batch_size(x)}", **times}
+    if is_large(list(params.values()), full_below):
+        return Report(rows_along(loss, params, analytic, common, seed, rtol, atol, method))
+    rows, estimates = [], {}
+    for key, (estimate, textbook, numerical_s) in differences(precise, x, t, method, workers).items():
+        estimates[key] = estimate
+        found = _judged(analytic.get(key), estimates[key], textbook, rtol, atol)
+        dtype = str(analytic[key].dtype) if key in analytic else ""
+        rows.append(_row(common, replace(found, primal=key), dtype, numerical_s))
+    return Report([*rows, _all(common, rows, analytic, estimates)])
+
+
+def _in_double(model: Any) -> Any:
+    """Return the model, or a copy of it in float64: in less a small step is lost."""
+    other = [p.dtype for p in named(model.params).values() if p.dtype != np.float64]
+    if not other:
+        return model
+    if not hasattr(model, "astype"):
+        raise TypeError(f"the parameters are of {other[0]}, in which a small step is lost: make them float64")
+    return model.astype(np.float64)
+
+
+def _check_loss(loss: Callable[[], float], params: Mapping[str, Array], model: str) -> None:
+    if not params:
+        raise ValueError(
+            f"{model} has no parameters, so there is nothing to check: give it a layer that has some"
+        )
+    first, second = loss(), loss()
+    if not np.isfinite(first):
+        raise ValueError(f"the loss is {first}, which has no differences: give other data or parameters")
+    if first != second:
+        raise ValueError(
+            f"the loss is {first}, and {second} at the next call: draw from the same seed each time"
+        )
+
+
+def _judged(
+    analytic: Array | None, estimate: Estimate, textbook: Array, rtol: float | None, atol: float | None
+) -> CheckResult:
+    if analytic is None or analytic.shape != textbook.shape:
+        shape = "missing" if analytic is None else f"of shape {analytic.shape}"
+        return CheckResult(
+            Verdict.WRONG, note=f"the gradient is {shape}, and the parameter of shape {textbook.shape}"
+        )
+    found = compare(analytic, estimate, rtol=rtol, atol=atol)
+    return replace(found, textbook_error=compare(analytic, exact(textbook)).relative_error)
+
+
+def _row(common: Mapping[str, Any], found: CheckResult, dtype: str, numerical_s: float) -> Row:
+    return Row(
+        check="matches_numerical",
+        dtype=dtype,
+        numerical_s=numerical_s,
+        speedup=numerical_s / common["backward_s"],
+        **common,
+        **asdict(found),
+    )
+
+
+def _all(
+    common: Mapping[str, Any],
+    rows: Sequence[Row],
+    analytic: Mapping[str, Array],
+    estimates: Mapping[str, Estimate],
+) -> Row:
+    """Return the row of the whole gradient, as bad as the worst parameter."""
+    worst = next((row for row in rows if row.verdict is Verdict.WRONG), None) or next(
+        (row for row in rows if not row.verdict.ok), None
+    )
+    verdict = worst.verdict if worst else Verdict.PASS
+    evaluations = sum(estimate.evaluations for estimate in estimates.values())
+    found = CheckResult(verdict, "all", evaluations=evaluations, note="relative error of the norms")
+    if all(row.analytic is not None for row in rows):
+        numerical = np.concatenate(
+            [_expected(analytic[key], estimate).ravel() for key, estimate in estimates.items()]
+        )
+        distance = np.concatenate([analytic[key].ravel() for key in estimates]) - numerical
+        relative = float(np.linalg.norm(distance) / (np.linalg.norm(numerical) or 1.0))
+        found = replace(found, relative_error=relative, absolute_error=float(np.abs(distance).max()))
+    return _row(common, found, rows[0].dtype, sum(row.numerical_s or 0.0 for row in rows))
+
+
+def _expected(analytic: Array, estimate: Estimate) -> Array:
+    """Return the numerical gradient, at a kink the slope of those that are right that is nearest to the analytic."""
+    clipped = np.clip(analytic, estimate.lower, estimate.upper)
+    return np.where(estimate.kink & ~estimate.jump, clipped, estimate.value)
+
+
+def _batch_size(x: Any) -> int:
+    arrays = list(x.values()) if isinstance(x, Mapping) else x
+    several = isinstance(arrays, list | tuple) and isinstance(arrays[0], np.ndarray)
+    return len(arrays[0] if several else arrays)

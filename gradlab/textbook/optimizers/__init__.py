@@ -1,0 +1,21 @@
+"""Descent along a gradient: from plain gradient descent to AdamW."""
+
+from gradlab.textbook.optimizers._optimizer import Optimizer
+from gradlab.textbook.optimizers.adaptive import AdaGrad, RMSprop
+from gradlab.textbook.optimizers.by_name import get
+from gradlab.textbook.optimizers.descent import SGD, gradient_descent
+from gradlab.textbook.optimizers.moments import Adam, AdamW
+from gradlab.textbook.optimizers.momentum import Momentum, Nesterov
+
+__all__ = [
+    "SGD",
+    "AdaGrad",
+    "Adam",
+    "AdamW",
+    "Momentum",
+    "Nesterov",
+    "Optimizer",
+    "RMSprop",
+    "get",
+    "gradient_descent",
+]

@@ -1,0 +1,221 @@
+"""Analytic against numerical: error measures, tolerances by dtype, and the verdict."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from gradlab.node import Array
+from gradlab.numerical.estimate import Estimate
+
+# How far a right gradient may be from the truth, relative to each element. A backward pass loses a few
+# digits to conditioning, never half of them; a wrong one is rarely this near.
+RTOL = {"float16": 1e-2, "float32": 1e-4, "float64": 1e-8, "longdouble": 1e-10}
+# The analytic side rounds too: every element may be off by this many units in the last place of what was added
+# up on the way (softmax's sums to zero leave such crumbs).
+ATOL_ULPS = 4
+# A numerical value that is known to this, relative to the gradient's largest entry, decides.
+DECIDES = 1e-5
+# A gradient that is zero to within its error bound is known if that bound is this many times as wide, or less,
+# beside an ordinary slope.
+ZERO_BESIDE = 100
+
+
+class Verdict(StrEnum):
+    """What a check concludes."""
+
+    PASS = "pass"
+    WRONG = "wrong"
+    KINK = "kink"
+    INCONCLUSIVE = "inconclusive"
+    WARNING = "warning"
+
+    @property
+    def ok(self) -> bool:
+        """Whether this verdict leaves a report green."""
+        return self not in (Verdict.WRONG, Verdict.INCONCLUSIVE)
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What one check found, for one primal or (`primal` empty) for the node as a whole.
+
+    Attributes
+    ----------
+    verdict : Verdict
+    primal : str
+        The name of the primal, or of the output where outputs are compared.
+    relative_error : float or None
+        The largest |analytic - numerical| / max(|analytic|, |numerical|) over the elements, rounding crumbs
+        (see `ATOL_ULPS`) set aside.
+    absolute_error : float or None
+        The largest |analytic - numerical|.
+    reference_error : float or None
+        The bound on the numerical value's own error at `worst_index`.
+    sensitivity : float or None
+        Beside a pass: a relative error of this size in any one element that is not zero would have been caught.
+    textbook_error : float or None
+        `relative_error` against the textbook's central difference, h = 1e-4, instead of the reference.
+    worst_index : tuple of int or None
+        The element that exceeds its tolerance by most, or comes nearest to it.
+    analytic, numerical : float or None
+        Both values there.
+    evaluations : int or None
+        How often forward was evaluated for the numerical side.
+    note : str
+        One sentence for a reader.
+    """
+
+    verdict: Verdict
+    primal: str = ""
+    relative_error: float | None = None
+    absolute_error: float | None = None
+    reference_error: float | None = None
+    sensitivity: float | None = None
+    textbook_error: float | None = None
+    worst_index: tuple[int, ...] | None = None
+    analytic: float | None = None
+    numerical: float | None = None
+    evaluations: int | None = None
+    note: str = ""
+
+
+def rtol_for(dtype: Any) -> float:
+    """Return the default relative tolerance for a gradient of this dtype."""
+    return RTOL.get(np.dtype(dtype).name, RTOL["longdouble"])
+
+
+def crumbs(estimate: Estimate, dtype: Any) -> Array:
+    """Return the default absolute tolerance of each element: a few ulps, in `dtype`, of what was added up.
+
+    That is of the gradient's largest entry, of the terms of each, and of an ordinary slope of the function (at a
+    minimum nothing else has a size); what may be there unseen; and the smallest number that `dtype` has all its
+    digits for.
+    """
+    known = np.abs(estimate.value[np.isfinite(estimate.value)])
+    info = np.finfo(dtype)
+    size = float(known.max(initial=0.0)) + np.where(np.isfinite(estimate.terms), estimate.terms, 0.0)
+    size = size + np.where(np.isfinite(estimate.scale), estimate.scale, 0.0)
+    unseen = np.where(np.abs(estimate.value) <= estimate.error, estimate.unseen, 0.0)
+    return np.asarray(ATOL_ULPS * float(info.eps) * size + unseen + float(info.tiny))
+
+
+def compare(
+    analytic: Array,
+    estimate: Estimate,
+    *,
+    rtol: float | None = None,
+    atol: float | Array | None = None,
+    primal: str = "",
+) -> CheckResult:
+    """Judge an analytic array against a numerical estimate, element by element.
+
+    An element is wrong beyond ``|analytic - numerical| <= atol + rtol * |numerical| + error``; at a kink it must
+    lie between the one-sided derivatives, at a jump equal the one that exists. The result is inconclusive where
+    no element is wrong but some error bound alone is wider than `rtol` (by default `DECIDES`) of the largest
+    element; where all are zero to within their bounds, an ordinary slope counts instead (see `Estimate.scale`).
+
+    Parameters
+    ----------
+    analytic : ndarray
+        The values to judge, of the estimate's shape.
+    estimate : Estimate
+        What they should be.
+    rtol, atol : float, optional
+        Tolerances; by default they follow from the dtype of `analytic` and the size of the gradient. `atol` may be
+        an array of one for each element.
+    primal : str
+        The name to give in the result.
+    """
+    if not np.issubdtype(analytic.dtype, np.floating):
+        analytic = analytic.astype(estimate.value.dtype)  # whole numbers may be right all the same
+    # with a tolerance of the caller's own, a bound wider than it decides nothing; without one, a bound that is
+    # narrow in itself does, and the sensitivity beside the pass says how narrow
+    decides = max(rtol_for(analytic.dtype), DECIDES) if rtol is None else rtol
+    rtol = rtol_for(analytic.dtype) if rtol is None else rtol
+    floor = crumbs(estimate, analytic.dtype)
+    allowance = floor if atol is None else np.full_like(floor, atol)
+    if analytic.size == 0:
+        return CheckResult(Verdict.PASS, primal, evaluations=estimate.evaluations, note="no elements")
+    analytic = analytic.astype(estimate.value.dtype)
+    unknown = ~np.isfinite(estimate.value) | ~np.isfinite(estimate.error)
+    expected = _expected(analytic, estimate)
+    with np.errstate(invalid="ignore"):
+        distance = np.where(np.isfinite(analytic), np.abs(analytic - expected), np.inf)
+        allowed = allowance + rtol * np.abs(expected) + estimate.error
+        wrong = ~unknown & ~(distance <= allowed)
+    vague = unknown | (~wrong & ~estimate.kink & (estimate.error > allowance + decides * _largest(estimate)))
+    verdict, chosen = Verdict.PASS, ~unknown
+    for candidate, where in (
+        (Verdict.KINK, estimate.kink),
+        (Verdict.INCONCLUSIVE, vague),
+        (Verdict.WRONG, wrong),
+    ):
+        if where.any():
+            verdict, chosen = candidate, where
+    with np.errstate(all="ignore"):
+        severity = np.nan_to_num(np.where(distance > 0, distance / allowed, 0.0), nan=np.inf)
+    index = np.unravel_index(np.argmax(np.where(chosen, severity, -1.0)), analytic.shape)
+    known = ~unknown
+    return CheckResult(
+        verdict=verdict,
+        primal=primal,
+        relative_error=_relative_error(analytic[known], distance[known], expected[known], floor[known]),
+        absolute_error=float(np.max(distance[known], initial=0.0)),
+        reference_error=float(estimate.error[index]),
+        sensitivity=_sensitivity(distance, allowed, expected) if verdict is Verdict.PASS else None,
+        worst_index=tuple(int(i) for i in index),
+        analytic=float(analytic[index]),
+        numerical=float(estimate.value[index]),
+        evaluations=estimate.evaluations,
+        note=_note(verdict, estimate, index),
+    )
+
+
+def _expected(analytic: Array, estimate: Estimate) -> Array:
+    """Return what each element should be: at a kink whatever lies in its interval, nearest to what it is."""
+    smooth_or_jump = ~estimate.kink | estimate.jump
+    return np.where(smooth_or_jump, estimate.value, np.clip(analytic, estimate.lower, estimate.upper))
+
+
+def _largest(estimate: Estimate) -> float:
+    """Return the size that a gradient has here: its largest element, or an ordinary slope if all are zero."""
+    known = np.isfinite(estimate.value) & np.isfinite(estimate.error)
+    size = np.abs(estimate.value[known])
+    if (size <= estimate.error[known]).all():
+        return float(np.max(estimate.scale[known], initial=0.0)) * ZERO_BESIDE
+    return float(np.max(size, initial=0.0))
+
+
+def _sensitivity(distance: Array, allowed: Array, expected: Array) -> float:
+    """Return the relative error that would have been caught in whichever element it stood."""
+    nonzero = expected != 0
+    # the present deviation may point the other way, and the sum of the two must still exceed what is allowed
+    caught = (allowed + distance)[nonzero] / np.abs(expected[nonzero])
+    return float(np.max(caught * (1 + 1e-6), initial=0.0))
+
+
+def _relative_error(analytic: Array, distance: Array, expected: Array, floor: Array) -> float:
+    if not np.isfinite(distance).all():
+        return float("inf")
+    scale = np.maximum(np.abs(analytic), np.abs(expected))
+    counts = distance > floor
+    return float(np.max(distance[counts] / scale[counts], initial=0.0))
+
+
+def _note(verdict: Verdict, estimate: Estimate, index: tuple[Any, ...]) -> str:
+    if estimate.jump[index] and verdict in (Verdict.KINK, Verdict.WRONG):
+        side = "a jump: " if verdict is Verdict.KINK else "a jump, and the analytic value is not "
+        return f"{side}the one-sided derivative that exists, {estimate.value[index]:.6g}"
+    between = f"between the one-sided derivatives {estimate.lower[index]:.6g} and {estimate.upper[index]:.6g}"
+    if verdict is Verdict.KINK:
+        return f"a kink: the analytic value lies {between}"
+    if verdict is Verdict.WRONG and estimate.kink[index]:
+        return f"a kink, and the analytic value does not lie {between}"
+    if verdict is Verdict.INCONCLUSIVE:
+        return (
+            f"the numerical value is only known to ± {estimate.error[index]:.1g}: "
+            "choose a point where forward is smoother or less rounded, or pass a larger rtol"
+        )
+    return ""
