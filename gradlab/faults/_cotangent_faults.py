@@ -5,23 +5,23 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.faults._fault_kinds import BackwardCall, Change, FaultKind, wrong_cotangent, wrong_gradient
+from gradlab.faults._fault_kinds import Change, FaultContext, FaultKind, wrong_cotangent, wrong_gradient
 from gradlab.node import Array
 
 
-def _each(change: Callable[[Array], Any]) -> Callable[[Any, BackwardCall], Any]:
-    def changed(g: Any, call: BackwardCall) -> Any:
+def _each(change: Callable[[Array], Any]) -> Callable[[Any, FaultContext], Any]:
+    def changed(g: Any, call: FaultContext) -> Any:
         return tuple(map(change, g)) if isinstance(g, tuple) else change(np.asarray(g))
 
     return changed
 
 
-def _first_for_all(g: Any, call: BackwardCall) -> Any:
+def _first_for_all(g: Any, call: FaultContext) -> Any:
     several = isinstance(g, tuple) and len({np.shape(part) for part in g}) == 1
     return (g[0],) * len(g) if several else g
 
 
-def _exchanged(g: Any, call: BackwardCall) -> Any:
+def _exchanged(g: Any, call: FaultContext) -> Any:
     several = isinstance(g, tuple) and len(g) > 1 and np.shape(g[0]) == np.shape(g[1])
     return (g[1], g[0], *g[2:]) if several else g
 
@@ -52,7 +52,7 @@ def _refuses(x: Array) -> Array:
 
 
 def _primal_read_by(read: Callable[[Array], Array]) -> Change:
-    def change(d: Array, call: BackwardCall, i: int) -> Any:
+    def change(d: Array, call: FaultContext, i: int) -> Any:
         if all(x.flags.c_contiguous for x in call.primals):
             return d
         return call.at(*map(read, call.primals)).gradients()[i]

@@ -21,7 +21,7 @@ class Saved(NamedTuple):
     residuals: Any
 
 
-class BackwardCall(NamedTuple):
+class FaultContext(NamedTuple):
     """One call of a backward: the right node, and all that a fault may look at."""
 
     node: Node
@@ -35,7 +35,7 @@ class BackwardCall(NamedTuple):
         """Return what the right backward gives."""
         return self.node.backward(self.residuals, self.g)
 
-    def at(self, *primals: Array) -> "BackwardCall":
+    def at(self, *primals: Array) -> "FaultContext":
         """Return the same call at other primals."""
         output, residuals = self.node.forward(*primals, **self.settings)
         return self._replace(primals=primals, output=output, residuals=residuals)
@@ -44,11 +44,11 @@ class BackwardCall(NamedTuple):
 class Acts(NamedTuple):
     """What a mutant does instead of the right backward, and after the right forward."""
 
-    backward: Callable[[BackwardCall], Gradients]
+    backward: Callable[[FaultContext], Gradients]
     forward: Callable[[Saved], object] = lambda saved: None
 
 
-Change = Callable[[Array, BackwardCall, int], Any]
+Change = Callable[[Array, FaultContext, int], Any]
 Start = Callable[[np.random.Generator, int], Acts]
 
 
@@ -86,7 +86,7 @@ def started_gradient(start: Callable[[np.random.Generator], Change]) -> Start:
     def begin(rng: np.random.Generator, i: int) -> Acts:
         change = start(rng)
 
-        def backward(call: BackwardCall) -> Gradients:
+        def backward(call: FaultContext) -> Gradients:
             gradients = call.gradients()
             if i >= len(gradients):
                 return gradients
@@ -98,12 +98,12 @@ def started_gradient(start: Callable[[np.random.Generator], Change]) -> Start:
     return begin
 
 
-def wrong_cotangent(change: Callable[[Any, BackwardCall], Any]) -> Start:
+def wrong_cotangent(change: Callable[[Any, FaultContext], Any]) -> Start:
     """Compute the gradient of one primal from another cotangent."""
     return wrong_gradient(lambda d, call, i: call._replace(g=change(call.g, call)).gradients()[i])
 
 
-def wrong_backward(backward: Callable[[BackwardCall], Gradients]) -> Start:
+def wrong_backward(backward: Callable[[FaultContext], Gradients]) -> Start:
     """Put another function in the place of backward."""
     return lambda rng, i: Acts(backward)
 
@@ -123,6 +123,6 @@ def put_into(node: Node, acts: Acts) -> Node:
 
     @wraps(node.backward)
     def backward(residuals: Saved, g: Any) -> Gradients:
-        return acts.backward(BackwardCall(node, *residuals, g))
+        return acts.backward(FaultContext(node, *residuals, g))
 
     return replace(node, forward=forward, backward=backward)

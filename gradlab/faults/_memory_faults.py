@@ -7,8 +7,8 @@ import numpy as np
 
 from gradlab.faults._fault_kinds import (
     Acts,
-    BackwardCall,
     Change,
+    FaultContext,
     FaultKind,
     Gradients,
     Saved,
@@ -20,9 +20,9 @@ from gradlab.node import Array, as_tuple
 
 
 def _written(
-    arrays: Callable[[BackwardCall], tuple[Any, ...]], write: Callable[[Array], Any]
+    arrays: Callable[[FaultContext], tuple[Any, ...]], write: Callable[[Array], Any]
 ) -> Callable[..., Acts]:
-    def backward(call: BackwardCall) -> Gradients:
+    def backward(call: FaultContext) -> Gradients:
         gradients = tuple(np.array(d) for d in call.gradients())
         for array in arrays(call):
             if isinstance(array, np.ndarray):
@@ -32,11 +32,11 @@ def _written(
     return wrong_backward(backward)
 
 
-def _cotangents(call: BackwardCall) -> tuple[Any, ...]:
+def _cotangents(call: FaultContext) -> tuple[Any, ...]:
     return as_tuple(call.g)
 
 
-def _settings(call: BackwardCall) -> tuple[Any, ...]:
+def _settings(call: FaultContext) -> tuple[Any, ...]:
     return tuple(call.settings.values())
 
 
@@ -61,7 +61,7 @@ def _primal_written_in_forward(rng: np.random.Generator, i: int) -> Acts:
         for x in saved.primals[i : i + 1]:
             x[...] = 2 * x
 
-    return Acts(BackwardCall.gradients, forward)
+    return Acts(FaultContext.gradients, forward)
 
 
 def _views(d: Array, source: Any) -> Iterator[Array]:
@@ -80,8 +80,8 @@ def _stretches(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
         return False
 
 
-def _view_of(sources: Callable[[BackwardCall, int], tuple[Any, ...]]) -> Change:
-    def change(d: Array, call: BackwardCall, i: int) -> Array:
+def _view_of(sources: Callable[[FaultContext, int], tuple[Any, ...]]) -> Change:
+    def change(d: Array, call: FaultContext, i: int) -> Array:
         same = (v for source in sources(call, i) for v in _views(d, source) if np.array_equal(v, d))
         return next(same, d)
 
@@ -89,7 +89,7 @@ def _view_of(sources: Callable[[BackwardCall, int], tuple[Any, ...]]) -> Change:
 
 
 def _shared(rng: np.random.Generator, i: int) -> Acts:
-    def backward(call: BackwardCall) -> Gradients:
+    def backward(call: FaultContext) -> Gradients:
         gradients = list(call.gradients())
         for j in range(i + 1, len(gradients)):
             if np.array_equal(gradients[i], gradients[j]):
@@ -102,7 +102,7 @@ def _shared(rng: np.random.Generator, i: int) -> Acts:
 def _one_buffer(rng: np.random.Generator) -> Change:
     buffers: dict[tuple[Any, ...], Array] = {}
 
-    def change(d: Array, call: BackwardCall, i: int) -> Array:
+    def change(d: Array, call: FaultContext, i: int) -> Array:
         buffer = buffers.setdefault((d.shape, d.dtype), np.empty_like(d))
         buffer[...] = d
         return buffer

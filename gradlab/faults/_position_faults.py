@@ -7,8 +7,8 @@ import numpy as np
 
 from gradlab.faults._fault_kinds import (
     Acts,
-    BackwardCall,
     Change,
+    FaultContext,
     FaultKind,
     Gradients,
     Start,
@@ -22,7 +22,7 @@ def _one_element(factor: float) -> Start:
     def start(rng: np.random.Generator) -> Change:
         where = rng.random()
 
-        def change(d: Array, call: BackwardCall, i: int) -> Array:
+        def change(d: Array, call: FaultContext, i: int) -> Array:
             if d.size > 1:  # with one element alone it would be the whole gradient
                 d[np.unravel_index(int(where * d.size), d.shape)] *= factor
             return d
@@ -33,7 +33,7 @@ def _one_element(factor: float) -> Start:
 
 
 def _middle_row(factor: float) -> Change:
-    def change(d: Array, call: BackwardCall, i: int) -> Array:
+    def change(d: Array, call: FaultContext, i: int) -> Array:
         if d.ndim > 1 and len(d) > 2:  # with two rows both are the border
             d[len(d) // 2] *= factor
         return d
@@ -42,7 +42,7 @@ def _middle_row(factor: float) -> Change:
 
 
 def _border(axis: int, places: Callable[[int], list[int]], factor: float, ndim: int) -> Change:
-    def change(d: Array, call: BackwardCall, i: int) -> Array:
+    def change(d: Array, call: FaultContext, i: int) -> Array:
         if d.ndim >= ndim and len(places(d.shape[axis])) < d.shape[axis]:
             np.moveaxis(d, axis, 0)[places(d.shape[axis])] *= factor
         return d
@@ -54,37 +54,37 @@ def _has_batch(x: Array) -> bool:
     return x.ndim > 1
 
 
-def _first_example_only(d: Array, call: BackwardCall, i: int) -> Array:
+def _first_example_only(d: Array, call: FaultContext, i: int) -> Array:
     if _has_batch(d):
         d[1:] = 0
     return d
 
 
-def _first_example_for_all(d: Array, call: BackwardCall, i: int) -> Array:
+def _first_example_for_all(d: Array, call: FaultContext, i: int) -> Array:
     if _has_batch(d):
         d[1:] = d[:1]
     return d
 
 
-def _wrong_for_one(d: Array, call: BackwardCall, i: int) -> Any:
+def _wrong_for_one(d: Array, call: FaultContext, i: int) -> Any:
     batch = call.primals[0]
     return 2 * d if _has_batch(batch) and len(batch) == 1 else d
 
 
-def _transposed(d: Array, call: BackwardCall, i: int) -> Array:
+def _transposed(d: Array, call: FaultContext, i: int) -> Array:
     return d.T.copy() if d.ndim == 2 and d.shape[0] == d.shape[1] else d
 
 
-def _axes_permuted(d: Array, call: BackwardCall, i: int) -> Array:
+def _axes_permuted(d: Array, call: FaultContext, i: int) -> Array:
     pairs = [(a, b) for a in range(d.ndim) for b in range(a + 1, d.ndim) if 1 < d.shape[a] == d.shape[b]]
     return d.swapaxes(*pairs[0]).copy() if d.ndim > 2 and pairs else d
 
 
-def _rolled(d: Array, call: BackwardCall, i: int) -> Array:
+def _rolled(d: Array, call: FaultContext, i: int) -> Array:
     return np.roll(d, 1, axis=-1) if d.ndim else d
 
 
-def _moved_on(d: Array, call: BackwardCall, i: int) -> Array:
+def _moved_on(d: Array, call: FaultContext, i: int) -> Array:
     if d.ndim:
         d[1:] = d[:-1].copy()
         d[:1] = 0
@@ -92,7 +92,7 @@ def _moved_on(d: Array, call: BackwardCall, i: int) -> Array:
 
 
 def _swapped(rng: np.random.Generator, i: int) -> Acts:
-    def backward(call: BackwardCall) -> Gradients:
+    def backward(call: FaultContext) -> Gradients:
         gradients = list(call.gradients())
         alike = [j for j in range(i + 1, len(gradients)) if np.shape(gradients[j]) == np.shape(gradients[i])]
         if alike:

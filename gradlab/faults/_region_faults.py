@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gradlab.faults._fault_kinds import BackwardCall, Change, FaultKind, value_fault
+from gradlab.faults._fault_kinds import Change, FaultContext, FaultKind, value_fault
 from gradlab.node import Array
 
 
 def _where(condition: Callable[[Array], Array], wrong: Callable[[Array], Array]) -> Change:
-    def change(d: Array, call: BackwardCall, i: int) -> Array:
+    def change(d: Array, call: FaultContext, i: int) -> Array:
         d[...] = np.where(condition(call.primals[i]), wrong(d), d)
         return d
 

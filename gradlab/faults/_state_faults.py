@@ -7,8 +7,8 @@ import numpy as np
 
 from gradlab.faults._fault_kinds import (
     Acts,
-    BackwardCall,
     Change,
+    FaultContext,
     FaultKind,
     Gradients,
     Saved,
@@ -17,7 +17,7 @@ from gradlab.faults._fault_kinds import (
 from gradlab.node import Array
 
 
-def _shapes(saved: Saved | BackwardCall) -> Any:
+def _shapes(saved: Saved | FaultContext) -> Any:
     settings = tuple(sorted((name, np.shape(value), repr(value)) for name, value in saved.settings.items()))
     return tuple((x.shape, x.dtype) for x in saved.primals), settings
 
@@ -26,7 +26,7 @@ def _first_residuals(rng: np.random.Generator, i: int) -> Acts:
     # one memory for each shape, or the fault would give itself away by an error
     first: dict[Any, Any] = {}
 
-    def backward(call: BackwardCall) -> Gradients:
+    def backward(call: FaultContext) -> Gradients:
         return call._replace(residuals=first.setdefault(_shapes(call), call.residuals)).gradients()
 
     return Acts(backward)
@@ -44,7 +44,7 @@ def _latest_residuals(rng: np.random.Generator, i: int) -> Acts:
 def _accumulated(rng: np.random.Generator) -> Change:
     totals: dict[tuple[Any, ...], Array] = {}
 
-    def change(d: Array, call: BackwardCall, i: int) -> Array:
+    def change(d: Array, call: FaultContext, i: int) -> Array:
         kind = (d.shape, d.dtype)
         totals[kind] = totals[kind] + d if kind in totals else d
         return np.array(totals[kind])
@@ -62,7 +62,7 @@ def _noise(size: float) -> Callable[[np.random.Generator], Change]:
 def _now_and_then(rng: np.random.Generator) -> Change:
     left = 0
 
-    def change(d: Array, call: BackwardCall, i: int) -> Any:
+    def change(d: Array, call: FaultContext, i: int) -> Any:
         nonlocal left
         left = left - 1 if left else int(rng.integers(3))
         return d if left else 1.5 * d

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.faults._fault_kinds import BackwardCall, Change, FaultKind, wrong_gradient
+from gradlab.faults._fault_kinds import Change, FaultContext, FaultKind, wrong_gradient
 from gradlab.node import Array
 
 
-def unsummed(call: BackwardCall, i: int) -> Array | None:
+def unsummed(call: FaultContext, i: int) -> Array | None:
     """Return the gradient of a primal as it is before its sum, in the output's shape; None if there is no sum.
 
     A primal was broadcast if forward gives the same for the primal that is stretched beforehand; and the
@@ -38,7 +38,7 @@ def stretched_axes(shape: tuple[int, ...], to: tuple[int, ...]) -> tuple[int, ..
 
 
 def _instead_of_sum(reduced: Callable[[Array, tuple[int, ...]], Any]) -> Change:
-    def change(d: Array, call: BackwardCall, i: int) -> Any:
+    def change(d: Array, call: FaultContext, i: int) -> Any:
         full = unsummed(call, i)
         if full is None:
             return d
@@ -55,7 +55,7 @@ def _last_slice(full: Array, axes: tuple[int, ...]) -> Array:
     return full[tuple(slice(-1, None) if a in axes else slice(None) for a in range(full.ndim))]
 
 
-def _not_summed(d: Array, call: BackwardCall, i: int) -> Array:
+def _not_summed(d: Array, call: FaultContext, i: int) -> Array:
     full = unsummed(call, i)
     return d if full is None else full
 
@@ -65,7 +65,7 @@ def _one_axis_missed(full: Array, axes: tuple[int, ...]) -> Array:
     return _first_slice(full.sum(axis=axes[1:], keepdims=True), axes[:1]) if len(axes) > 1 else full.sum(axes)
 
 
-def _wrong_axis(d: Array, call: BackwardCall, i: int) -> Any:
+def _wrong_axis(d: Array, call: FaultContext, i: int) -> Any:
     """Sum over the other axis, where that gives the right shape as well."""
     full = unsummed(call, i)
     if full is None or full.ndim != d.ndim + 1:
@@ -74,7 +74,7 @@ def _wrong_axis(d: Array, call: BackwardCall, i: int) -> Any:
     return other if other.shape == d.shape else d
 
 
-def _over_everything(d: Array, call: BackwardCall, i: int) -> Any:
+def _over_everything(d: Array, call: FaultContext, i: int) -> Any:
     full = unsummed(call, i)
     return d if full is None else np.full_like(d, full.sum())
 

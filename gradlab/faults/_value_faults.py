@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.faults._fault_kinds import BackwardCall, FaultKind, value_fault
+from gradlab.faults._fault_kinds import FaultContext, FaultKind, value_fault
 from gradlab.node import Array, as_tuple
 
-Factor = Callable[[BackwardCall, int], float]
+Factor = Callable[[FaultContext, int], float]
 
 
-def _length(call: BackwardCall, i: int, axis: int) -> int:
+def _length(call: FaultContext, i: int, axis: int) -> int:
     x = call.primals[i]
     return x.shape[axis] if x.ndim else 1
 
@@ -35,7 +35,7 @@ FACTORS: tuple[tuple[str, Factor], ...] = (
 
 
 def _scaled(name: str, text: str, factor: Factor) -> FaultKind:
-    def change(d: Array, call: BackwardCall, i: int) -> Array:
+    def change(d: Array, call: FaultContext, i: int) -> Array:
         return d * float(factor(call, i)) if d.size else d
 
     return value_fault(name, "constant-factor", text, change)
@@ -50,21 +50,21 @@ def _largest(d: Array) -> float:
     return float(np.max(np.abs(d), initial=0.0))
 
 
-def _without(d: Array, term: Any, call: BackwardCall) -> Any:
+def _without(d: Array, term: Any, call: FaultContext) -> Any:
     # softmax's gradients sum to zero but for crumbs of its cotangent: to take their mean away is no fault
     sizes = [_largest(d), *(_largest(np.asarray(g)) for g in as_tuple(call.g))]
     return d - term if _largest(term) > 64 * np.finfo(d.dtype).eps * max(sizes) else d
 
 
-def _without_mean(d: Array, call: BackwardCall, i: int) -> Any:
+def _without_mean(d: Array, call: FaultContext, i: int) -> Any:
     return _without(d, d.mean(axis=-1, keepdims=True), call) if d.ndim and d.size else d
 
 
-def _with_batch_mean(d: Array, call: BackwardCall, i: int) -> Any:
+def _with_batch_mean(d: Array, call: FaultContext, i: int) -> Any:
     return _without(d, -d.mean(axis=0), call) if d.ndim and d.size else d
 
 
-def _without_projection(d: Array, along: Any, call: BackwardCall) -> Any:
+def _without_projection(d: Array, along: Any, call: FaultContext) -> Any:
     # on a single element the projection is everything, which is the zero gradient
     if isinstance(along, tuple) or d.shape != np.shape(along) or d.size < 2 or not np.any(along):
         return d

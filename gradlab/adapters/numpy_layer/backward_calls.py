@@ -17,20 +17,23 @@ from gradlab.adapters.numpy_layer.argument_roles import (
     role_said,
     roles_of,
 )
-from gradlab.adapters.numpy_layer.backward_methods import BackwardWay, attribute_of, backward_methods
-from gradlab.adapters.numpy_layer.layer_run import ForwardCall, LayerRun, method_of
-from gradlab.adapters.numpy_layer.number_values import as_array, data_name, grad_name
+from gradlab.adapters.numpy_layer.layer_reading import RATE, BackwardCall
+from gradlab.adapters.numpy_layer.layer_run import (
+    ForwardCall,
+    LayerRun,
+    attribute_of,
+    backward_methods,
+    method_of,
+)
+from gradlab.adapters.numpy_layer.number_places import as_array, data_name, grad_name
 from gradlab.adapters.numpy_layer.recording_optimizer import RecordingOptimizer
-from gradlab.adapters.numpy_layer.tape_calls import on_tape
 from gradlab.node import as_tuple
 
-# The learning rate that is passed where one rides along: so large that the parameter's rounding is lost in the step.
-RATE = 2.0**40
 # So many ways to understand one method's arguments are tried.
 TRIED = 16
 
 
-def ways(forward: ForwardCall, run: LayerRun) -> Iterator[BackwardWay]:
+def find_backward_calls(forward: ForwardCall, run: LayerRun) -> Iterator[BackwardCall]:
     """Yield every way that the names allow, the likeliest first."""
     yield from on_tape(forward, run)
     yield from _with_flag(forward, run)
@@ -45,7 +48,7 @@ def ways(forward: ForwardCall, run: LayerRun) -> Iterator[BackwardWay]:
 
 def _with_arguments(
     name: str, parameters: Mapping[str, inspect.Parameter], forward: ForwardCall, run: LayerRun
-) -> Iterator[BackwardWay]:
+) -> Iterator[BackwardCall]:
     wanted = [p for p in parameters.values() if is_wanted(p)]
     cotangents = [
         p.name for p in wanted if names.is_cotangent(p.name) and p.name not in argument_names(forward)
@@ -57,7 +60,7 @@ def _with_arguments(
         takes = any(role[0] in ("g", "part", "all") for role in roles)
         said = ", ".join(role_said(p.name, role, forward) for p, role in zip(wanted, roles, strict=True))
         optional = all(p.default is not p.empty for p, role in zip(wanted, roles, strict=True) if role == G)
-        yield BackwardWay(
+        yield BackwardCall(
             f"{name}({said})",
             partial(_call, name, [(p.name, p.kind, role) for p, role in zip(wanted, roles, strict=True)]),
             takes,
@@ -104,8 +107,8 @@ def _value(role: Role, forward: ForwardCall, run: LayerRun, g: Any) -> Any:
     if word == "stored":
         return next(getattr(run.layer, name) for name in names.OUTPUTS if _is_array(run.layer, name))
     if word == "optimizer":
-        run.spies.append(RecordingOptimizer(run.moving))
-        return run.spies[-1]
+        run.recorders.append(RecordingOptimizer(run.moving))
+        return run.recorders[-1]
     return RATE if word == "rate" else len(run.args[0])
 
 
@@ -118,7 +121,7 @@ def _scalar(g: Any) -> Any:
     return g[()] if isinstance(g, np.ndarray) and g.ndim == 0 else g
 
 
-def _with_flag(forward: ForwardCall, run: LayerRun) -> Iterator[BackwardWay]:
+def _with_flag(forward: ForwardCall, run: LayerRun) -> Iterator[BackwardCall]:
     """Yield the way in which forward itself gives its derivative, if told by a flag."""
     try:
         parameters = inspect.signature(method_of(run.layer, forward.method)).parameters
@@ -129,7 +132,7 @@ def _with_flag(forward: ForwardCall, run: LayerRun) -> Iterator[BackwardWay]:
             for role in (("arg", 0), ("output", 0)):
                 give = partial(_flagged, name, role)
                 said = f"{forward.method}({role_said('', role, forward).lstrip('=')}, {name}=True)"
-                yield BackwardWay(said, give, takes=False)
+                yield BackwardCall(said, give, takes=False)
 
 
 def _flagged(name: str, role: Role, forward: ForwardCall, run: LayerRun, g: Any) -> Any:
@@ -138,17 +141,19 @@ def _flagged(name: str, role: Role, forward: ForwardCall, run: LayerRun, g: Any)
 
 def _with_attribute(
     name: str, parameters: Mapping[str, inspect.Parameter], forward: ForwardCall, run: LayerRun
-) -> Iterator[BackwardWay]:
+) -> Iterator[BackwardCall]:
     """Yield the ways in which the cotangent is put into an attribute before a method without arguments is called."""
     if any(is_wanted(p) for p in parameters.values()):
         return
     for attribute in names.COTANGENTS:
         held = attribute_of(run.layer, attribute)
         if hasattr(run.layer, attribute) and (held is None or as_array(held) is not None):
-            yield BackwardWay(f"{name}(), the cotangent in .{attribute}", partial(_put, attribute, name))
-    yield BackwardWay(f"{name}(), the cotangent in the attribute that it misses", partial(_put_missing, name))
+            yield BackwardCall(f"{name}(), the cotangent in .{attribute}", partial(_put, attribute, name))
+    yield BackwardCall(
+        f"{name}(), the cotangent in the attribute that it misses", partial(_put_missing, name)
+    )
     if any(data_name(y) for y in forward.raw(run)):
-        yield BackwardWay(f"{name}(), the cotangent on the output", partial(_put_on_output, name))
+        yield BackwardCall(f"{name}(), the cotangent on the output", partial(_put_on_output, name))
 
 
 def _put(attribute: str, name: str, forward: ForwardCall, run: LayerRun, g: Any) -> Any:
@@ -170,3 +175,45 @@ def _put_on_output(name: str, forward: ForwardCall, run: LayerRun, g: Any) -> An
     for y, part in zip(forward.raw(run), as_tuple(g), strict=True):
         setattr(y, grad_name(y), _scalar(part))
     return method_of(run.layer, name)()
+
+
+def on_tape(forward: ForwardCall, run: LayerRun) -> Iterator[BackwardCall]:
+    """Yield the ways in which the output, or the function that makes it, knows how to run backwards."""
+    raw = forward.raw(run)
+    if not raw or not all(data_name(y) for y in raw):
+        return
+    for name in backward_methods(raw[0], ""):
+        for wrap in (False, True):
+            word = f"{type(raw[0]).__name__}(g)" if wrap else "g"
+            if _takes_one(raw[0], name):
+                yield BackwardCall(f"y.{name}({word})", partial(_seeded, name, wrap, "argument"))
+            yield BackwardCall(f"y.grad = {word}; y.{name}()", partial(_seeded, name, wrap, "attribute"))
+        yield BackwardCall(f"(y * g).sum().{name}()", partial(_summed, name))
+        if all(y.size == 1 for y in run.outputs):
+            yield BackwardCall(f"y.{name}()", partial(_seeded, name, False, "none"), takes=False)
+
+
+def _takes_one(y: Any, name: str) -> bool:
+    try:
+        parameters = inspect.signature(getattr(y, name)).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return any(p.default is p.empty or names.is_cotangent(p.name) for p in parameters)
+
+
+def _seeded(name: str, wrap: bool, where: str, forward: ForwardCall, run: LayerRun, g: Any) -> None:
+    for y, part in zip(forward.raw(run), as_tuple(g), strict=True):
+        seed = type(y)(part) if wrap else _like_data(y, part)
+        if where == "attribute":
+            setattr(y, grad_name(y), seed)
+        getattr(y, name)(*([seed] if where == "argument" else []))
+
+
+def _like_data(y: Any, part: Any) -> Any:
+    return part if isinstance(getattr(y, data_name(y)), np.ndarray) else part[()]
+
+
+def _summed(name: str, forward: ForwardCall, run: LayerRun, g: Any) -> None:
+    for y, part in zip(forward.raw(run), as_tuple(g), strict=True):
+        product_ = y * type(y)(part)
+        getattr(product_.sum() if hasattr(product_, "sum") else product_, name)()

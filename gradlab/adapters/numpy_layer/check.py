@@ -10,18 +10,18 @@ from gradlab.adapters.foreign_pair.convention import NUMERICAL
 from gradlab.adapters.foreign_pair.convention_search import LOSSES
 from gradlab.adapters.foreign_pair.subject_report import Options, report_on
 from gradlab.adapters.numpy_layer.forward_calls import find_calls
-from gradlab.adapters.numpy_layer.held_layer import HeldLayer
-from gradlab.adapters.numpy_layer.initial_state import held_at_start, is_constant
-from gradlab.adapters.numpy_layer.layer_run import LayerError
+from gradlab.adapters.numpy_layer.initial_state import is_constant, layer_at_start
+from gradlab.adapters.numpy_layer.layer_error import LayerError
+from gradlab.adapters.numpy_layer.layer_reading import Reading
+from gradlab.adapters.numpy_layer.layer_run import HeldLayer
 from gradlab.adapters.numpy_layer.learned_behaviour import (
     draws_in_backward,
     ignores_cotangent,
     in_its_precision,
-    with_sums,
+    with_accumulation,
 )
-from gradlab.adapters.numpy_layer.reading_choice import Reading, choose
-from gradlab.adapters.numpy_layer.remarks import remarks
-from gradlab.adapters.numpy_layer.report_subject import subject_of
+from gradlab.adapters.numpy_layer.reading_choice import choose_reading
+from gradlab.adapters.numpy_layer.report_subject import remarks, subject_of
 from gradlab.checks.trial import quiet
 from gradlab.diagnosis import Finding
 from gradlab.directions import FULL_BELOW
@@ -150,12 +150,12 @@ def read_layer(
 ) -> Reading:
     """Return what is taken for what in a layer."""
     calls = find_calls(layer, inputs, settings)
-    stage, found = held_at_start(layer, calls, params)
+    held_layer, found = layer_at_start(layer, calls, params)
     if not found and not any(leaves for _, leaves in calls):
         raise LayerError("there are no floats among the inputs, and no parameters: pass inputs as floats")
-    reading = choose(stage, calls, found, grads, seed)
+    reading = choose_reading(held_layer, calls, found, grads, seed)
     if reading.raised:
         return reading
-    bound = with_sums(in_its_precision(reading.bound, seed), seed)
+    bound = with_accumulation(in_its_precision(reading.bound, seed), seed)
     constants = tuple(p.name for p in found if not p.sure and is_constant(p, bound))
     return replace(reading, bound=bound, ignores=ignores_cotangent(bound, seed), constants=constants)

@@ -8,19 +8,31 @@ from typing import Any
 import numpy as np
 
 from gradlab.adapters.numpy_layer import naming_conventions as names
-from gradlab.adapters.numpy_layer.held_layer import HeldLayer
-from gradlab.adapters.numpy_layer.layer_pair import ArgumentLeaf
-from gradlab.adapters.numpy_layer.layer_run import Argument, ForwardCall, LayerError, method_of, said
-from gradlab.adapters.numpy_layer.number_places import follow, show
+from gradlab.adapters.numpy_layer.forward_arguments import Argument, ArgumentLeaf, leaves_in
+from gradlab.adapters.numpy_layer.layer_error import LayerError, error_text
+from gradlab.adapters.numpy_layer.layer_run import (
+    ForwardCall,
+    HeldLayer,
+    LayerRun,
+    backward_methods,
+    method_of,
+    title_of,
+)
+from gradlab.adapters.numpy_layer.number_places import (
+    Path,
+    as_array,
+    data_name,
+    is_number,
+    new_arrays,
+)
 from gradlab.adapters.numpy_layer.number_places import leaves as leaves_of
-from gradlab.adapters.numpy_layer.number_values import as_array, data_name
-from gradlab.adapters.numpy_layer.outputs import is_array, readings, refuse_outputs
+from gradlab.adapters.numpy_layer.parameter_discovery import nearest_name
 
 # A call to forward, and the floats among its arguments.
-Call = tuple[ForwardCall, tuple[ArgumentLeaf, ...]]
+CallWithLeaves = tuple[ForwardCall, tuple[ArgumentLeaf, ...]]
 
 
-def find_calls(layer: Any, inputs: Sequence[Any], settings: Mapping[str, Any]) -> list[Call]:
+def find_calls(layer: Any, inputs: Sequence[Any], settings: Mapping[str, Any]) -> list[CallWithLeaves]:
     """Return the ways to call forward that give outputs, the likeliest first.
 
     Raises
@@ -30,30 +42,24 @@ def find_calls(layer: Any, inputs: Sequence[Any], settings: Mapping[str, Any]) -
     """
     held = [_own(x) for x in inputs]
     _refuse(layer, held)
-    stage = HeldLayer(layer, held)
-    found: list[Call] = []
+    held_layer = HeldLayer(layer, held)
+    found: list[CallWithLeaves] = []
     failed: list[str] = []
     for name in forward_methods(layer, held):
         try:
             forward = _bound(layer, name, held, settings)
-            found += _with_outputs(stage, forward)
+            found += _with_outputs(held_layer, forward)
         except LayerError as error:
             failed.append(str(error))
         except Exception as error:
             cure = "check the inputs' shapes and dtypes, or pass what else it needs as settings="
-            failed.append(f"{_title(layer)}.{name} {said(error)}: {cure}")
+            failed.append(f"{title_of(layer)}.{name} {error_text(error)}: {cure}")
         finally:
-            stage.reset()
+            held_layer.reset()
     if not found:
-        cure = (
-            f"{_title(layer)} has no forward method: call it forward, or use check_cached_pair for functions"
-        )
+        cure = f"{title_of(layer)} has no forward method: call it forward, or use check_cached_pair for functions"
         raise LayerError(failed[0] if failed else cure)
     return found
-
-
-def _title(layer: Any) -> str:
-    return str(getattr(layer, "__name__", type(layer).__name__))
 
 
 def _refuse(layer: Any, inputs: Sequence[Any]) -> None:
@@ -106,7 +112,7 @@ def _bound(layer: Any, name: str, inputs: Sequence[Any], settings: Mapping[str, 
     attributes = {key: value for key, value in settings.items() if key not in named}
     for key in attributes:
         if not hasattr(layer, key):
-            raise LayerError(f"settings: neither {name} nor {_title(layer)} knows {key!r}: leave it out")
+            raise LayerError(f"settings: neither {name} nor {title_of(layer)} knows {key!r}: leave it out")
     arguments = _positional(parameters, inputs)
     taken = {argument.name for argument in arguments} | named.keys()
     for p in parameters:
@@ -117,7 +123,7 @@ def _bound(layer: Any, name: str, inputs: Sequence[Any], settings: Mapping[str, 
         ):
             if not names.is_training_flag(p.name):
                 raise LayerError(
-                    f"{_title(layer)}.{name} needs {p.name!r} as well: pass it, or put it into settings="
+                    f"{title_of(layer)}.{name} needs {p.name!r} as well: pass it, or put it into settings="
                 )
             named[p.name] = True
     return ForwardCall(name, tuple(arguments), named, attributes)
@@ -134,26 +140,14 @@ def _positional(parameters: Sequence[inspect.Parameter], inputs: Sequence[Any]) 
     return [Argument(name, value, not arrays) for name, value in zip([*plain, *extra], inputs, strict=False)]
 
 
-def leaves_in(arguments: Sequence[Argument]) -> tuple[ArgumentLeaf, ...]:
-    """Return the floats among arguments, each with a name."""
-    found = []
-    for i, argument in enumerate(arguments):
-        for path in argument.paths:
-            value = np.asarray(follow(argument.value, path))
-            inner = show(path if not path or path[-1][0] == "item" else path[:-1])
-            joint = "." if inner and not inner.startswith("[") else ""
-            found.append(ArgumentLeaf(i, path, f"{argument.name}{joint}{inner}", value))
-    return tuple(found)
-
-
-def _with_outputs(stage: HeldLayer, forward: ForwardCall) -> Iterator[Call]:
+def _with_outputs(held_layer: HeldLayer, forward: ForwardCall) -> Iterator[CallWithLeaves]:
     """Run forward, and yield the call with each way to read what came out."""
     leaves = leaves_in(forward.arguments)
-    stage.reset()
-    before = {path: np.array(value) for path, value in leaves_of(stage.layer).items()}
-    run = forward.run(stage, [leaf.value for leaf in leaves])
+    held_layer.reset()
+    before = {path: np.array(value) for path, value in leaves_of(held_layer.layer).items()}
+    run = forward.run(held_layer, [leaf.value for leaf in leaves])
     found = list(readings(forward, run, before))
-    title = f"{_title(stage.layer)}.{forward.method}"
+    title = f"{title_of(held_layer.layer)}.{forward.method}"
     if not found:
         shown = (
             f"{run.returned.dtype} of shape {run.returned.shape}"
@@ -162,11 +156,89 @@ def _with_outputs(stage: HeldLayer, forward: ForwardCall) -> Iterator[Call]:
         )
         cure = (
             "(out, cache)"
-            if getattr(stage.layer, "passes_cache", False)
+            if getattr(held_layer.layer, "passes_cache", False)
             else "the output, an array of floats, and pass the inputs as floats"
         )
         raise LayerError(f"{title} returned {shown}: return {cure}")
-    refuse_outputs(title, found[0], run, forward.run(stage, [leaf.value for leaf in leaves]))
+    refuse_outputs(title, found[0], run, forward.run(held_layer, [leaf.value for leaf in leaves]))
     for reading in found:
         sizes = [np.size(y) for y in reading.read(run)]
         yield replace(reading, scalar=sizes == [1]), leaves
+
+
+def readings(forward: ForwardCall, run: LayerRun, before: Mapping[Path, Any]) -> Iterator[ForwardCall]:
+    """Yield the call with each way to read what came out, the likeliest first."""
+    returned = run.returned
+    if returned is None:
+        path = _stored_output(run, before)
+        yield from [replace(forward, outputs=(path,), stored=True)] if path else []
+    elif _is_output(returned) and not getattr(run.layer, "passes_cache", False):
+        yield replace(forward, outputs=((),))
+    else:
+        yield from _of_several(forward, run.layer, returned)
+
+
+def _of_several(forward: ForwardCall, layer: Any, returned: Any) -> Iterator[ForwardCall]:
+    """Yield all of several outputs, and the first alone; the last is none where it is for backward."""
+    keys: Any = ()
+    if isinstance(returned, Mapping):
+        keys = list(returned)
+    elif isinstance(returned, list | tuple):
+        keys = range(len(returned))
+    cache = isinstance(keys, range) and _passes_cache(layer, forward)
+    paths: list[Path] = [
+        (("item", key),) for key in (keys[:-1] if cache else keys) if _is_output(returned[key])
+    ]
+    for some in dict.fromkeys((tuple(paths), tuple(paths[:1]))):
+        if some:
+            yield replace(forward, outputs=some, cache=cache, partly=len(some) < len(paths))
+
+
+def _is_output(value: Any) -> bool:
+    array = as_array(value)
+    return array is not None and (array.dtype.kind == "f" or bool(data_name(value)))
+
+
+def _passes_cache(layer: Any, forward: ForwardCall) -> bool:
+    """Return whether some backward method takes what forward saved."""
+    if getattr(layer, "passes_cache", False):
+        return True
+    for name in backward_methods(layer, forward.method):
+        try:
+            parameters = inspect.signature(method_of(layer, name)).parameters
+        except (TypeError, ValueError):
+            continue
+        if any(names.is_cache(key) for key in parameters):
+            return True
+    return False
+
+
+def _stored_output(run: LayerRun, before: Mapping[Path, Any]) -> Path | None:
+    """Return the attribute that forward left its output in."""
+    inputs = [as_array(arg) for arg in run.args]
+    changed = {
+        path: value
+        for path, value in new_arrays(run.layer, before).items()
+        if len(path) == 1
+        and is_number(value)
+        and not any(x is not None and np.array_equal(x, value, equal_nan=True) for x in inputs)
+    }
+    named = [path for name in names.OUTPUTS for path in changed if nearest_name(path) == name]
+    if named or len(changed) == 1:
+        return (named or list(changed))[0]
+    return None
+
+
+def refuse_outputs(title: str, reading: ForwardCall, run: LayerRun, again: LayerRun) -> None:
+    """Raise LayerError where the outputs are no numbers, or others each time."""
+    for y, other in zip(reading.read(run), reading.read(again), strict=True):
+        if not np.isfinite(y).all():
+            raise LayerError(f"{title} gives {y[~np.isfinite(y)][0]} at these inputs: choose others")
+        if not np.array_equal(y, other):
+            cure = "draw from np.random, or from a generator that the layer keeps"
+            raise LayerError(f"{title} gives another output each time, all generators held: {cure}")
+
+
+def is_array(value: Any) -> bool:
+    """Return whether a value is an array."""
+    return isinstance(value, np.ndarray)

@@ -1,100 +1,146 @@
-"""Which of what backward left behind is the gradient of what."""
+"""Which of what a run of backward left behind is the gradient of what."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gradlab.adapters.numpy_layer import naming_conventions as names
-from gradlab.adapters.numpy_layer.backward_calls import RATE
-from gradlab.adapters.numpy_layer.backward_traces import BackwardTraces, wanted
-from gradlab.adapters.numpy_layer.gradient_places import (
-    GradientPlace,
-    at,
-    handed_over,
+from gradlab.adapters.numpy_layer.forward_arguments import ArgumentLeaf
+from gradlab.adapters.numpy_layer.gradient_slots import (
     input_attribute,
+    optimizer_slot,
+    returned_arrays,
+    returned_names,
     returned_slot,
     slots_of,
-    stepped,
+    step_slot,
 )
-from gradlab.adapters.numpy_layer.layer_pair import ArgumentLeaf
-from gradlab.adapters.numpy_layer.number_places import Path, follow, show
-from gradlab.adapters.numpy_layer.number_values import data_name, grad_name
-from gradlab.adapters.numpy_layer.overrides import Override, overrides
-from gradlab.adapters.numpy_layer.parameter_discovery import Parameter, nearest_name
-from gradlab.adapters.numpy_layer.returned_gradients import is_keyed, matched, parameters_returned
+from gradlab.adapters.numpy_layer.layer_reading import RATE, BoundLayer
+from gradlab.adapters.numpy_layer.layer_run import GradientSlot, LayerRun, method_of, slot_at
+from gradlab.adapters.numpy_layer.number_places import Path, data_name, follow, grad_name, new_arrays, show
+from gradlab.adapters.numpy_layer.parameter_discovery import Override, Parameter, nearest_name, overrides
+from gradlab.node import Array
 
 
-def assign_inputs(left: BackwardTraces, parameters: Sequence[Parameter]) -> dict[str, GradientPlace]:
+@dataclass(frozen=True, eq=False)
+class BackwardTraces:
+    """What one run of backward left behind.
+
+    Attributes
+    ----------
+    bound : BoundLayer
+    run : LayerRun
+    changed : mapping
+        What it wrote or made in the layer.
+    back : list of (Path, ndarray)
+        What it returned, array by array.
+    """
+
+    bound: BoundLayer
+    run: LayerRun
+    changed: Mapping[Path, Any]
+    back: list[tuple[Path, Array]]
+
+
+def traces_of(bound: BoundLayer, run: LayerRun, before: Mapping[Path, Any]) -> BackwardTraces:
+    """Return what backward left behind, by comparison with copies of what was there before it."""
+    return BackwardTraces(bound, run, new_arrays(run.layer, before), returned_arrays(run))
+
+
+def differentiated_inputs(bound: BoundLayer, run: LayerRun) -> list[ArgumentLeaf]:
+    """Return the inputs that should have a gradient: not a loss's targets."""
+    arguments = [argument.name for argument in bound.forward_call.arguments]
+    targets = {leaf for leaf in bound.leaves if names.is_target(arguments[leaf.argument])}
+    others = [leaf for leaf in bound.leaves if leaf not in targets]
+    loss = not bound.backward_call.takes or all(y.size == 1 for y in run.outputs)
+    if loss and len(others) > 1 and any(leaf.name == "y" for leaf in others):
+        predictions = [leaf for leaf in others if names.is_prediction(leaf.name)]
+        others = predictions if len(predictions) == len(others) - 1 else others
+    return others or list(bound.leaves)
+
+
+def assign_inputs(traces: BackwardTraces, parameters: Sequence[Parameter]) -> dict[str, GradientSlot]:
     """Return the slot of each input whose gradient came back, by the input's name."""
-    found = _on_tensors(left)
-    inputs = [leaf for leaf in wanted(left.bound, left.run) if leaf.name not in found]
-    keyed = [path for path, _ in left.back if is_keyed(path)]
+    found = _on_tensors(traces)
+    inputs = [leaf for leaf in differentiated_inputs(traces.bound, traces.run) if leaf.name not in found]
+    keyed = [path for path, _ in traces.back if is_keyed(path)]
     for leaf in inputs:
         named = [path for path in keyed if names.is_gradient_of(path[-1][1], leaf.name)]
         if named:
             found[leaf.name] = returned_slot(named[0])
     inputs = [leaf for leaf in inputs if leaf.name not in found]
-    unnamed = [(path, array) for path, array in left.back if not is_keyed(path)]
-    places = matched(left, inputs, unnamed, parameters)
+    unnamed = [(path, array) for path, array in traces.back if not is_keyed(path)]
+    places = inputs_returned(traces, inputs, unnamed, parameters)
     found |= {name: returned_slot(path) for name, path in places.items()}
     for leaf in inputs:
-        attribute = None if leaf.name in found else _attribute_for(left, leaf, parameters)
+        attribute = None if leaf.name in found else _attribute_for(traces, leaf, parameters)
         if attribute:
-            found[leaf.name] = at((("attr", "layer"), *attribute))
+            found[leaf.name] = slot_at((("attr", "layer"), *attribute))
     return found
 
 
-def _on_tensors(left: BackwardTraces) -> dict[str, GradientPlace]:
+def _on_tensors(traces: BackwardTraces) -> dict[str, GradientSlot]:
     """Return the slots of inputs that are tensor objects, which hold their gradients themselves."""
     found = {}
-    for leaf in left.bound.leaves:
-        owner = follow(left.run.args[leaf.argument], leaf.path[:-1]) if leaf.path else None
+    for leaf in traces.bound.leaves:
+        owner = follow(traces.run.args[leaf.argument], leaf.path[:-1]) if leaf.path else None
         if owner is not None and leaf.path[-1][0] == "attr" and data_name(owner):
             inner: Path = (*leaf.path[:-1], ("attr", grad_name(owner)))
             said = f"{leaf.name}.{grad_name(owner)}"
-            found[leaf.name] = at((("attr", "args"), ("item", leaf.argument), *inner), said)
+            found[leaf.name] = slot_at((("attr", "args"), ("item", leaf.argument), *inner), said)
     return found
 
 
-def _attribute_for(left: BackwardTraces, leaf: ArgumentLeaf, parameters: Sequence[Parameter]) -> Path | None:
+def _attribute_for(
+    traces: BackwardTraces, leaf: ArgumentLeaf, parameters: Sequence[Parameter]
+) -> Path | None:
     """Return the attribute that an input's gradient was left in, where it was not returned."""
-    if left.back:
-        return None if len(wanted(left.bound, left.run)) == 1 else _named_attribute(left, leaf)
-    taken = {path for p in parameters for slots in slots_of(left.run, p) for path in _paths(slots)}
+    if traces.back:
+        return (
+            None
+            if len(differentiated_inputs(traces.bound, traces.run)) == 1
+            else _named_attribute(traces, leaf)
+        )
+    taken = {path for p in parameters for slots in slots_of(traces.run, p) for path in _paths(slots)}
     taken |= {o.path for p in parameters for o in p.occurrences}
-    free = {path: value for path, value in left.changed.items() if path not in taken}
-    return input_attribute(left.run, leaf.name, leaf.value.shape, free)
+    free = {path: value for path, value in traces.changed.items() if path not in taken}
+    return input_attribute(traces.run, leaf.name, leaf.value.shape, free)
 
 
-def _named_attribute(left: BackwardTraces, leaf: ArgumentLeaf) -> Path | None:
-    direct = [path for path in left.changed if len(path) == 1]
+def _named_attribute(traces: BackwardTraces, leaf: ArgumentLeaf) -> Path | None:
+    direct = [path for path in traces.changed if len(path) == 1]
     return next((path for path in direct if names.is_gradient_of(nearest_name(path), leaf.name)), None)
 
 
-def _paths(slots: Sequence[GradientPlace]) -> list[Path]:
+def _paths(slots: Sequence[GradientSlot]) -> list[Path]:
     return [slot.path[1:] for slot in slots if slot.path]
 
 
 def assign_parameters(
-    left: BackwardTraces, parameters: Sequence[Parameter], inputs: Mapping[str, GradientPlace]
-) -> dict[str, list[list[GradientPlace]]]:
+    traces: BackwardTraces, parameters: Sequence[Parameter], inputs: Mapping[str, GradientSlot]
+) -> dict[str, list[list[GradientSlot]]]:
     """Return for each parameter the slots that may hold its gradient, a list for each path to it."""
     used = {slot.path for slot in inputs.values()}
-    back = [(path, array) for path, array in left.back if path not in used]
-    found = {p.name: slots_of(left.run, p) for p in parameters}
+    back = [(path, array) for path, array in traces.back if path not in used]
+    found = {p.name: slots_of(traces.run, p) for p in parameters}
     for p in parameters:
         keyed = [path for path, _ in back if is_keyed(path) and _is_named_after(path, p)]
         found[p.name] += [[returned_slot(path)] for path in keyed[:1]]
     unnamed = [(path, array) for path, array in back if not is_keyed(path)]
     sure = [p for p in parameters if p.sure]
-    for name, path in parameters_returned(left, sure, unnamed).items():
+    for name, path in parameters_returned(traces, sure, unnamed).items():
         found[name].append([returned_slot(path)])
     for p in sure:
-        found[p.name] += [[handed_over(p)]]
-        if moves(left, p) and (left.bound.way.steps or RATE in left.bound.forward_call.attributes.values()):
-            found[p.name] += [[stepped(p, RATE)]]
-        found[p.name] += [[at((("attr", "layer"), *path))] for path in _made_beside(left, p, found, inputs)]
+        found[p.name] += [[optimizer_slot(p)]]
+        if moves(traces, p) and (
+            traces.bound.backward_call.steps or RATE in traces.bound.forward_call.attributes.values()
+        ):
+            found[p.name] += [[step_slot(p, RATE)]]
+        found[p.name] += [
+            [slot_at((("attr", "layer"), *path))] for path in _made_beside(traces, p, found, inputs)
+        ]
     return found
 
 
@@ -103,19 +149,19 @@ def _is_named_after(path: Path, p: Parameter) -> bool:
     return any(names.is_gradient_of(path[-1][1], name) >= 2 or path[-1][1] == name for name in near)
 
 
-def moves(left: BackwardTraces, p: Parameter) -> bool:
+def moves(traces: BackwardTraces, p: Parameter) -> bool:
     """Return whether backward took a step with a parameter."""
-    before = left.run.params.get(p.where.said)
-    return before is not None and not np.array_equal(before, np.asarray(p.where.get(left.run.layer)))
+    before = traces.run.params.get(p.where.said)
+    return before is not None and not np.array_equal(before, np.asarray(p.where.get(traces.run.layer)))
 
 
-def rates(left: BackwardTraces, parameters: Sequence[Parameter]) -> dict[str, float]:
+def rates(traces: BackwardTraces, parameters: Sequence[Parameter]) -> dict[str, float]:
     """Return the attributes that hold the learning rate of a step that backward takes, and what to set them to."""
     found = {}
     for p in parameters:
-        if p.sure and moves(left, p) and not left.bound.way.steps:
+        if p.sure and moves(traces, p) and not traces.bound.backward_call.steps:
             for path in [*(o.path[:-1] for o in p.occurrences), ()]:
-                owner = follow(left.run.layer, path)
+                owner = follow(traces.run.layer, path)
                 for name, value in getattr(owner, "__dict__", {}).items():
                     if names.is_rate(name) and isinstance(value, float | int) and value:
                         found[show((*path, ("attr", name)))] = RATE
@@ -123,18 +169,18 @@ def rates(left: BackwardTraces, parameters: Sequence[Parameter]) -> dict[str, fl
 
 
 def _made_beside(
-    left: BackwardTraces,
+    traces: BackwardTraces,
     p: Parameter,
-    found: Mapping[str, list[list[GradientPlace]]],
-    inputs: Mapping[str, GradientPlace],
+    found: Mapping[str, list[list[GradientSlot]]],
+    inputs: Mapping[str, GradientSlot],
 ) -> list[Path]:
     """Return the one array of the parameter's shape that backward made beside it, whatever it is called."""
-    shape = p.value(left.run.layer).shape
+    shape = p.value(traces.run.layer).shape
     taken = {path for lists in found.values() for slots in lists for path in _paths(slots)}
     taken |= set(_paths(list(inputs.values())))
     fitting = [
         path
-        for path, value in left.changed.items()
+        for path, value in traces.changed.items()
         if np.shape(value) == shape
         and path not in taken
         and any(path[:-1] == o.path[:-1] and path != o.path for o in p.occurrences)
@@ -143,12 +189,12 @@ def _made_beside(
 
 
 def overridden(
-    left: BackwardTraces, parameters: Sequence[Parameter], grads: Any
-) -> dict[str, list[list[GradientPlace]]]:
+    traces: BackwardTraces, parameters: Sequence[Parameter], grads: Any
+) -> dict[str, list[list[GradientSlot]]]:
     """Return the slots that the caller names, under their parameters' names or in their order."""
-    given = overrides(left.run.layer, grads, "grads")
+    given = overrides(traces.run.layer, grads, "grads")
     by_name = {o.name: o for o in given}
-    found: dict[str, list[list[GradientPlace]]] = {}
+    found: dict[str, list[list[GradientSlot]]] = {}
     for i, p in enumerate(parameters):
         o = by_name.get(p.name) or (given[i] if i < len(given) else None)
         if o is not None:
@@ -156,7 +202,84 @@ def overridden(
     return found
 
 
-def _slot_of(o: Override) -> GradientPlace:
+def _slot_of(o: Override) -> GradientSlot:
     if o.path is not None:
-        return at((("attr", "layer"), *o.path), f"{o.name}, as grads= says")
-    return GradientPlace("what grads= says", lambda run: o.get(run.layer))
+        return slot_at((("attr", "layer"), *o.path), f"{o.name}, as grads= says")
+    return GradientSlot("what grads= says", lambda run: o.get(run.layer))
+
+
+def inputs_returned(
+    traces: BackwardTraces,
+    inputs: Sequence[ArgumentLeaf],
+    back: Sequence[tuple[Path, Array]],
+    parameters: Sequence[Parameter],
+) -> dict[str, Path]:
+    """Match what came back without a name with the inputs: by order, by names in the source, by shape."""
+    if not inputs or not back:
+        return {}
+    if len(back) == 1:
+        shapes = [p.value(traces.run.layer).shape for p in parameters]
+        shape = back[0][1].shape
+        fitting = [leaf for leaf in inputs if leaf.value.shape == shape]
+        if not fitting and shape in shapes and traces.run.given_back is not None and len(inputs) == 1:
+            return {}  # the gradient of a parameter, returned alone
+        return {(fitting or list(inputs))[0].name: back[0][0]}
+    if len(back) in (len(inputs), len(traces.bound.leaves)):
+        some = inputs if len(back) == len(inputs) else traces.bound.leaves
+        return {leaf.name: path for leaf, (path, _) in zip(some, back, strict=True) if leaf in inputs}
+    by_name = by_source(traces, [leaf.name for leaf in inputs], back)
+    if by_name:
+        return by_name
+    return in_order([(leaf.name, leaf.value.shape) for leaf in inputs], back)
+
+
+def by_source(
+    traces: BackwardTraces, asked: Sequence[str], back: Sequence[tuple[Path, Array]]
+) -> dict[str, Path]:
+    """Match by the names in backward's ``return dx, dW, db``."""
+    method = traces.bound.backward_call.method
+    said = returned_names(method_of(traces.run.layer, method)) if method else []
+    if len(said) != len(back):
+        return {}
+    found = {}
+    for name in asked:
+        scored = [(names.is_gradient_of(s, name), path) for s, (path, _) in zip(said, back, strict=True)]
+        score, path = max(scored, key=lambda pair: pair[0])
+        if score:
+            found[name] = path
+    return found if len(found) == len(asked) and len(set(found.values())) == len(found) else {}
+
+
+def in_order(
+    asked: Sequence[tuple[str, tuple[int, ...]]], back: Sequence[tuple[Path, Array]]
+) -> dict[str, Path]:
+    """Match in order those whose shapes fit."""
+    found: dict[str, Path] = {}
+    free = list(back)
+    for name, shape in asked:
+        match = next((pair for pair in free if pair[1].shape == shape), None)
+        if match:
+            found[name] = match[0]
+            free = [pair for pair in free if pair is not match]
+    return found
+
+
+def parameters_returned(
+    traces: BackwardTraces, sure: Sequence[Parameter], back: Sequence[tuple[Path, Array]]
+) -> dict[str, Path]:
+    """Match what is left of what came back without a name with the parameters."""
+    if not back:
+        return {}
+    by_name = by_source(
+        traces, [nearest_name(p.occurrences[0].path) for p in sure if p.occurrences], traces.back
+    )
+    if by_name:
+        return {p.name: by_name[nearest_name(p.occurrences[0].path)] for p in sure if p.occurrences}
+    if len(back) == len(sure):
+        return {p.name: path for p, (path, _) in zip(sure, back, strict=True)}
+    return in_order([(p.name, p.value(traces.run.layer).shape) for p in sure], back)
+
+
+def is_keyed(path: Path) -> bool:
+    """Return whether something stands in a dict, under a name."""
+    return isinstance(path[-1][1], str) and path[-1][0] == "item"

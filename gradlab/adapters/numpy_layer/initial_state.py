@@ -6,35 +6,36 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.adapters.numpy_layer.forward_calls import Call
-from gradlab.adapters.numpy_layer.held_layer import HeldLayer
-from gradlab.adapters.numpy_layer.layer_pair import LayerPair
-from gradlab.adapters.numpy_layer.layer_run import ForwardCall, LayerError, resets
+from gradlab.adapters.numpy_layer.forward_calls import CallWithLeaves
+from gradlab.adapters.numpy_layer.layer_error import LayerError
+from gradlab.adapters.numpy_layer.layer_reading import BoundLayer
+from gradlab.adapters.numpy_layer.layer_run import ForwardCall, HeldLayer, resets
 from gradlab.adapters.numpy_layer.naming_conventions import is_parameter
 from gradlab.adapters.numpy_layer.number_places import integers, show
-from gradlab.adapters.numpy_layer.overrides import from_override
-from gradlab.adapters.numpy_layer.parameter_discovery import Parameter, find_parameters
+from gradlab.adapters.numpy_layer.parameter_discovery import Parameter, find_parameters, from_override
 
 
-def held_at_start(layer: Any, calls: Sequence[Call], params: Any) -> tuple[HeldLayer, list[Parameter]]:
+def layer_at_start(
+    layer: Any, calls: Sequence[CallWithLeaves], params: Any
+) -> tuple[HeldLayer, list[Parameter]]:
     """Return the layer held as it is, or, if forward makes its parameters, as it is after the first one."""
     forward, leaves = calls[0]
     objects = [argument.value for argument in forward.arguments]
-    stage = HeldLayer(layer, objects)
+    held_layer = HeldLayer(layer, objects)
     arrays = [leaf.value for leaf in leaves]
     _refuse_integers(layer)
-    if _makes_parameters(layer, forward, stage, arrays):
+    if _makes_parameters(layer, forward, held_layer, arrays):
         _forget(layer, objects)
-        stage = HeldLayer(layer, objects)
+        held_layer = HeldLayer(layer, objects)
     else:
-        stage.reset()
+        held_layer.reset()
     found = find_parameters(layer)
     kept = {p.name: (p.where.get(layer), p.value(layer)) for p in found}
-    forward.run(stage, arrays)
+    forward.run(held_layer, arrays)
     stayed = [p for p in found if p.sure or _is_same(p, layer, *kept[p.name])]
-    stayed = [p for p in stayed if not _is_in_a_store(p) or _matters(p, forward, stage, arrays)]
-    stage.reset()
-    return stage, from_override(layer, params) if params is not None else stayed
+    stayed = [p for p in stayed if not _is_in_a_store(p) or _matters(p, forward, held_layer, arrays)]
+    held_layer.reset()
+    return held_layer, from_override(layer, params) if params is not None else stayed
 
 
 def _is_in_a_store(p: Parameter) -> bool:
@@ -42,35 +43,37 @@ def _is_in_a_store(p: Parameter) -> bool:
     return not any(o.declared for o in p.occurrences) and p.occurrences[0].path[-1][0] == "item"
 
 
-def is_constant(p: Parameter, bound: LayerPair) -> bool:
+def is_constant(p: Parameter, bound: BoundLayer) -> bool:
     """Return whether the output depends on an array that has no gradient."""
-    bound.stage.reset()
-    layer = bound.stage.layer
+    bound.held_layer.reset()
+    layer = bound.held_layer.layer
     value = p.where.get(layer)
     learned = [q.where.get(layer) for q in bound.primals if q.where is not None]
     if not isinstance(value, np.ndarray) or any(np.may_share_memory(value, other) for other in learned):
         return False
-    return _matters(p, bound.forward_call, bound.stage, [leaf.value for leaf in bound.leaves])
+    return _matters(p, bound.forward_call, bound.held_layer, [leaf.value for leaf in bound.leaves])
 
 
-def _matters(p: Parameter, forward: ForwardCall, stage: HeldLayer, arrays: Sequence[Any]) -> bool:
+def _matters(p: Parameter, forward: ForwardCall, held_layer: HeldLayer, arrays: Sequence[Any]) -> bool:
     """Return whether forward gives something else for another value of a parameter."""
-    stage.reset()
-    value = p.value(stage.layer)
+    held_layer.reset()
+    value = p.value(held_layer.layer)
     with contextlib.suppress(Exception):
-        here, there = (forward.run(stage, arrays, [(p.where, x)]).outputs for x in (value, 1.1 * value + 0.1))
+        here, there = (
+            forward.run(held_layer, arrays, [(p.where, x)]).outputs for x in (value, 1.1 * value + 0.1)
+        )
         return not all(map(np.array_equal, here, there))
     return True
 
 
-def _makes_parameters(layer: Any, forward: ForwardCall, stage: HeldLayer, arrays: Sequence[Any]) -> bool:
+def _makes_parameters(layer: Any, forward: ForwardCall, held_layer: HeldLayer, arrays: Sequence[Any]) -> bool:
     """Run forward twice, and return whether the first run made parameters that the second left alone."""
     before = {p.name for p in find_parameters(layer)}
-    forward.run(stage, arrays)
+    forward.run(held_layer, arrays)
     made = [p for p in find_parameters(layer) if p.sure and p.name not in before]
     held = [(p, p.where.get(layer), p.value(layer)) for p in made]
     held = [part for part in held if not any(np.may_share_memory(part[1], x) for x in arrays)]
-    forward.run(stage, arrays, fresh=False)
+    forward.run(held_layer, arrays, fresh=False)
     return any(_is_same(*part[:1], layer, *part[1:]) for part in held)
 
 

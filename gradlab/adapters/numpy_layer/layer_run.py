@@ -1,97 +1,109 @@
 """One run of a layer: its state put back, its numbers set, forward called, and what came out of it."""
 
+import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from gradlab.adapters.numpy_layer.held_layer import HeldLayer
-from gradlab.adapters.numpy_layer.number_places import NumberPlace, Path, assign, follow, parse
-from gradlab.adapters.numpy_layer.number_values import as_array, data_name, grad_name, is_number
-from gradlab.adapters.numpy_layer.recording_optimizer import RecordingOptimizer, spied
+from gradlab.adapters.foreign_pair.function_patch import Patch, put, without_epsilon
+from gradlab.adapters.numpy_layer import naming_conventions as names
+from gradlab.adapters.numpy_layer.forward_arguments import Argument
+from gradlab.adapters.numpy_layer.layer_error import LayerError
+from gradlab.adapters.numpy_layer.layer_state import Snapshot
+from gradlab.adapters.numpy_layer.number_places import (
+    NumberPlace,
+    Path,
+    as_array,
+    assign,
+    data_name,
+    follow,
+    objects,
+    parse,
+    show,
+    write,
+)
+from gradlab.adapters.numpy_layer.recording_optimizer import (
+    RecordingOptimizer,
+    optimizers_in,
+    record_optimizers,
+)
 from gradlab.node import Array
 
 
-class LayerError(ValueError):
-    """A layer, or the call for it, from which nothing can be checked; the message ends with the cure."""
-
-
-def said(error: BaseException) -> str:
-    """Return an exception in one line."""
-    text = " ".join(str(error).split())
-    if isinstance(error, LayerError):
-        return text
-    return f"raised {type(error).__name__}: {text}" if text else f"raised {type(error).__name__}"
-
-
-@dataclass(frozen=True, eq=False)
-class Argument:
-    """What forward is given at one position.
+class HeldLayer:
+    """A layer with its state held, in the precision that it has and in higher ones.
 
     Attributes
     ----------
-    name : str
-    value : object
-        An array, a number, a tensor object, or a list, tuple or dict of them.
-    scalars : bool
-        Whether plain numbers are differentiated; beside arrays they are settings.
+    layer : object
     """
 
-    name: str
-    value: Any
-    scalars: bool = True
+    def __init__(self, layer: Any, given: Sequence[Any] = ()) -> None:
+        self.layer = layer
+        self._given = given
+        self._own = Snapshot(layer, *given)
+        self.optimizers = optimizers_in(layer)
+        self._wider: dict[Any, Snapshot] = {}
+        # what is put again after each reset: see gradlab.adapters.foreign_pair.function_patch
+        self.overlay: list[tuple[Any, str, Any]] = []
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is held."""
+        return self._own
 
     @cached_property
-    def paths(self) -> tuple[Path, ...]:
-        """Where in it its floats stand."""
-        return tuple(_floats(self.value, (), self.scalars))
+    def epsilons(self) -> Patch:
+        """The patch under which the layer runs without its epsilons."""
+        self.reset()
+        return without_epsilon(self._own.functions, list(objects(self.layer).values()), self.overlay)
 
-    def filled(self, arrays: Iterator[Array]) -> Any:
-        """Return the value with other numbers in it, or, of a tensor object, itself with them."""
-        return _filled(self.value, arrays, self.scalars)
+    def reset(self, wide: Any = None, learned: Sequence[NumberPlace] = ()) -> None:
+        """Put everything back as it was, with arrays of the dtype `wide` instead of narrower ones if so asked.
 
+        Beyond double precision, which not all of NumPy takes, only parameters are made wider.
+        """
+        self._own.restore()
+        if wide is not None:
+            if wide not in self._wider:
+                self._wider[wide] = self._widened(wide, {id(place.get(self.layer)) for place in learned})
+            self._wider[wide].restore()
+        put(self.overlay)
 
-def counts(value: Any, scalars: bool) -> bool:
-    """Return whether a value is a float that may be differentiated."""
-    return is_number(value) and (scalars or isinstance(value, np.ndarray))
-
-
-def _floats(value: Any, path: Path, scalars: bool) -> Iterator[Path]:
-    if counts(value, scalars):
-        yield path
-    elif isinstance(value, Mapping):
-        for key, part in value.items():
-            yield from _floats(part, (*path, ("item", key)), scalars)
-    elif isinstance(value, list | tuple):
-        for i, part in enumerate(value):
-            yield from _floats(part, (*path, ("item", i)), scalars)
-    elif name := data_name(value):
-        yield (*path, ("attr", name))
-
-
-def _filled(value: Any, arrays: Iterator[Array], scalars: bool) -> Any:
-    if counts(value, scalars):
-        return next(arrays) if isinstance(value, np.ndarray) else next(arrays)[()]
-    if isinstance(value, Mapping):
-        return {key: _filled(part, arrays, scalars) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        parts = [_filled(part, arrays, scalars) for part in value]
-        return parts if isinstance(value, list) else tuple(parts)
-    if data_name(value):
-        _refill(value, next(arrays))
-    return value
+    def _widened(self, wide: Any, learned: set[int]) -> Snapshot:
+        """Return the state with wider arrays; views of one array stay views of one."""
+        floats = [x for x in self._own.arrays if x.dtype.kind == "f" and x.itemsize < np.dtype(wide).itemsize]
+        narrow = {id(x): x for x in floats if x.itemsize < 8 or id(x) in learned}
+        if not narrow:
+            return self._own
+        bases: dict[int, Array] = {}
+        new = {key: _wide_copy(x, bases, wide) for key, x in narrow.items()}
+        for holder in self._own.holders:
+            for key, value in list(holder.items()) if isinstance(holder, dict) else enumerate(holder):
+                if id(value) in new:
+                    holder[key] = new[id(value)]
+                elif isinstance(value, tuple) and any(id(part) in new for part in value):
+                    parts: Any = [new.get(id(part), part) for part in value]
+                    holder[key] = type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+        return Snapshot(self.layer, *self._given)
 
 
-def _refill(tensor: Any, array: Array) -> None:
-    """Put other numbers into a tensor object, and a gradient of their shape if it keeps one."""
-    name, other = data_name(tensor), grad_name(tensor)
-    held, grad = getattr(tensor, name), getattr(tensor, other)
-    setattr(tensor, name, array if isinstance(held, np.ndarray) else type(held)(array))
-    if isinstance(grad, np.ndarray) and grad.shape != array.shape and np.shape(held) == grad.shape:
-        setattr(tensor, other, np.zeros_like(array))
+def _wide_copy(x: Array, bases: dict[int, Array], wide: Any) -> Array:
+    base = x
+    while isinstance(base.base, np.ndarray) and base.base.dtype == x.dtype:
+        base = base.base
+    whole = bases.setdefault(id(base), base.astype(wide))
+    if base is x or not (base.flags.c_contiguous or base.flags.f_contiguous):
+        return whole if base is x else x.astype(wide)
+    size = whole.itemsize
+    start = (x.__array_interface__["data"][0] - base.__array_interface__["data"][0]) // x.itemsize
+    strides = [size * stride // x.itemsize for stride in x.strides]
+    flat: Any = whole.ravel(order="K")  # a view, as the base has no gaps
+    return np.ndarray(x.shape, whole.dtype, buffer=flat, offset=size * start, strides=strides)
 
 
 @dataclass
@@ -111,7 +123,7 @@ class LayerRun:
         The parameters as they were set, by what they are called.
     given_back : object
         What backward returned.
-    spies : list of RecordingOptimizer
+    recorders : list of RecordingOptimizer
         What stands in the optimizers' place.
     moving : list of ndarray
         The parameters that they move: none, unless that is what is looked at.
@@ -123,7 +135,7 @@ class LayerRun:
     outputs: tuple[Array, ...] = ()
     params: dict[str, Array] = field(default_factory=dict)
     given_back: Any = None
-    spies: list[RecordingOptimizer] = field(default_factory=list)
+    recorders: list[RecordingOptimizer] = field(default_factory=list)
     moving: list[Array] = field(default_factory=list)
 
 
@@ -163,32 +175,32 @@ class ForwardCall:
 
     def run(
         self,
-        stage: HeldLayer,
+        held_layer: HeldLayer,
         arrays: Sequence[Array],
         params: Sequence[tuple[NumberPlace, Array]] = (),
         settings: Mapping[str, Any] | None = None,
         wide: Any = None,
         fresh: bool = True,
     ) -> LayerRun:
-        """Return a run of forward from the stage's state, with these floats in its arguments.
+        """Return a run of forward from the held state, with these floats in its arguments.
 
         `settings` stand for the settings, and for whole arguments, of the same names; `wide` is the dtype of the
         layer's arrays, if they are narrower. Unless `fresh`, the layer is as the last run left it.
         """
         if fresh:
-            stage.reset(wide, [where for where, _ in params])
-        layer, settings = stage.layer, settings or {}
+            held_layer.reset(wide, [where for where, _ in params])
+        layer, settings = held_layer.layer, settings or {}
         for name, value in self.attributes.items():
             assign(layer, parse(name), settings.get(name, value))
         moving: list[Array] = []
-        spies = spied(stage.optimizers, moving)
+        recorders = record_optimizers(held_layer.optimizers, moving)
         for where, values in params:
             where.set(layer, values)
         given = iter(arrays)
         args = [settings[a.name] if a.name in settings else a.filled(given) for a in self.arguments]
         named = {name: settings.get(name, value) for name, value in self.settings.items()}
         set_to = {p.said: np.array(v) for p, v in params}
-        run = LayerRun(layer, args, None, params=set_to, spies=spies, moving=moving)
+        run = LayerRun(layer, args, None, params=set_to, recorders=recorders, moving=moving)
         run.returned = method_of(layer, self.method)(*args, **named)
         run.outputs = tuple(self.read(run))
         return run
@@ -218,6 +230,84 @@ def resets(layer: Any) -> list[str]:
     return [name for name in dir(layer) if _RESETS.match(name) and callable(getattr(layer, name, None))]
 
 
+def title_of(layer: Any) -> str:
+    """Return what a layer is called in a report."""
+    return str(getattr(layer, "__name__", type(layer).__name__))
+
+
 def method_of(layer: Any, name: str) -> Any:
     """Return a method; for ``__call__`` the object itself."""
     return layer if name == "__call__" else getattr(layer, name)
+
+
+def backward_methods(layer: Any, forward: str) -> list[str]:
+    """Return the names of the methods that may run a layer backwards, the likeliest first."""
+    found = [name for name in dir(layer) if names.looks_like_backward(name) and name != forward]
+    order = {name: i for i, name in enumerate(names.BACKWARD)}
+    found.sort(key=lambda name: (order.get(names.plain(name), len(order)), name.startswith("_"), name))
+    return [
+        name
+        for name in found
+        if callable(attribute_of(layer, name)) and not _is_object(attribute_of(layer, name))
+    ]
+
+
+def attribute_of(layer: Any, name: str) -> Any:
+    """Return an attribute, None where there is none to be had."""
+    try:
+        return getattr(layer, name)
+    except Exception:  # a property that needs more
+        return None
+
+
+def _is_object(value: Any) -> bool:
+    """Return whether it is a layer or a class held in an attribute, and no method."""
+    return isinstance(value, type) or not (inspect.isroutine(value) or isinstance(value, partial | np.ufunc))
+
+
+@dataclass(frozen=True)
+class GradientSlot:
+    """A place where a gradient is found after a run.
+
+    Attributes
+    ----------
+    said : str
+    read : callable
+        ``read(run)``: what stands there, None if nothing does.
+    path : Path or None
+        How to get there from a `LayerRun`, where it is a place that can be written to as well.
+    turned : bool
+        Whether it is the gradient of the parameter's transpose.
+    """
+
+    said: str
+    read: Callable[[LayerRun], Any]
+    path: Path | None = None
+    turned: bool = False
+
+    def array(self, run: LayerRun) -> Array | None:
+        """Return the gradient, turned as its parameter is; None if there is none."""
+        try:
+            found = as_array(self.read(run))
+        except (AttributeError, KeyError, IndexError, TypeError):
+            return None
+        return found.T if found is not None and self.turned else found
+
+    def add(self, run: LayerRun, number: float) -> bool:
+        """Add a number to what stands there; return whether there was anything to add it to."""
+        found = self.array(run)
+        if self.path is None or found is None:
+            return False
+        holder, path = follow(run, self.path), self.path
+        if name := data_name(holder):
+            holder, path = getattr(holder, name), (*path, ("attr", name))
+        if isinstance(holder, list | tuple):
+            return False
+        write(holder, found + number, lambda new: setattr(follow(run, path[:-1]), path[-1][1], new))
+        return True
+
+
+def slot_at(path: Path, said: str = "", turned: bool = False) -> GradientSlot:
+    """Return the slot at a path from a run."""
+    what = show(path[1:]) if path[:1] == (("attr", "layer"),) else show(path)
+    return GradientSlot(said or f"attribute {what}", lambda run: follow(run, path), path, turned)

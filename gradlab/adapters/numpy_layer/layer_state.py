@@ -5,25 +5,18 @@ parameters by ``id``, or whose tied weights are views. So everything is put back
 another object afterwards.
 """
 
+import dis
 import random
 import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradlab.adapters.numpy_layer.own_code import (
-    MISSING,
-    code_of,
-    content_of,
-    is_own,
-    names_in,
-    slots,
-    state_of_module,
-)
+from gradlab.adapters.numpy_layer.number_places import LIBRARIES, is_own, slots
 from gradlab.node import Array
 
 # What has no state of its own.
@@ -212,3 +205,62 @@ def _reset_class(kind: type, data: dict[str, Any], names: set[str]) -> None:
     for name, value in data.items():
         if vars(kind).get(name, MISSING) is not value:
             setattr(kind, name, value)
+
+
+MISSING = object()
+
+
+class CodeNames(NamedTuple):
+    """The names that some code uses, that of inner functions included.
+
+    `looked_up` are globals, `attributes` all names of attributes, and `stored` the globals that it sets.
+    """
+
+    looked_up: frozenset[str]
+    attributes: frozenset[str]
+    stored: frozenset[str]
+
+
+@cache
+def names_in(code: types.CodeType) -> CodeNames:
+    """Return the names that some code uses."""
+    by_kind: dict[str, set[str]] = {"LOAD_GLOBAL": set(), "LOAD_NAME": set(), "STORE_GLOBAL": set()}
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in by_kind:
+            by_kind[instruction.opname].add(str(instruction.argval))
+    stored = by_kind.pop("STORE_GLOBAL")
+    found = CodeNames(frozenset(set().union(*by_kind.values())), frozenset(code.co_names), frozenset(stored))
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            found = CodeNames(*(a | b for a, b in zip(found, names_in(inner), strict=True)))
+    return found
+
+
+def state_of_module(module: types.ModuleType, attributes: frozenset[str]) -> Iterator[Any]:
+    """Yield what code with these attribute names may look up in a module that is no library's."""
+    top = module.__name__.partition(".")[0]
+    if top in LIBRARIES or (top in sys.stdlib_module_names and top != "__main__"):
+        return
+    for name in attributes & vars(module).keys():
+        if not isinstance(vars(module)[name], types.ModuleType):
+            yield vars(module)[name]
+
+
+def code_of(member: Any) -> Iterator[Any]:
+    """Yield the functions behind what stands in a class."""
+    if isinstance(member, types.FunctionType):
+        yield member
+    elif isinstance(member, staticmethod | classmethod):
+        yield member.__func__
+    elif isinstance(member, property):
+        yield from (f for f in (member.fget, member.fset) if f)
+    elif hasattr(member, "__wrapped__"):
+        yield member.__wrapped__
+
+
+def content_of(cell: Any) -> Any:
+    """Return what a closure holds, `MISSING` if it is not filled yet."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return MISSING

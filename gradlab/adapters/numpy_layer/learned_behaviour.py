@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from gradlab.adapters.foreign_pair.function_patch import in_double
-from gradlab.adapters.numpy_layer.layer_pair import LayerPair, Primal
+from gradlab.adapters.numpy_layer.layer_reading import BoundLayer, Primal, cotangent
 from gradlab.adapters.numpy_layer.number_places import follow, objects
-from gradlab.adapters.numpy_layer.reading_fit import cotangent
 from gradlab.adapters.numpy_layer.recording_optimizer import RecordingOptimizer
 from gradlab.checks.trial import map_arrays, quiet
 from gradlab.node import as_tuple
@@ -23,7 +22,7 @@ DOUBLE, CLEARER = float(np.finfo(np.float64).eps), 1e3
 _CLEARS = re.compile(r"(zero|clear|reset).*grad|cleargrad|zero_?grad")
 
 
-def in_its_precision(bound: LayerPair, seed: int) -> LayerPair:
+def in_its_precision(bound: BoundLayer, seed: int) -> BoundLayer:
     """Return the reading with the precision that forward computes in, whatever it is given.
 
     In double precision a step of 2**-24 shows a line to ten digits; in single precision it is lost in a buffer. Where
@@ -32,13 +31,13 @@ def in_its_precision(bound: LayerPair, seed: int) -> LayerPair:
     """
     if not _knows_narrow(bound):
         return bound
-    plain = _left_of_a_line(bound, seed)
+    plain = _curvature_of_a_line(bound, seed)
     if plain is None:
         return bound
     narrow = np.float16 if plain[0] > HALF else np.float32
-    bound.stage.reset()
-    there = replace(bound, narrow=narrow, wide=in_double(bound.stage.snapshot.functions))
-    wide = _left_of_a_line(there, seed)
+    bound.held_layer.reset()
+    there = replace(bound, narrow=narrow, wide=in_double(bound.held_layer.snapshot.functions))
+    wide = _curvature_of_a_line(there, seed)
     same = wide is not None and np.allclose(wide[1], plain[1], rtol=1e-2, atol=1e-2 * plain[2])
     exact = wide is not None and wide[0] <= ROUNDING
     # a loss may hide the rounding of buffers that hold little of it
@@ -47,7 +46,7 @@ def in_its_precision(bound: LayerPair, seed: int) -> LayerPair:
     return bound
 
 
-def _left_of_a_line(bound: LayerPair, seed: int) -> tuple[float, Any, float] | None:
+def _curvature_of_a_line(bound: BoundLayer, seed: int) -> tuple[float, Any, float] | None:
     """Return the second difference of forward over tiny steps, relative to its size; its outputs, and their size."""
     rng = np.random.default_rng([seed, 22])
     values = [v.astype(np.float64) * (1 + 1e-3 * rng.uniform(size=v.shape)) for v in bound.values]
@@ -64,19 +63,19 @@ def _left_of_a_line(bound: LayerPair, seed: int) -> tuple[float, Any, float] | N
     return float(np.abs(y2 - 2 * y1 + y0).max(initial=0.0)) / size, y0, size
 
 
-def _outputs(bound: LayerPair, values: Sequence[Any]) -> Any:
+def _outputs(bound: BoundLayer, values: Sequence[Any]) -> Any:
     # longdouble asks for double precision even of a layer that has it already
     run = bound.run([v.astype(np.longdouble) for v in values], {})
     return np.concatenate([np.ravel(y).astype(np.float64) for y in run.outputs])
 
 
-def _knows_narrow(bound: LayerPair) -> bool:
+def _knows_narrow(bound: BoundLayer) -> bool:
     """Return whether anything in the layer, or in its code, is of less than double precision."""
-    held = bound.stage.snapshot
+    held = bound.held_layer.snapshot
     return any(x.dtype in (np.float16, np.float32) for x in held.arrays) or bool(in_double(held.functions))
 
 
-def with_sums(bound: LayerPair, seed: int) -> LayerPair:
+def with_accumulation(bound: BoundLayer, seed: int) -> BoundLayer:
     """Return the reading with those gradients marked that backward adds to what stands there already."""
     try:
         plain, raised = _second(bound, seed, 0.0), _second(bound, seed, 1.0)
@@ -92,30 +91,32 @@ def with_sums(bound: LayerPair, seed: int) -> LayerPair:
     return replace(bound, primals=tuple(primals))
 
 
-def _second(bound: LayerPair, seed: int, number: float) -> dict[str, tuple[Any, Any]]:
+def _second(bound: BoundLayer, seed: int, number: float) -> dict[str, tuple[Any, Any]]:
     """Return the gradients before and after a second backward, when a number was added to what was there before."""
     with quiet():
         run = bound.run(bound.values, {})
         g = cotangent(run, np.random.default_rng([seed, 23]))
-        run.given_back = bound.way.give(bound.forward_call, run, map_arrays(np.copy, g))
+        run.given_back = bound.backward_call.give(bound.forward_call, run, map_arrays(np.copy, g))
         run = bound.run(bound.values, {}, fresh=False)
         slots = {p.name: p.slots[0] for p in bound.primals if p.slots and p.slots[0].add(run, number)}
         before = {name: np.array(slot.array(run), dtype=np.float64) for name, slot in slots.items()}
-        run.given_back = bound.way.give(bound.forward_call, run, map_arrays(np.copy, g))
+        run.given_back = bound.backward_call.give(bound.forward_call, run, map_arrays(np.copy, g))
         after = {name: np.array(slot.array(run), dtype=np.float64) for name, slot in slots.items()}
     return {name: (before[name], x) for name, x in after.items() if x.shape == before[name].shape}
 
 
-def draws_in_backward(bound: LayerPair, seed: int) -> bool:
+def draws_in_backward(bound: BoundLayer, seed: int) -> bool:
     """Return whether backward draws random numbers of its own."""
     with quiet():
         try:
             run = bound.run(bound.values, {})
-            before = bound.stage.snapshot.randomness()
-            bound.way.give(bound.forward_call, run, cotangent(run, np.random.default_rng([seed, 25])))
+            before = bound.held_layer.snapshot.randomness()
+            bound.backward_call.give(
+                bound.forward_call, run, cotangent(run, np.random.default_rng([seed, 25]))
+            )
         except Exception:
             return False
-    return bound.stage.snapshot.randomness() != before
+    return bound.held_layer.snapshot.randomness() != before
 
 
 def clearing_method(layer: Any) -> str:
@@ -128,19 +129,21 @@ def _clearing(layer: Any) -> Iterator[tuple[Any, str]]:
     yield from ((o, name) for o in objects(layer).values() for name in dir(o) if _CLEARS.search(name.lower()))
 
 
-def left_standing(bound: LayerPair, seed: int) -> list[Primal]:
+def uncleared_gradients(bound: BoundLayer, seed: int) -> list[Primal]:
     """Return the parameters whose gradients add up, and stand as they were after the layer's own method to clear them.
 
     Where the layer has none, and parts of it have, it is left to whoever calls these.
     """
-    outermost = next(_clearing(bound.stage.layer), None)
+    outermost = next(_clearing(bound.held_layer.layer), None)
     summed = [p for p in bound.primals if p.accumulates and p.where is not None]
-    if not summed or outermost is None or outermost[0] is not bound.stage.layer:
+    if not summed or outermost is None or outermost[0] is not bound.held_layer.layer:
         return []
     with quiet():
         try:
             run = bound.run(bound.values, {})
-            bound.way.give(bound.forward_call, run, cotangent(run, np.random.default_rng([seed, 26])))
+            bound.backward_call.give(
+                bound.forward_call, run, cotangent(run, np.random.default_rng([seed, 26]))
+            )
             getattr(*outermost)()
         except Exception:  # a method that needs more
             return []
@@ -148,11 +151,11 @@ def left_standing(bound: LayerPair, seed: int) -> list[Primal]:
     return [p for p in summed if (d := left[p.name]) is not None and d.any()]
 
 
-def after_the_step(bound: LayerPair, seed: int) -> list[str]:
+def inputs_spoiled_by_a_step(bound: BoundLayer, seed: int) -> list[str]:
     """Return the inputs whose gradients are others if the optimizer that backward calls moves the parameters."""
     with quiet():
-        still, spies = _with_steps(bound, seed, moves=False)
-        if not spies:
+        still, recorders = _with_steps(bound, seed, moves=False)
+        if not recorders:
             return []
         try:
             moved, _ = _with_steps(bound, seed, moves=True)
@@ -165,15 +168,15 @@ def after_the_step(bound: LayerPair, seed: int) -> list[str]:
     ]
 
 
-def _with_steps(bound: LayerPair, seed: int, moves: bool) -> tuple[list[Any], list[RecordingOptimizer]]:
+def _with_steps(bound: BoundLayer, seed: int, moves: bool) -> tuple[list[Any], list[RecordingOptimizer]]:
     """Return the gradients where the optimizers that backward calls move the parameters, or leave them, and these."""
     run = bound.run(bound.values, {})
     if moves:
         run.moving.extend(p.where.get(run.layer) for p in bound.primals if p.where is not None)
-    return bound.pulled(run, cotangent(run, np.random.default_rng([seed, 27]))), run.spies
+    return bound.pulled(run, cotangent(run, np.random.default_rng([seed, 27]))), run.recorders
 
 
-def mixed_sums(bound: LayerPair) -> list[Primal]:
+def mixed_accumulation(bound: BoundLayer) -> list[Primal]:
     """Return the parameters whose gradients add up while those of others in the same object do not."""
     of_parameters = [p for p in bound.primals if p.where is not None and p.slots and p.slots[0].path]
     found = []
@@ -185,19 +188,19 @@ def mixed_sums(bound: LayerPair) -> list[Primal]:
     return found
 
 
-def _owner(bound: LayerPair, primal: Primal) -> Any:
+def _owner(bound: BoundLayer, primal: Primal) -> Any:
     path = primal.slots[0].path or ()
     layer_path = path[1:]
     cut = max((i for i, (kind, _) in enumerate(layer_path) if kind == "attr"), default=0)
     try:
-        return follow(bound.stage.layer, layer_path[:cut])
+        return follow(bound.held_layer.layer, layer_path[:cut])
     except (AttributeError, KeyError, IndexError, TypeError):
         return None
 
 
-def ignores_cotangent(bound: LayerPair, seed: int) -> bool:
+def ignores_cotangent(bound: BoundLayer, seed: int) -> bool:
     """Return whether a loss has an optional cotangent, and gives the same for every one."""
-    if not (bound.way.takes and bound.way.optional):
+    if not (bound.backward_call.takes and bound.backward_call.optional):
         return False
     with quiet():
         output, residuals = bound.forward(*bound.values)
@@ -216,12 +219,12 @@ def ignores_cotangent(bound: LayerPair, seed: int) -> bool:
     return bool(pairs) and all(np.array_equal(a, b) for a, b in pairs) and any(np.any(a) for a, _ in pairs)
 
 
-def with_ones(bound: LayerPair) -> LayerPair:
+def with_ones(bound: BoundLayer) -> BoundLayer:
     """Return the reading in which backward is given a one, and what comes back is multiplied by the cotangent."""
-    give = bound.way.give
-    way = replace(
-        bound.way,
+    give = bound.backward_call.give
+    backward_call = replace(
+        bound.backward_call,
         give=lambda forward, run, g: give(forward, run, np.ones_like(run.outputs[0])),
         takes=False,
     )
-    return replace(bound, way=way)
+    return replace(bound, backward_call=backward_call)

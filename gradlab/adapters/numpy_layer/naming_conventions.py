@@ -27,9 +27,8 @@ POINTWISE = re.compile(r"deriv|prime|grad|^d$|^df$|diff|^d_|_d$|delta")
 
 OUTPUTS = ("output", "outputs", "out", "y", "Y", "a", "A", "activation", "activations", "z", "Z", "h", "value", "val",
            "result", "data", "top", "loss", "o", "yhat", "y_hat", "prediction")  # fmt: skip
-DATA = ("data", "value", "val", "values", "array", "arr", "tensor", "_data", "_value")
-GRAD = ("grad", "gradient", "g", "diff", "grads", "dvalue", "delta", "grad_value", "deriv", "derivative", "dv", "d",
-        "adjoint", "_grad", "_gradient", "gradients")  # fmt: skip
+
+
 COTANGENTS = (
     "dout", "d_out", "dy", "dY", "delta", "grad_output", "output_grad", "out_grad", "grad", "gradient", "dout_", "g",
     "upstream", "upstream_grad", "error", "err", "dz", "dZ", "da", "dA", "dh", "d_output", "doutput", "dvalues",

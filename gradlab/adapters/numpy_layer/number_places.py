@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,10 +11,40 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.adapters.numpy_layer.naming_conventions import DATA
-from gradlab.adapters.numpy_layer.number_values import is_number
-from gradlab.adapters.numpy_layer.own_code import is_own, slots
 from gradlab.node import Array
+
+DATA = ("data", "value", "val", "values", "array", "arr", "tensor", "_data", "_value")
+GRAD = ("grad", "gradient", "g", "diff", "grads", "dvalue", "delta", "grad_value", "deriv", "derivative", "dv", "d",
+        "adjoint", "_grad", "_gradient", "gradients")  # fmt: skip
+
+
+# Nothing in these keeps state for a layer, except the generators, which are known one by one.
+LIBRARIES = {
+    "numpy",
+    "scipy",
+    "torch",
+    "jax",
+    "pytest",
+    "_pytest",
+    "matplotlib",
+    "pandas",
+    "tqdm",
+    "sklearn",
+    "numba",
+}
+
+
+def is_own(value: Any) -> bool:
+    """Return whether this is somebody's own code, not a library's."""
+    top = str(getattr(value, "__module__", None) or "").partition(".")[0]
+    return (top not in sys.stdlib_module_names and top not in LIBRARIES) or top == "__main__"
+
+
+def slots(kind: type) -> list[str]:
+    """Return the names of a class's slots."""
+    found = [s for c in kind.__mro__ for s in np.atleast_1d(vars(c).get("__slots__", ())).tolist()]
+    return [s for s in found if s not in ("__dict__", "__weakref__")]
+
 
 # An attribute, an item, or a method without arguments to be called.
 Step = tuple[str, Any]
@@ -212,3 +243,87 @@ def _is_whole(value: Array) -> bool:
 def identifier(text: str) -> str:
     """Return a name for a report: a parameter object's ``.data`` left out."""
     return re.sub(rf"\.({'|'.join(DATA)})$", "", text) if "." in text else text
+
+
+def as_array(value: Any) -> Array | None:
+    """Return the numbers that a value holds: an array's own memory, a scalar, a tensor's data; None if it has none."""
+    if isinstance(value, np.ndarray):
+        return np.asarray(value) if value.dtype.kind in "fiub" else _of_objects(value)
+    if isinstance(value, bool | str | bytes) or value is None:
+        return None
+    if isinstance(value, int | float | np.generic):
+        return np.asarray(value, dtype=None if isinstance(value, np.generic) else float)
+    if isinstance(value, list):
+        return _of_list(value)
+    if isinstance(value, tuple | Mapping):
+        return None  # several numbers, not one array of them
+    if hasattr(value, "toarray"):
+        return np.asarray(value.toarray())
+    name = data_name(value)
+    return as_array(getattr(value, name)) if name else None
+
+
+def _of_objects(value: Array) -> Array | None:
+    parts = [as_array(part) for part in value.ravel()]
+    if any(part is None or part.shape != () for part in parts):
+        return None
+    return np.array(parts, dtype=float).reshape(value.shape)
+
+
+def _of_list(value: Any) -> Array | None:
+    if any(not isinstance(part, int | float | list | np.generic) for part in value):
+        return None  # several arrays are several outputs, not one
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        return None
+    return array if array.dtype.kind in "fi" and array.size else None
+
+
+def data_name(value: Any) -> str:
+    """Return the attribute in which a tensor or parameter object keeps its numbers; empty if it is none."""
+    if isinstance(
+        value, np.ndarray | np.generic | type | ModuleType | FunctionType | MethodType | str | int | float
+    ):
+        return ""
+    attributes = attributes_of(value)
+    if not any(name in attributes for name in GRAD):
+        return ""
+    return next((name for name in DATA if is_number(attributes.get(name))), "")
+
+
+def grad_name(value: Any) -> str:
+    """Return the attribute in which a tensor or parameter object keeps its gradient."""
+    attributes = attributes_of(value)
+    return next((name for name in GRAD if name in attributes and name != data_name(value)), "")
+
+
+def attributes_of(value: Any) -> dict[str, Any]:
+    """Return an object's attributes: its own, those in slots, and those that properties stand for."""
+    found = {**vars(value)} if hasattr(value, "__dict__") and not isinstance(value, type) else {}
+    for kind in type(value).__mro__:
+        for name, member in vars(kind).items():
+            slot = type(member).__name__ in ("member_descriptor", "property")
+            if slot and name not in found and not name.startswith("__"):
+                try:
+                    found[name] = getattr(value, name)
+                except Exception:  # a slot that is not filled, a property that needs more
+                    continue
+    return found
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a float or an array of floats."""
+    if isinstance(value, np.ndarray):
+        return bool(value.dtype.kind == "f")
+    return isinstance(value, float | np.floating)
+
+
+def new_arrays(layer: Any, before: Mapping[Path, Any]) -> dict[Path, Any]:
+    """Return what backward wrote or made in a layer, by comparison with copies of what was there."""
+    changed = {}
+    for path, value in leaves(layer).items():
+        old = before.get(path)
+        if old is None or np.shape(old) != np.shape(value) or not np.array_equal(old, value, equal_nan=True):
+            changed[path] = value
+    return changed

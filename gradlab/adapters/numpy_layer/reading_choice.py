@@ -1,29 +1,31 @@
 """Which reading of a layer is taken: every way that its names allow is tried, and the one that fits best counts."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from gradlab.adapters.numpy_layer.backward_calls import ways
-from gradlab.adapters.numpy_layer.backward_traces import left_behind, wanted
-from gradlab.adapters.numpy_layer.forward_calls import Call
+from gradlab.adapters.numpy_layer import naming_conventions as names
+from gradlab.adapters.numpy_layer.backward_calls import find_backward_calls
+from gradlab.adapters.numpy_layer.forward_arguments import ArgumentLeaf
+from gradlab.adapters.numpy_layer.forward_calls import CallWithLeaves
 from gradlab.adapters.numpy_layer.gradient_assignment import (
     assign_inputs,
     assign_parameters,
+    differentiated_inputs,
     overridden,
     rates,
+    traces_of,
 )
-from gradlab.adapters.numpy_layer.gradient_choice import alive_slots, one_run, pick
-from gradlab.adapters.numpy_layer.gradient_places import GradientPlace
-from gradlab.adapters.numpy_layer.held_layer import HeldLayer
-from gradlab.adapters.numpy_layer.layer_pair import ArgumentLeaf, LayerPair, Primal
-from gradlab.adapters.numpy_layer.layer_run import LayerError, LayerRun, said
-from gradlab.adapters.numpy_layer.parameter_discovery import Parameter
-from gradlab.adapters.numpy_layer.reading_fit import fits_of
-from gradlab.node import Array
+from gradlab.adapters.numpy_layer.layer_error import LayerError, error_text
+from gradlab.adapters.numpy_layer.layer_reading import BoundLayer, Primal, Reading, cotangent
+from gradlab.adapters.numpy_layer.layer_run import GradientSlot, HeldLayer, LayerRun
+from gradlab.adapters.numpy_layer.number_places import leaves as leaves_of
+from gradlab.adapters.numpy_layer.parameter_discovery import Occurrence, Parameter
+from gradlab.checks.trial import quiet
+from gradlab.node import Array, as_tuple
 
 # So many readings are tried at the most.
 READINGS = 60
@@ -37,43 +39,12 @@ class NoGradientError(LayerError):
     """What ``grads=`` names is not there."""
 
 
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """One way to read a layer.
-
-    Attributes
-    ----------
-    bound : LayerPair
-    fits : tuple of float
-        Of each primal, 1 if its gradient is that of forward along a line, less if it is only in proportion to it.
-    missing : tuple of Parameter
-        Parameters without a gradient, on which the output depends.
-    without : tuple of ArgumentLeaf
-        Inputs without one.
-    raised : str
-        What backward raised, where no way leads through it.
-    ignores : bool
-        Whether it is a loss whose optional cotangent changes nothing.
-    constants : tuple of str
-        What else the output depends on, and has no gradient.
-    """
-
-    bound: LayerPair
-    fits: tuple[float, ...]
-    missing: tuple[Parameter, ...]
-    without: tuple[ArgumentLeaf, ...]
-    raised: str = ""
-    ignores: bool = False
-    constants: tuple[str, ...] = ()
-
-    @property
-    def perfect(self) -> bool:
-        """Whether everything that has a gradient has the right one, and nothing lacks one."""
-        return all(fit == 1 for fit in self.fits) and not self.missing and not self.without
-
-
-def choose(
-    stage: HeldLayer, calls: Sequence[Call], parameters: Sequence[Parameter], grads: Any, seed: int
+def choose_reading(
+    held_layer: HeldLayer,
+    calls: Sequence[CallWithLeaves],
+    parameters: Sequence[Parameter],
+    grads: Any,
+    seed: int,
 ) -> Reading:
     """Return the reading of a layer under which most gradients are right, or, of several such, the likeliest.
 
@@ -83,69 +54,75 @@ def choose(
         If nothing that could be a gradient comes back in any way.
     """
     found: list[Reading] = []
-    failed: list[tuple[LayerPair, LayerRun, str]] = []
-    for bound, run in islice(_candidates(stage, calls), READINGS):
-        if not bound.way.takes and any(r.bound.way.named and _is_of_one(r.bound, bound) for r in found):
+    failed: list[tuple[BoundLayer, LayerRun, str]] = []
+    for bound, run in islice(_candidates(held_layer, calls), READINGS):
+        if not bound.backward_call.takes and any(
+            r.bound.backward_call.named and _is_of_one(r.bound, bound) for r in found
+        ):
             continue  # what is called a cotangent, and is taken for one without an error, is one
         try:
             reading = _attempt(bound, parameters, grads, seed)
         except NoGradientError:
             raise
         except Exception as error:  # whatever a wrong guess makes a layer raise
-            failed.append((bound, run, f"{bound.way.said} {said(error)}"))
+            failed.append((bound, run, f"{bound.backward_call.said} {error_text(error)}"))
             continue
         if reading.perfect:
             return reading
         found.append(reading)
     if found:
         return max(found, key=lambda reading: (sum(reading.fits), -len(reading.without)))
-    return _raising(stage, failed)
+    return _raising(held_layer, failed)
 
 
-def _candidates(stage: HeldLayer, calls: Sequence[Call]) -> Iterator[tuple[LayerPair, LayerRun]]:
+def _candidates(
+    held_layer: HeldLayer, calls: Sequence[CallWithLeaves]
+) -> Iterator[tuple[BoundLayer, LayerRun]]:
     """Yield every way to call the layer forwards and backwards, the likeliest first, with a run of forward."""
     for forward, leaves in calls:
-        stage.reset()
-        run = forward.run(stage, [leaf.value for leaf in leaves])
-        for way in ways(forward, run):
-            yield LayerPair(stage, forward, way, leaves, ()), run
+        held_layer.reset()
+        run = forward.run(held_layer, [leaf.value for leaf in leaves])
+        for backward_call in find_backward_calls(forward, run):
+            yield BoundLayer(held_layer, forward, backward_call, leaves, ()), run
 
 
-def _is_of_one(a: LayerPair, b: LayerPair) -> bool:
-    return a.forward_call is b.forward_call and a.way.method == b.way.method
+def _is_of_one(a: BoundLayer, b: BoundLayer) -> bool:
+    return a.forward_call is b.forward_call and a.backward_call.method == b.backward_call.method
 
 
-def _raising(stage: HeldLayer, failed: Sequence[tuple[LayerPair, LayerRun, str]]) -> Reading:
+def _raising(held_layer: HeldLayer, failed: Sequence[tuple[BoundLayer, LayerRun, str]]) -> Reading:
     """Return the likeliest reading where every one raises: that is then what is wrong."""
-    kind = type(stage.layer).__name__
+    kind = type(held_layer.layer).__name__
     if not failed:
         cure = "call it backward, or use check_cached_pair"
         raise NoBackwardError(f"{kind} has no method that looks like a backward pass: {cure}")
-    bound, run, raised = next((part for part in failed if part[0].way.sure), failed[0])
-    inputs = wanted(bound, run)
+    bound, run, raised = next((part for part in failed if part[0].backward_call.sure), failed[0])
+    inputs = differentiated_inputs(bound, run)
     if not inputs or " raised " not in raised:
         raise NoBackwardError(f"{kind}.{raised}: return the gradient, or store it beside what it belongs to")
-    lost = GradientPlace("what it raised", lambda run: None)
+    lost = GradientSlot("what it raised", lambda run: None)
     primals = tuple(Primal(leaf.name, leaf.value, leaf, None, (lost,)) for leaf in inputs)
     return Reading(replace(bound, primals=primals), (0.0,) * len(primals), (), (), raised)
 
 
-def _attempt(bound: LayerPair, parameters: Sequence[Parameter], grads: Any, seed: int) -> Reading:
+def _attempt(bound: BoundLayer, parameters: Sequence[Parameter], grads: Any, seed: int) -> Reading:
     """Run the layer backwards in one way, and return what is then taken for what."""
-    bound.stage.reset()
-    values = {p.name: p.value(bound.stage.layer) for p in parameters}
+    bound.held_layer.reset()
+    values = {p.name: p.value(bound.held_layer.layer) for p in parameters}
     run, g, before = one_run(bound, parameters, values, seed)
-    run.given_back = bound.way.give(bound.forward_call, run, g)
-    left = left_behind(bound, run, before)
-    if more := {k: v for k, v in rates(left, parameters).items() if k not in bound.forward_call.attributes}:
+    run.given_back = bound.backward_call.give(bound.forward_call, run, g)
+    traces = traces_of(bound, run, before)
+    if more := {k: v for k, v in rates(traces, parameters).items() if k not in bound.forward_call.attributes}:
         call = replace(bound.forward_call, attributes={**bound.forward_call.attributes, **more})
         return _attempt(replace(bound, forward_call=call), parameters, grads, seed)
-    inputs = assign_inputs(left, parameters)
+    inputs = assign_inputs(traces, parameters)
     lists = (
-        assign_parameters(left, parameters, inputs) if grads is None else overridden(left, parameters, grads)
+        assign_parameters(traces, parameters, inputs)
+        if grads is None
+        else overridden(traces, parameters, grads)
     )
     alive = alive_slots(bound, parameters, values, lists, seed)
-    taken = {p.name: pick(p, lists.get(p.name, []), alive) for p in parameters}
+    taken = {p.name: choose_slots(p, lists.get(p.name, []), alive) for p in parameters}
     primals = _apart(run.layer, _primals(bound, inputs, parameters, values, taken))
     if not primals:
         raise LayerError("gives nothing that could be a gradient")
@@ -154,16 +131,18 @@ def _attempt(bound: LayerPair, parameters: Sequence[Parameter], grads: Any, seed
     if grads is not None and missing:
         cure = "name what holds it"
         raise NoGradientError(f"grads: nothing stands there for {missing[0].name} after backward: {cure}")
-    without = [x for x in wanted(bound, run) if x.name not in inputs and not _is_in_dict(bound, x)]
-    return Reading(bound, tuple(fits_of(bound, seed)), tuple(missing), tuple(without))
+    without = [
+        x for x in differentiated_inputs(bound, run) if x.name not in inputs and not _is_in_dict(bound, x)
+    ]
+    return Reading(bound, tuple(fits(bound, seed)), tuple(missing), tuple(without))
 
 
 def _primals(
-    bound: LayerPair,
-    inputs: Mapping[str, GradientPlace],
+    bound: BoundLayer,
+    inputs: Mapping[str, GradientSlot],
     parameters: Sequence[Parameter],
     values: Mapping[str, Array],
-    taken: Mapping[str, tuple[GradientPlace, ...]],
+    taken: Mapping[str, tuple[GradientSlot, ...]],
 ) -> list[Primal]:
     """Return what has a gradient: inputs, then parameters."""
     of_inputs = [
@@ -181,7 +160,7 @@ def _is_part(layer: Any, p: Parameter, primals: Sequence[Primal]) -> bool:
     return any(q.where is not None and np.may_share_memory(value, q.where.get(layer)) for q in primals)
 
 
-def _is_in_dict(bound: LayerPair, leaf: ArgumentLeaf) -> bool:
+def _is_in_dict(bound: BoundLayer, leaf: ArgumentLeaf) -> bool:
     """Return whether an input stands in a dict, as settings and running means do."""
     return isinstance(bound.forward_call.arguments[leaf.argument].value, Mapping)
 
@@ -201,11 +180,146 @@ def _apart(layer: Any, primals: Sequence[Primal]) -> list[Primal]:
     return kept
 
 
-def _with_functional(bound: LayerPair, run: LayerRun) -> LayerPair:
+def _with_functional(bound: BoundLayer, run: LayerRun) -> BoundLayer:
     """Return the reading with the sum of the outputs as its functional, where no cotangent can weigh them."""
-    if bound.way.takes or run.outputs[0].size == 1:
+    if bound.backward_call.takes or run.outputs[0].size == 1:
         return bound
     shape = run.outputs[0].shape
     gradients = [p.gradient(run, [None] * len(p.slots)) for p in bound.primals]
     leads = all(d is not None and np.shape(d)[: len(shape)] == shape for d in gradients)
     return replace(bound, summed=not leads or any(p.where is not None for p in bound.primals))
+
+
+def alive_slots(
+    bound: BoundLayer,
+    parameters: Sequence[Parameter],
+    values: Mapping[str, Array],
+    lists: Mapping[str, list[list[GradientSlot]]],
+    seed: int,
+) -> dict[int, Array]:
+    """Return what backward writes into each slot, of those that it writes into, by the slot's id."""
+    slots = [slot for of_paths in lists.values() for slots in of_paths for slot in slots]
+    run, g, _ = one_run(bound, parameters, values, seed)
+    before = [None if (x := slot.array(run)) is None else x.copy() for slot in slots]
+    run.given_back = bound.backward_call.give(bound.forward_call, run, g)
+    found = {}
+    for slot, old in zip(slots, before, strict=True):
+        new = slot.array(run)
+        if new is not None and (old is None or not np.array_equal(old, new, equal_nan=True)):
+            found[id(slot)] = new.copy()
+        elif new is not None:
+            found[-id(slot)] = new.copy()
+    return found
+
+
+def choose_slots(
+    p: Parameter, lists: Sequence[Sequence[GradientSlot]], alive: Mapping[int, Array]
+) -> tuple[GradientSlot, ...]:
+    """Return the slots whose sum is a parameter's gradient: one, or, of tied weights, one for each use.
+
+    What lists and dicts of gradients say counts before what stands beside a parameter, those of a whole net before
+    those of the layers inside, and what backward writes into before what only has the name.
+    """
+    count = len(p.occurrences)
+    pairs = list(zip(p.occurrences, lists, strict=False))
+    depths = sorted({_depth(o) for o, _ in pairs if o.declared})
+    groups = [[slots for o, slots in pairs if o.declared and _depth(o) == depth] for depth in depths]
+    for group in (*groups, [slots for o, slots in pairs if not o.declared]):
+        found = [next((s for s in slots if id(s) in alive), None) for slots in group]
+        kept: list[GradientSlot] = []
+        for slot in filter(None, found):
+            if not any(np.array_equal(alive[id(slot)], alive[id(other)]) for other in kept):
+                kept.append(slot)
+        if kept:
+            return tuple(_plainest(slot, lists, alive) for slot in kept)
+        if stale := [s for slots in group for s in slots[:1] if -id(s) in alive and s.path]:
+            return (stale[0],)  # a list of gradients that the layers inside do not write into
+    if not p.sure:
+        return ()
+    later = next((s for slots in lists[count:] for s in slots if id(s) in alive), None)
+    silent = next((s for slots in lists[:count] for s in slots if -id(s) in alive), None)
+    return tuple(filter(None, [later or silent]))
+
+
+def _depth(o: Occurrence) -> int:
+    """Return how deep in the layer the list or dict is that declares a parameter."""
+    return next(i for i, (_, key) in enumerate(o.path) if names.plain(str(key)) in names.PARAMS)
+
+
+def _plainest(
+    slot: GradientSlot, lists: Sequence[Sequence[GradientSlot]], alive: Mapping[int, Array]
+) -> GradientSlot:
+    """Return the slot with the same gradient that is easiest to read."""
+    same = [s for slots in lists for s in slots if id(s) in alive and s.turned == slot.turned]
+    same = [s for s in same if s.path and np.array_equal(alive[id(s)], alive[id(slot)])]
+    return min([slot, *same], key=lambda s: ("()" in s.said, len(s.said)))
+
+
+def one_run(
+    bound: BoundLayer, parameters: Sequence[Parameter], values: Mapping[str, Array], seed: int
+) -> tuple[LayerRun, Any, dict[Any, Any]]:
+    """Return a run of forward, a cotangent for it, and copies of what is in the layer then."""
+    start = [(p.where, values[p.name]) for p in parameters]
+    run = bound.forward_call.run(bound.held_layer, [np.array(leaf.value) for leaf in bound.leaves], start)
+    if not bound.backward_call.takes and len(run.outputs) > 1:
+        raise LayerError("takes no cotangent, and there are several outputs")
+    before = {path: np.array(v) for path, v in leaves_of(run.layer).items()}
+    return run, cotangent(run, np.random.default_rng([seed, 20])), before
+
+
+# The step along a line, relative to the primal's size, and how near its slope must come to count as a fit.
+STEP, NEAR, ULPS = 2.0**-10, 2e-3, 64
+# What a gradient counts that is wrong by a factor alone, among several readings none of which fits.
+IN_PROPORTION = 0.5
+
+
+def fits(bound: BoundLayer, seed: int) -> list[float]:
+    """Return how each primal's gradient fits forward's slopes along random lines.
+
+    That is 1 if it has them, `IN_PROPORTION` if it is in one proportion to them, and 0 otherwise.
+    """
+    rng = np.random.default_rng([seed, 21])
+    with quiet():
+        output, residuals = bound.forward(*bound.values)
+        g = tuple(np.asarray(rng.standard_normal(np.shape(y)), np.asarray(y).dtype) for y in as_tuple(output))
+        gradients = bound.backward(residuals, g if isinstance(output, tuple) else g[0])
+        return [_fit(bound, i, d, g, rng) for i, d in enumerate(gradients)]
+
+
+def _fit(bound: BoundLayer, i: int, d: Any, g: Sequence[Array], rng: np.random.Generator) -> float:
+    if d is None or np.shape(d) != bound.values[i].shape:
+        return 0.0
+    pairs = [_slopes(bound, i, np.asarray(d, np.float64), g, rng)]
+    if _agree(*pairs[0]):
+        return 1.0
+    pairs += [_slopes(bound, i, np.asarray(d, np.float64), g, rng) for _ in range(2)]
+    ratios = [total / slope for total, slope, size in pairs if abs(slope) > NEAR * size]
+    alike = len(ratios) == len(pairs) and max(ratios) - min(ratios) <= NEAR * max(map(abs, ratios))
+    return IN_PROPORTION if alike and np.size(d) > 1 else 0.0
+
+
+def _agree(total: float, slope: float, size: float) -> bool:
+    return abs(total - slope) <= NEAR * size
+
+
+def _slopes(
+    bound: BoundLayer, i: int, d: Array, g: Sequence[Array], rng: np.random.Generator
+) -> tuple[float, float, float]:
+    """Return along one line the slope that the gradient says, the one that forward has, and their size."""
+    x = bound.values[i].astype(np.float64)
+    least = 0.1 * float(np.abs(x).max(initial=0.0)) or 1.0
+    v = rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1.5, x.shape) * np.maximum(np.abs(x), least)
+
+    def f(t: float) -> float:
+        moved = [a.astype(np.float64) for a in bound.values]
+        moved[i] = x + t * v
+        return sum(float(np.sum(a * y)) for a, y in zip(g, as_tuple(bound.forward(*moved)[0]), strict=True))
+
+    wide, narrow = ((f(h) - f(-h)) / (2 * h) for h in (STEP, STEP / 2))
+    terms = sum(float(np.abs(a).sum()) for a in g) * max(1.0, abs(f(0.0)))
+    narrowest = (
+        np.float32 if any(a.dtype == np.float32 for a in bound.held_layer.snapshot.arrays) else np.float64
+    )
+    noise = ULPS * float(np.finfo(narrowest).eps) * terms / STEP / NEAR
+    slope = (4 * narrow - wide) / 3
+    return float(np.sum(d * v)), slope, float(np.abs(d * v).sum()) + abs(slope) + noise

@@ -66,13 +66,15 @@ def optimizers_in(layer: Any) -> list[tuple[dict[str, Any], str]]:
     ]
 
 
-def spied(optimizers: Sequence[tuple[dict[str, Any], str]], moving: list[Array]) -> list[RecordingOptimizer]:
-    """Put a spy in the place of every optimizer, and return them; `moving` is theirs all."""
-    spies = []
+def record_optimizers(
+    optimizers: Sequence[tuple[dict[str, Any], str]], moving: list[Array]
+) -> list[RecordingOptimizer]:
+    """Put a recorder in the place of every optimizer, and return them; `moving` is theirs all."""
+    recorders = []
     for attributes, name in optimizers:
-        spies.append(RecordingOptimizer(moving))
-        attributes[name] = spies[-1]
-    return spies
+        recorders.append(RecordingOptimizer(moving))
+        attributes[name] = recorders[-1]
+    return recorders
 
 
 _NOT_ONE = (type(None), str, np.ndarray, int, float)

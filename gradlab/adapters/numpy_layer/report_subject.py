@@ -1,19 +1,30 @@
-"""A layer's reading as the subject of a report, and what is said besides."""
+"""A layer's reading as the subject of a report, what a loss is meant for, and what is said besides."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from gradlab.adapters.foreign_pair.convention import NUMERICAL
 from gradlab.adapters.foreign_pair.subject_report import Subject
-from gradlab.adapters.numpy_layer.layer_pair import LayerPair
-from gradlab.adapters.numpy_layer.learned_behaviour import with_ones
-from gradlab.adapters.numpy_layer.loss_domain import within
+from gradlab.adapters.numpy_layer.forward_arguments import ArgumentLeaf
+from gradlab.adapters.numpy_layer.layer_reading import BoundLayer, Primal, Reading
+from gradlab.adapters.numpy_layer.layer_run import title_of
+from gradlab.adapters.numpy_layer.learned_behaviour import (
+    clearing_method,
+    inputs_spoiled_by_a_step,
+    mixed_accumulation,
+    uncleared_gradients,
+    with_ones,
+)
 from gradlab.adapters.numpy_layer.naming_conventions import is_parameter
-from gradlab.adapters.numpy_layer.off_defaults import epsilon_of
-from gradlab.adapters.numpy_layer.reading_choice import Reading
-from gradlab.adapters.numpy_layer.variations import variations
+from gradlab.adapters.numpy_layer.number_places import GRAD
+from gradlab.adapters.numpy_layer.variations import epsilon_of, variations
+from gradlab.diagnosis import Finding
+from gradlab.node import Array, as_tuple
+from gradlab.report import Row
+from gradlab.verdict import Verdict
 
 
 def subject_of(reading: Reading, settings: Mapping[str, Any], seed: int, name: str | None) -> Subject:
@@ -22,8 +33,8 @@ def subject_of(reading: Reading, settings: Mapping[str, Any], seed: int, name: s
     kept = _settings(bound)
     whole = {p.name for p in bound.primals}
     return Subject(
-        name or _title(bound.stage.layer),
-        within(bound, kept) if is_loss(bound) else bound.forward,
+        name or title_of(bound.held_layer.layer),
+        inside_domain(bound, kept) if is_loss(bound) else bound.forward,
         bound.backward,
         [p.name for p in bound.primals],
         bound.values,
@@ -31,17 +42,17 @@ def subject_of(reading: Reading, settings: Mapping[str, Any], seed: int, name: s
         parameters=_parameters(bound),
         loss=is_loss(bound),
         # without a cotangent nothing else follows in the chain rule, and the functional may be the caller's
-        chained=reading.bound.way.takes,
-        free=not reading.bound.way.takes and not reading.bound.forward_call.scalar,
+        chained=reading.bound.backward_call.takes,
+        free=not reading.bound.backward_call.takes and not reading.bound.forward_call.scalar,
         notes={p.name: _note(reading.bound, p) for p in bound.primals},
         variations=partial(variations, bound, settings, kept, seed) if not reading.raised else tuple,
         epsilon=epsilon_of(bound),
     )
 
 
-def _parameters(bound: LayerPair) -> list[int]:
+def _parameters(bound: BoundLayer) -> list[int]:
     """Return which primals are parameters; of functions, those behind the first that are called so."""
-    pair = getattr(bound.stage.layer, "passes_cache", False)
+    pair = getattr(bound.held_layer.layer, "passes_cache", False)
     return [
         i
         for i, p in enumerate(bound.primals)
@@ -49,11 +60,7 @@ def _parameters(bound: LayerPair) -> list[int]:
     ]
 
 
-def _title(layer: Any) -> str:
-    return str(getattr(layer, "__name__", type(layer).__name__))
-
-
-def _settings(bound: LayerPair) -> dict[str, Any]:
+def _settings(bound: BoundLayer) -> dict[str, Any]:
     """Return the arrays and numbers that forward is given besides the primals: a batch of labels goes with x."""
     call = bound.forward_call
     taken = {p.leaf.argument for p in bound.primals if p.leaf is not None}
@@ -62,15 +69,148 @@ def _settings(bound: LayerPair) -> dict[str, Any]:
     return {name: value for name, value in both.items() if isinstance(value, np.ndarray | int | float | str)}
 
 
-def is_loss(bound: LayerPair) -> bool:
+def is_loss(bound: BoundLayer) -> bool:
     """Return whether its gradient may belong to another function: it has one number as output, or takes no dout."""
     output = bound.forward(*bound.values)[0]
-    return not bound.way.takes or (not isinstance(output, tuple) and np.size(output) == 1)
+    return not bound.backward_call.takes or (not isinstance(output, tuple) and np.size(output) == 1)
 
 
-def _note(bound: LayerPair, primal: Any) -> str:
+def _note(bound: BoundLayer, primal: Any) -> str:
     """Return where a gradient was found, in words."""
     places = " plus ".join(slot.said for slot in primal.slots)
     added = ", where gradients add up until they are cleared" if primal.accumulates else ""
-    multiplied = "" if bound.way.takes else ", times the cotangent"
-    return f"gradient of {primal.name}: {places}{multiplied}, written by {bound.way.said}{added}"
+    multiplied = "" if bound.backward_call.takes else ", times the cotangent"
+    return f"gradient of {primal.name}: {places}{multiplied}, written by {bound.backward_call.said}{added}"
+
+
+# How far an epsilon may change a loss, relative to it, for the gradient without it to be meant, or more, where it
+# does so at the given point; and where it is what the loss is about.
+NEGLIGIBLE, MORE, DECISIVE = 1e-6, 4.0, 1e-3
+
+
+def inside_domain(bound: BoundLayer, settings: Mapping[str, Any]) -> Any:
+    """Return a loss's forward, which refuses what no loss is meant for.
+
+    That is probabilities that are none, targets with other classes, and, unless the given point is such a place
+    itself, places where an epsilon matters.
+    """
+    inside = [i for i, x in enumerate(bound.values) if bound.primals[i].leaf is not None and _is_inside(x)]
+    classes = {name: value.shape[1:] for name, value in settings.items() if isinstance(value, np.ndarray)}
+    allowed = _allowed(bound, settings)
+
+    def forward(*primals: Array, **given: Any) -> Any:
+        for i in inside:
+            if not _is_inside(primals[i]):
+                raise ValueError("a probability is not between 0 and 1")
+        for name, shape in classes.items():
+            if name in given and given[name].shape[1:] != shape:
+                raise ValueError(f"{name} has other classes")
+        if allowed and not _share_of_epsilon(bound, primals, given) <= allowed:
+            raise ValueError("here the epsilon is what is left of the loss")
+        return bound.forward(*primals, **given)
+
+    return forward
+
+
+def _is_inside(x: Array) -> bool:
+    return x.size > 0 and bool(((x > 0) & (x < 1)).all())
+
+
+def _allowed(bound: BoundLayer, settings: Mapping[str, Any]) -> float:
+    """Return what share of a loss its epsilon may have; 0 where nothing is refused for that."""
+    if not bound.held_layer.epsilons:
+        return 0.0
+    taken = {p.name for p in bound.primals}
+    given = {name: value for name, value in settings.items() if name not in taken}
+    share = _share_of_epsilon(bound, bound.values, given)
+    return max(NEGLIGIBLE, MORE * share) if share <= DECISIVE else 0.0
+
+
+def _share_of_epsilon(bound: BoundLayer, primals: tuple[Array, ...], settings: Mapping[str, Any]) -> float:
+    """Return how far a loss's epsilon changes it, relative to its size."""
+    with_it = as_tuple(bound.forward(*primals, **settings)[0])
+    with bound.held_layer.epsilons.applied():
+        without = as_tuple(bound.forward(*primals, **settings)[0])
+    off = max(float(np.max(np.abs(a - b))) for a, b in zip(with_it, without, strict=True))
+    return off / (max(float(np.max(np.abs(a))) for a in with_it) or 1.0)
+
+
+# What is said, and its name where the diagnosis has one for it.
+Remark = tuple[Row, Finding | None]
+
+
+def remarks(reading: Reading, subject: Subject, printed: bool, strict: bool, seed: int) -> list[Remark]:
+    """Return what is to be said of a layer besides what the checks say."""
+    breach = Verdict.WRONG if strict else Verdict.WARNING
+    found = [*_missing(reading, subject.name, breach), *_sums(reading, subject.name, breach, seed)]
+    for name in inputs_spoiled_by_a_step(reading.bound, seed) if not reading.raised else ():
+        evidence = (
+            f"the gradient of {name} is another if the optimizer moves the parameters before it is computed"
+        )
+        cure = "compute it before the step"
+        row = _row(subject.name, NUMERICAL, name, Verdict.WRONG, f"{evidence}: {cure}")
+        found.append((row, Finding("nonlinear-in-cotangent", name, 0.9, evidence, cure)))
+    if reading.constants:
+        note = f"taken as constants: {', '.join(reading.constants)}: name them in params= if they are learned"
+        found.append((_row(subject.name, "parameters", "", Verdict.PASS, note), None))
+    if reading.ignores:
+        evidence = "the gradient is the same for every dout, right for dout = 1 alone"
+        row = _row(subject.name, "linear_in_cotangent", "", breach, f"{evidence}: multiply by dout")
+        found.append((row, Finding("ignores-cotangent", "", 0.8, evidence, "multiply by dout")))
+    if printed:
+        note = "it prints while it runs, which was kept from the screen: leave that out"
+        found.append((_row(subject.name, "prints", "", Verdict.WARNING, note), None))
+    return found
+
+
+def _row(node: str, check: str, primal: str, verdict: Verdict, note: str) -> Row:
+    return Row(node, "given", check, primal, "", verdict, note=note)
+
+
+def _missing(reading: Reading, node: str, breach: Verdict) -> Iterator[Remark]:
+    """Yield what has no gradient, and should have one."""
+    learns = any(q.where is not None for q in reading.bound.primals)
+    for p in reading.missing:
+        note = f"no gradient of {p.name} was found: store it beside it (d{p.name}), or pass grads="
+        finding = Finding(
+            "wrong-shape", p.name, 1.0, f"there is no gradient of {p.name}", "store it beside its parameter"
+        )
+        verdict = Verdict.WRONG if learns else breach
+        yield _row(node, NUMERICAL, p.name, verdict, note), finding if learns else None
+    for leaf in reading.without:
+        note = f"no gradient of {leaf.name} came back: return it, unless it is not to be differentiated"
+        verdict = Verdict.WRONG if _is_owed(reading, leaf) else breach
+        yield _row(node, NUMERICAL, leaf.name, verdict, note), None
+
+
+def _is_owed(reading: Reading, leaf: ArgumentLeaf) -> bool:
+    """Return whether an input surely has a gradient: others came back, it is no mask, and it is no loss's target."""
+    others = any(p.leaf is not None for p in reading.bound.primals)
+    plain = np.isin(leaf.value, (0, 1)) | ~np.isfinite(leaf.value)
+    mask = "mask" in leaf.name.lower() or bool(plain.all())
+    return others and not mask and not is_loss(reading.bound)
+
+
+def _sums(reading: Reading, node: str, breach: Verdict, seed: int) -> Iterator[Remark]:
+    """Yield what is to be said of gradients that add up."""
+    for primal in uncleared_gradients(reading.bound, seed) if not reading.raised else ():
+        evidence = f"the gradient of {primal.name} adds up, and the method that clears gradients leaves it"
+        row = _row(node, "adds_nothing_up", primal.name, Verdict.WRONG, f"{evidence}: clear it as well")
+        yield row, Finding("accumulates", primal.name, 0.9, evidence, "clear it as well")
+    mixed = mixed_accumulation(reading.bound)
+    method = clearing_method(reading.bound.held_layer.layer)
+    for primal in reading.bound.primals:
+        if not primal.accumulates or (method and primal not in mixed) or _is_tensor(primal):
+            continue
+        evidence = f"each further call adds the same to the gradient of {primal.name}"
+        evidence += ", and to others beside it not" if primal in mixed else ""
+        cure = "start from zeros in every call, or give the layer a method that clears it"
+        verdict = Verdict.WRONG if primal in mixed else breach
+        row = _row(node, "adds_nothing_up", primal.name, verdict, f"{evidence}: {cure}")
+        yield row, Finding("accumulates", primal.name, 0.9, evidence, cure)
+
+
+def _is_tensor(primal: Primal) -> bool:
+    """Return whether the gradient stands on a tensor or parameter object, where adding up is the custom."""
+    path = primal.slots[0].path
+    return bool(path) and path is not None and (path[0] == ("attr", "args") or path[-1][1] in GRAD)

@@ -4,25 +4,24 @@ import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import islice, product
 from typing import Any
 
 import numpy as np
 
+from gradlab.adapters.foreign_pair.convention import Epsilon
 from gradlab.adapters.foreign_pair.variations import Variation
 from gradlab.adapters.numpy_layer import naming_conventions as names
-from gradlab.adapters.numpy_layer.held_layer import HeldLayer
-from gradlab.adapters.numpy_layer.layer_pair import LayerPair
-from gradlab.adapters.numpy_layer.layer_run import method_of, resets
-from gradlab.adapters.numpy_layer.off_defaults import off
-from gradlab.adapters.numpy_layer.reading_fit import cotangent
-from gradlab.adapters.numpy_layer.rebuilt_layer import other_values, rebuilt, short
+from gradlab.adapters.numpy_layer.layer_reading import BoundLayer, cotangent
+from gradlab.adapters.numpy_layer.layer_run import HeldLayer, method_of, resets
+from gradlab.adapters.numpy_layer.layer_state import Snapshot
 from gradlab.checks.exploration.derived_inputs import resize
 from gradlab.checks.trial import quiet
 from gradlab.node import Array
 
 
 def variations(
-    bound: LayerPair, asked: Mapping[str, Any], kept: Mapping[str, Any], seed: int
+    bound: BoundLayer, asked: Mapping[str, Any], kept: Mapping[str, Any], seed: int
 ) -> Iterator[Variation]:
     """Yield what can be varied, but nothing that the caller asked for; `kept` is what forward is given besides."""
     second = _second_call(bound, None, seed)
@@ -32,31 +31,35 @@ def variations(
     yield from _repeated_ids(bound, kept)
     yield from _other_settings(bound)
     yield from _other_mode(bound, asked)
-    yield from rebuilt(bound)
+    yield from rebuilt_layers(bound)
 
 
-def _second_call(bound: LayerPair, method: str | None, seed: int) -> Variation | None:
+def _second_call(bound: BoundLayer, method: str | None, seed: int) -> Variation | None:
     """Return the layer as it is after a forward and a backward, and after a method that resets it."""
     try:
         with quiet():
             run = bound.run(bound.values, {})
-            bound.way.give(bound.forward_call, run, cotangent(run, np.random.default_rng([seed, 24])))
+            bound.backward_call.give(
+                bound.forward_call, run, cotangent(run, np.random.default_rng([seed, 24]))
+            )
             if method:
-                getattr(bound.stage.layer, method)()
+                getattr(bound.held_layer.layer, method)()
     except Exception:  # what backward raises is told at the first call
         return None
-    used = HeldLayer(bound.stage.layer, [argument.value for argument in bound.forward_call.arguments])
-    reset = next(iter(resets(bound.stage.layer)), None)
+    used = HeldLayer(bound.held_layer.layer, [argument.value for argument in bound.forward_call.arguments])
+    reset = next(iter(resets(bound.held_layer.layer)), None)
     again = partial(_second_call, bound, reset, seed) if reset and not method else None
     changes = (partial(_times, 0.75), partial(_times, 1.25))
-    return off("second call", replace(bound, stage=used), changes=changes, again=again, used=True)
+    return variation_of(
+        "second call", replace(bound, held_layer=used), changes=changes, again=again, used=True
+    )
 
 
 def _times(factor: float, primals: tuple[Array, ...]) -> tuple[Array, ...]:
     return tuple(np.asarray(x * x.dtype.type(factor)) for x in primals)
 
 
-def _oblong(bound: LayerPair) -> Iterator[Variation]:
+def _oblong(bound: BoundLayer) -> Iterator[Variation]:
     """Yield square images, and what else has neighbouring axes of one length, made oblong."""
     for i, primal in enumerate(bound.primals):
         shape = primal.value.shape
@@ -67,7 +70,7 @@ def _oblong(bound: LayerPair) -> Iterator[Variation]:
                     # what is no image may be square for good, and is then refused in the layer's own words
                     refusable = len(shape) < 3
                     change = partial(_longer, i, longer)
-                    yield off(how, bound, changes=(change,), refusable=refusable)
+                    yield variation_of(how, bound, changes=(change,), refusable=refusable)
 
 
 def _longer(i: int, axis: int, primals: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -75,16 +78,16 @@ def _longer(i: int, axis: int, primals: tuple[Array, ...]) -> tuple[Array, ...]:
     return (*primals[:i], resize(x, axis, x.shape[axis] + 1), *primals[i + 1 :])
 
 
-def _repeated_ids(bound: LayerPair, settings: Mapping[str, Any]) -> Iterator[Variation]:
+def _repeated_ids(bound: BoundLayer, settings: Mapping[str, Any]) -> Iterator[Variation]:
     for name, value in settings.items():
         if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.size > 1:
             repeated = value.copy().reshape(-1)
             repeated[1::2] = repeated[: 2 * (value.size // 2) : 2]
             if not np.array_equal(repeated, value.reshape(-1)):
-                yield off(f"{name} with repeats", bound, {name: repeated.reshape(value.shape)})
+                yield variation_of(f"{name} with repeats", bound, {name: repeated.reshape(value.shape)})
 
 
-def _other_settings(bound: LayerPair) -> Iterator[Variation]:
+def _other_settings(bound: BoundLayer) -> Iterator[Variation]:
     """Yield other strides, paddings and factors among what forward is given, in dicts of them too."""
     call = bound.forward_call
     taken = {p.leaf.argument for p in bound.primals if p.leaf is not None}
@@ -98,30 +101,131 @@ def _other_settings(bound: LayerPair) -> Iterator[Variation]:
         if isinstance(value, Mapping):
             for key, part in value.items():
                 for other in other_values(str(key), part):
-                    yield off(f"{name}[{key!r}]={short(other)}", bound, {name: {**value, key: other}})
+                    yield variation_of(
+                        f"{name}[{key!r}]={short(other)}", bound, {name: {**value, key: other}}
+                    )
         for other in other_values(name, value):
-            yield off(f"{name}={short(other)}", bound, {name: other})
+            yield variation_of(f"{name}={short(other)}", bound, {name: other})
 
 
-def _other_mode(bound: LayerPair, asked: Mapping[str, Any]) -> Iterator[Variation]:
+def _other_mode(bound: BoundLayer, asked: Mapping[str, Any]) -> Iterator[Variation]:
     """Yield the other value of every flag for training; backward need not be meant for evaluation."""
     call = bound.forward_call
-    for name, value in list(getattr(bound.stage.layer, "__dict__", {}).items()):
+    for name, value in list(getattr(bound.held_layer.layer, "__dict__", {}).items()):
         if names.is_training_flag(name) and isinstance(value, bool) and name not in asked:
             there = replace(call, attributes={**call.attributes, name: not value})
-            yield off(f"{name}={not value}", replace(bound, forward_call=there), excused=value)
+            yield variation_of(f"{name}={not value}", replace(bound, forward_call=there), excused=value)
     for name, default in _defaults(bound).items():
         value = call.settings.get(name, default)
         if names.is_training_flag(name) and isinstance(value, bool) and name not in asked:
             there = replace(call, settings={**call.settings, name: not value})
-            yield off(f"{name}={not value}", replace(bound, forward_call=there), excused=value)
+            yield variation_of(f"{name}={not value}", replace(bound, forward_call=there), excused=value)
 
 
-def _defaults(bound: LayerPair) -> dict[str, Any]:
+def _defaults(bound: BoundLayer) -> dict[str, Any]:
     """Return the arguments of forward that have a default, or that are passed by name, and their defaults."""
     try:
-        parameters = inspect.signature(method_of(bound.stage.layer, bound.forward_call.method)).parameters
+        parameters = inspect.signature(
+            method_of(bound.held_layer.layer, bound.forward_call.method)
+        ).parameters
     except (TypeError, ValueError):
         return {}
     named = bound.forward_call.settings
     return {n: p.default for n, p in parameters.items() if p.default is not p.empty or n in named}
+
+
+# So many combinations of lengths are tried for what a constructor was given and did not keep.
+GUESSES = 64
+
+
+def rebuilt_layers(bound: BoundLayer) -> Iterator[Variation]:
+    """Yield the layer made anew by its constructor, with one number of it changed."""
+    bound.held_layer.reset()
+    arguments = next((a for a in _constructor_arguments(bound) if _is_same(bound, _made(bound, a))), {})
+    for name, value in arguments.items():
+        for other in other_values(name, value):
+            made = _made(bound, {**arguments, name: other})
+            if made is not None:
+                yield variation_of(f"{name}={short(other)}", made)
+
+
+def _constructor_arguments(bound: BoundLayer) -> Iterator[dict[str, Any]]:
+    """Yield what a layer may have been made with: attributes of the same names, and lengths of its parameters."""
+    layer = bound.held_layer.layer
+    own = {name.strip("_").lower(): value for name, value in getattr(layer, "__dict__", {}).items()}
+    try:
+        parameters = inspect.signature(type(layer)).parameters.values()
+    except (TypeError, ValueError):
+        return
+    found = {p.name: own[p.name.lower()] for p in parameters if p.name.lower() in own}
+    plain = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    missing = [p.name for p in plain if p.name not in found and p.default is p.empty]
+    lengths = sorted({n for p in bound.primals if p.where is not None for n in p.value.shape})
+    for guess in islice(product(lengths, repeat=len(missing)), GUESSES):
+        yield {**found, **dict(zip(missing, guess, strict=True))}
+
+
+def _made(bound: BoundLayer, arguments: Mapping[str, Any]) -> BoundLayer | None:
+    """Return the reading of a new layer of the same kind with the same parameters, None if that cannot be.
+
+    It may share arrays with the first: each puts its own state back before it runs.
+    """
+    bound.held_layer.reset()
+    held = Snapshot(type(bound.held_layer.layer).__init__)
+    try:
+        with quiet():
+            layer = type(bound.held_layer.layer)(**arguments)
+            for primal in bound.primals:
+                if primal.where is not None:
+                    if np.shape(primal.where.get(layer)) != primal.value.shape:
+                        return None
+                    primal.where.set(layer, primal.value)
+    except Exception:
+        return None
+    finally:
+        held.restore()
+    held_layer = HeldLayer(layer, [argument.value for argument in bound.forward_call.arguments])
+    return replace(bound, held_layer=held_layer)
+
+
+def _is_same(bound: BoundLayer, made: BoundLayer | None) -> bool:
+    """Return whether the layer that was made anew gives the same outputs."""
+    if made is None:
+        return False
+    with quiet():
+        try:
+            here, there = (b.run(b.values, {}).outputs for b in (bound, made))
+        except Exception:
+            return False
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(here, there, strict=True))
+
+
+def other_values(name: str, value: Any) -> list[Any]:
+    """Return what else a setting may be, as far as its name tells."""
+    plain = name.strip("_").lower()
+    if isinstance(value, bool) or names.is_rate(name):
+        return []
+    if plain.startswith(("stride", "pad", "dilat")) and isinstance(value, int):
+        return [v for v in ((1, 2) if plain.startswith(("stride", "dilat")) else (0, 1, 2)) if v != value]
+    if plain.startswith(("stride", "pad", "dilat")) and isinstance(value, tuple):
+        return [tuple(v + 1 for v in value)]
+    if isinstance(value, float) and abs(value) > 0 and not 0 < value <= 1e-4:
+        return [0.6 * value]
+    return []
+
+
+def short(value: Any) -> str:
+    """Return a value as it stands in a name."""
+    return f"{value:g}" if isinstance(value, float) else repr(value)
+
+
+def variation_of(
+    how: str, bound: BoundLayer, settings: Mapping[str, Any] | None = None, **more: Any
+) -> Variation:
+    """Return a reading as a variation; `more` as `Variation` has it."""
+    return Variation(how, bound.forward, bound.backward, settings or {}, epsilon=epsilon_of(bound), **more)
+
+
+def epsilon_of(bound: BoundLayer) -> Epsilon:
+    """Return what makes a context in which forward runs without its epsilons."""
+    return lambda: bound.held_layer.epsilons.applied()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gradlab.adapters.numpy_layer import LayerError
-from gradlab.adapters.numpy_layer.layer_run import said
+from gradlab.adapters.numpy_layer.layer_error import error_text
 from gradlab.commands.check._check_task import OUTCOME, STAGE, TASK, CheckTask, TaskOutcome
 from gradlab.commands.check._target_check import run_task
 
@@ -48,7 +48,7 @@ def outcome_of(task: CheckTask, stage: Path) -> TaskOutcome:
         return TaskOutcome(unusable=f"{stage.read_text()} calls sys.exit({error.code!r}): {cure}")
     except BaseException as error:
         cure = "mend that, or give other inputs"
-        return TaskOutcome(unusable=f"{stage.read_text()} {said(error)}: {cure}")
+        return TaskOutcome(unusable=f"{stage.read_text()} {error_text(error)}: {cure}")
 
 
 def _for_the_shell(message: str) -> str:

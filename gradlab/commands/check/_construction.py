@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.adapters.numpy_layer import LayerError
-from gradlab.adapters.numpy_layer.layer_run import said
+from gradlab.adapters.numpy_layer.layer_error import error_text
 from gradlab.adapters.numpy_layer.naming_conventions import is_parameter
 from gradlab.commands.check._input_specs import InputSpec, checked, parse_input
 from gradlab.node import named_rng
@@ -52,7 +52,7 @@ def made(kind: type, init: Any, seed: int) -> Any:
         return kind(*args, **named)
     except Exception as error:
         cure = f"it takes {wanted}, give others with --init" if wanted else "mend that"
-        raise LayerError(f"{kind.__name__}(...) {said(error)}: {cure}") from error
+        raise LayerError(f"{kind.__name__}(...) {error_text(error)}: {cure}") from error
 
 
 def _arguments(kind: type, init: Any, rng: np.random.Generator) -> tuple[list[Any], dict[str, Any]]:

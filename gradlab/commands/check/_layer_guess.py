@@ -13,9 +13,10 @@ import numpy as np
 from gradlab.adapters.numpy_layer import LayerError
 from gradlab.adapters.numpy_layer.check import read_layer
 from gradlab.adapters.numpy_layer.forward_calls import forward_methods
-from gradlab.adapters.numpy_layer.held_layer import HeldLayer
-from gradlab.adapters.numpy_layer.layer_run import method_of, said
-from gradlab.adapters.numpy_layer.reading_choice import NoBackwardError, Reading
+from gradlab.adapters.numpy_layer.layer_error import error_text
+from gradlab.adapters.numpy_layer.layer_reading import Reading
+from gradlab.adapters.numpy_layer.layer_run import HeldLayer, method_of
+from gradlab.adapters.numpy_layer.reading_choice import NoBackwardError
 from gradlab.checks.trial import quiet
 from gradlab.commands.check._construction import made, parameters_of, required
 from gradlab.commands.check._input_choices import choices
@@ -82,7 +83,7 @@ def guess(subject: Any, init: Any, samples: Sequence[Sample], seed: int) -> Gues
             silent = silent or error
             continue
         except Exception as error:
-            failed.setdefault(said(error), attempt.taken)
+            failed.setdefault(error_text(error), attempt.taken)
             continue
         if reading.perfect:
             return attempt

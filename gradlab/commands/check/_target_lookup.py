@@ -14,9 +14,9 @@ from types import ModuleType
 from typing import Any
 
 from gradlab.adapters.numpy_layer import LayerError
-from gradlab.adapters.numpy_layer.backward_methods import backward_methods
 from gradlab.adapters.numpy_layer.forward_calls import forward_methods
-from gradlab.adapters.numpy_layer.layer_run import said
+from gradlab.adapters.numpy_layer.layer_error import error_text
+from gradlab.adapters.numpy_layer.layer_run import backward_methods
 from gradlab.adapters.numpy_layer.number_places import follow, parse
 
 _TARGET = re.compile(r"([A-Za-z]:[\\/][^:]*|[^:]*)(?::(.*))?", re.DOTALL)
@@ -69,7 +69,9 @@ def load_module(name: str) -> ModuleType:
     except BaseException as error:
         last = extract_tb(error.__traceback__)[-1]
         place = f"{Path(last.filename).name}, line {last.lineno}"
-        raise LayerError(f"{name} {said(error)}, in {place}, while it is imported: mend that") from error
+        raise LayerError(
+            f"{name} {error_text(error)}, in {place}, while it is imported: mend that"
+        ) from error
 
 
 def _from_file(name: str) -> ModuleType:

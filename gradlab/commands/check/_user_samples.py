@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.adapters.numpy_layer import LayerError
-from gradlab.adapters.numpy_layer.layer_run import said
+from gradlab.adapters.numpy_layer.layer_error import error_text
 from gradlab.commands.check._target_lookup import find
 from gradlab.node import Sample, named_rng
 
@@ -41,7 +41,7 @@ def samples_of(reference: str, parameters: Sequence[Parameter], seed: int) -> li
         several = isinstance(given, list | Iterator)
         found = list(given) if several else [given]
     except Exception as error:
-        raise LayerError(f"--samples: {reference}(rng) {said(error)}: mend that") from error
+        raise LayerError(f"--samples: {reference}(rng) {error_text(error)}: mend that") from error
     cure = "return or yield the inputs, as a tuple"
     if not found or any(value is None for value in found):
         raise LayerError(f"--samples: {reference}(rng) gives nothing: {cure}")

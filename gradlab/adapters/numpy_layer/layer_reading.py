@@ -1,6 +1,6 @@
-"""A layer as the pair of functions that every check takes: state in, state out, nothing kept between calls."""
+"""A reading of a layer: what is taken for what, and so the pair of functions that every check takes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,32 +9,54 @@ from typing import Any
 import numpy as np
 
 from gradlab.adapters.foreign_pair.function_patch import Patch
-from gradlab.adapters.numpy_layer.backward_methods import BackwardWay
-from gradlab.adapters.numpy_layer.gradient_places import GradientPlace
-from gradlab.adapters.numpy_layer.held_layer import HeldLayer
-from gradlab.adapters.numpy_layer.layer_run import ForwardCall, LayerRun
-from gradlab.adapters.numpy_layer.number_places import NumberPlace, Path
+from gradlab.adapters.numpy_layer.forward_arguments import ArgumentLeaf
+from gradlab.adapters.numpy_layer.layer_run import (
+    ForwardCall,
+    GradientSlot,
+    HeldLayer,
+    LayerRun,
+)
+from gradlab.adapters.numpy_layer.number_places import NumberPlace
+from gradlab.adapters.numpy_layer.parameter_discovery import Parameter
 from gradlab.checks.trial import same_bits
 from gradlab.node import Array
 
 
-@dataclass(frozen=True, eq=False)
-class ArgumentLeaf:
-    """One array of floats among forward's arguments.
+@dataclass(frozen=True)
+class BackwardCall:
+    """One way to run a layer backwards.
 
     Attributes
     ----------
-    argument : int
-    path : Path
-        Where it stands in the argument.
-    name : str
-    value : ndarray
+    said : str
+    give : callable
+        ``give(forward, run, g) -> what backward returned``.
+    takes : bool
+        Whether the cotangent goes in; otherwise what comes back is multiplied by it.
+    optional : bool
+        Whether the cotangent has a default, as in ``backward(dout=1)``.
+    steps : bool
+        Whether a learning rate is passed.
+    sure : bool
+        Whether the names leave no doubt.
+    method : str
+        The layer's method that it calls.
+    named : bool
+        Whether what the cotangent is passed as is called so.
     """
 
-    argument: int
-    path: Path
-    name: str
-    value: Array
+    said: str
+    give: Callable[[ForwardCall, LayerRun, Any], Any]
+    takes: bool = True
+    optional: bool = False
+    steps: bool = False
+    sure: bool = False
+    method: str = ""
+    named: bool = False
+
+
+# The learning rate that is passed where one rides along: so large that the parameter's rounding is lost in the step.
+RATE = 2.0**40
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +71,7 @@ class Primal:
         Of an input.
     where : NumberPlace or None
         Of a parameter.
-    slots : tuple of GradientPlace
+    slots : tuple of GradientSlot
         Of a weight that is used twice, both: its gradient is their sum.
     accumulates : bool
         Whether backward adds to what stands there.
@@ -59,7 +81,7 @@ class Primal:
     value: Array
     leaf: ArgumentLeaf | None
     where: NumberPlace | None
-    slots: tuple[GradientPlace, ...]
+    slots: tuple[GradientSlot, ...]
     accumulates: bool = False
 
     def gradient(self, run: LayerRun, before: Sequence[Array | None]) -> Any:
@@ -82,14 +104,14 @@ class Primal:
 
 
 @dataclass(frozen=True, eq=False)
-class LayerPair:
+class BoundLayer:
     """A layer, how it is called, and what is taken for what.
 
     Attributes
     ----------
-    stage : HeldLayer
+    held_layer : HeldLayer
     forward_call : ForwardCall
-    way : BackwardWay
+    backward_call : BackwardCall
     leaves : tuple of ArgumentLeaf
         All floats among forward's arguments.
     primals : tuple of Primal
@@ -102,9 +124,9 @@ class LayerPair:
         Under which it computes in double precision.
     """
 
-    stage: HeldLayer
+    held_layer: HeldLayer
     forward_call: ForwardCall
-    way: BackwardWay
+    backward_call: BackwardCall
     leaves: tuple[ArgumentLeaf, ...]
     primals: tuple[Primal, ...]
     summed: bool = False
@@ -135,7 +157,7 @@ class LayerPair:
             given.get(id(leaf), leaf.value) for leaf in self.leaves if names[leaf.argument] not in settings
         ]
         with self.wide.applied() if wide is not None else nullcontext():
-            return self.forward_call.run(self.stage, arrays, params, settings, wide, fresh)
+            return self.forward_call.run(self.held_layer, arrays, params, settings, wide, fresh)
 
     def forward(self, *primals: Array, **settings: Any) -> tuple[Any, Any]:
         """Return outputs and residuals: what it takes to run forward again before backward."""
@@ -162,9 +184,13 @@ class LayerPair:
     def pulled(self, run: LayerRun, g: Any) -> list[Any]:
         """Return the gradients after a forward run."""
         before = [primal.before(run) for primal in self.primals]
-        run.given_back = self.way.give(self.forward_call, run, g)
+        run.given_back = self.backward_call.give(self.forward_call, run, g)
         found = [primal.gradient(run, old) for primal, old in zip(self.primals, before, strict=True)]
-        return found if self.way.takes else [d if d is None else times(d, np.asarray(g)) for d in found]
+        return (
+            found
+            if self.backward_call.takes
+            else [d if d is None else times(d, np.asarray(g)) for d in found]
+        )
 
 
 def _refuse(primal: Primal, x: Array) -> None:
@@ -191,3 +217,44 @@ def times(factor: Array, g: Array) -> Array:
             f"the factor has shape {factor.shape}, the output {g.shape}: return one for each output"
         )
     return np.asarray(factor * g.reshape(*g.shape, *(1,) * (factor.ndim - g.ndim)))
+
+
+def cotangent(run: LayerRun, rng: np.random.Generator) -> Any:
+    """Return a random cotangent for a run's outputs."""
+    parts = tuple(np.asarray(rng.standard_normal(y.shape), dtype=y.dtype) for y in run.outputs)
+    return parts[0] if len(parts) == 1 else parts
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One way to read a layer.
+
+    Attributes
+    ----------
+    bound : BoundLayer
+    fits : tuple of float
+        Of each primal, 1 if its gradient is that of forward along a line, less if it is only in proportion to it.
+    missing : tuple of Parameter
+        Parameters without a gradient, on which the output depends.
+    without : tuple of ArgumentLeaf
+        Inputs without one.
+    raised : str
+        What backward raised, where no way leads through it.
+    ignores : bool
+        Whether it is a loss whose optional cotangent changes nothing.
+    constants : tuple of str
+        What else the output depends on, and has no gradient.
+    """
+
+    bound: BoundLayer
+    fits: tuple[float, ...]
+    missing: tuple[Parameter, ...]
+    without: tuple[ArgumentLeaf, ...]
+    raised: str = ""
+    ignores: bool = False
+    constants: tuple[str, ...] = ()
+
+    @property
+    def perfect(self) -> bool:
+        """Whether everything that has a gradient has the right one, and nothing lacks one."""
+        return all(fit == 1 for fit in self.fits) and not self.missing and not self.without

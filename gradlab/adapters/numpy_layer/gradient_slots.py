@@ -3,16 +3,23 @@
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from gradlab.adapters.numpy_layer import naming_conventions as names
-from gradlab.adapters.numpy_layer.layer_run import LayerRun
-from gradlab.adapters.numpy_layer.number_places import Path, follow, leaves, show, write
-from gradlab.adapters.numpy_layer.number_values import as_array, data_name, grad_name
+from gradlab.adapters.numpy_layer.layer_run import GradientSlot, LayerRun, slot_at
+from gradlab.adapters.numpy_layer.number_places import (
+    DATA,
+    GRAD,
+    Path,
+    as_array,
+    data_name,
+    follow,
+    grad_name,
+    show,
+)
 from gradlab.adapters.numpy_layer.parameter_discovery import (
     Occurrence,
     Parameter,
@@ -22,60 +29,11 @@ from gradlab.adapters.numpy_layer.parameter_discovery import (
 )
 from gradlab.node import Array
 
-
-@dataclass(frozen=True)
-class GradientPlace:
-    """A place where a gradient is found after a run.
-
-    Attributes
-    ----------
-    said : str
-    read : callable
-        ``read(run)``: what stands there, None if nothing does.
-    path : Path or None
-        How to get there from a `LayerRun`, where it is a place that can be written to as well.
-    turned : bool
-        Whether it is the gradient of the parameter's transpose.
-    """
-
-    said: str
-    read: Callable[[LayerRun], Any]
-    path: Path | None = None
-    turned: bool = False
-
-    def array(self, run: LayerRun) -> Array | None:
-        """Return the gradient, turned as its parameter is; None if there is none."""
-        try:
-            found = as_array(self.read(run))
-        except (AttributeError, KeyError, IndexError, TypeError):
-            return None
-        return found.T if found is not None and self.turned else found
-
-    def add(self, run: LayerRun, number: float) -> bool:
-        """Add a number to what stands there; return whether there was anything to add it to."""
-        found = self.array(run)
-        if self.path is None or found is None:
-            return False
-        holder, path = follow(run, self.path), self.path
-        if name := data_name(holder):
-            holder, path = getattr(holder, name), (*path, ("attr", name))
-        if isinstance(holder, list | tuple):
-            return False
-        write(holder, found + number, lambda new: setattr(follow(run, path[:-1]), path[-1][1], new))
-        return True
-
-
-def at(path: Path, said: str = "", turned: bool = False) -> GradientPlace:
-    """Return the slot at a path from a run."""
-    what = show(path[1:]) if path[:1] == (("attr", "layer"),) else show(path)
-    return GradientPlace(said or f"attribute {what}", lambda run: follow(run, path), path, turned)
-
-
 _LAYER: Path = (("attr", "layer"),)
 _BACK: Path = (("attr", "given_back"),)
 
 
-def slots_of(run: LayerRun, parameter: Parameter) -> list[list[GradientPlace]]:
+def slots_of(run: LayerRun, parameter: Parameter) -> list[list[GradientSlot]]:
     """Return, for each path to a parameter, where its gradient may be, the likeliest place first.
 
     A parameter that a list declares has its gradients in the list's counterpart, if that holds any; so its other
@@ -83,7 +41,9 @@ def slots_of(run: LayerRun, parameter: Parameter) -> list[list[GradientPlace]]:
     """
     of_paths = []
     for occurrence in parameter.occurrences:
-        found = [at((*_LAYER, *path), turned=occurrence.turned) for path in _beside(run.layer, occurrence)]
+        found = [
+            slot_at((*_LAYER, *path), turned=occurrence.turned) for path in _beside(run.layer, occurrence)
+        ]
         of_paths.append(found)
     return of_paths
 
@@ -93,8 +53,8 @@ def _beside(layer: Any, occurrence: Occurrence) -> Iterator[Path]:
     owner = follow(layer, path[:-1])
     if path[-1][0] == "attr" and data_name(owner) == path[-1][1]:
         yield (*path[:-1], ("attr", grad_name(owner)))
-    if path[-1][0] == "item" and path[-1][1] in names.DATA and isinstance(owner, Mapping):
-        yield from ((*path[:-1], ("item", key)) for key in names.GRAD if key in owner)
+    if path[-1][0] == "item" and path[-1][1] in DATA and isinstance(owner, Mapping):
+        yield from ((*path[:-1], ("item", key)) for key in GRAD if key in owner)
     cut = max((i for i, (kind, _) in enumerate(path) if kind != "item"), default=-1)
     if cut < 0:
         return
@@ -172,7 +132,7 @@ def _named_beside(holder: Any, name: str, rest: Path) -> Iterator[Path]:
             yield from ((("attr", other), *found) for found in (_same_rest(held, rest) if rest else [()]))
 
 
-def returned(run: LayerRun) -> list[tuple[Path, Array]]:
+def returned_arrays(run: LayerRun) -> list[tuple[Path, Array]]:
     """Return what backward returned, array by array, in its order."""
     found: list[tuple[Path, Array]] = []
 
@@ -191,10 +151,10 @@ def returned(run: LayerRun) -> list[tuple[Path, Array]]:
     return found
 
 
-def returned_slot(path: Path) -> GradientPlace:
+def returned_slot(path: Path) -> GradientSlot:
     """Return the slot of something that backward returned."""
     inner = show(path[1:])
-    return at(path, f"what it returned{f', {inner}' if inner else ''}")
+    return slot_at(path, f"what it returned{f', {inner}' if inner else ''}")
 
 
 def returned_names(method: Any) -> list[str]:
@@ -208,34 +168,24 @@ def returned_names(method: Any) -> list[str]:
     return [part.id if isinstance(part, ast.Name) else "" for part in last.elts] if last else []
 
 
-def stepped(parameter: Parameter, rate: float) -> GradientPlace:
+def step_slot(parameter: Parameter, rate: float) -> GradientSlot:
     """Return the slot that reads the gradient from the parameter's own change in a step of gradient descent."""
 
     def read(run: LayerRun) -> Any:
         return (run.params[parameter.where.said] - np.asarray(parameter.where.get(run.layer))) / rate
 
-    return GradientPlace("the step that backward takes, over the learning rate", read)
+    return GradientSlot("the step that backward takes, over the learning rate", read)
 
 
-def handed_over(parameter: Parameter) -> GradientPlace:
+def optimizer_slot(parameter: Parameter) -> GradientSlot:
     """Return the slot that reads what came with the parameter to its optimizer."""
 
     def read(run: LayerRun) -> Any:
         held = parameter.where.get(run.layer)
-        found = [spy.gradient_of(held) for spy in run.spies]
+        found = [recorder.gradient_of(held) for recorder in run.recorders]
         return next((grad for grad in found if grad is not None), None)
 
-    return GradientPlace("what it hands to its optimizer", read)
-
-
-def new_arrays(layer: Any, before: Mapping[Path, Any]) -> dict[Path, Any]:
-    """Return what backward wrote or made in a layer, by comparison with copies of what was there."""
-    changed = {}
-    for path, value in leaves(layer).items():
-        old = before.get(path)
-        if old is None or np.shape(old) != np.shape(value) or not np.array_equal(old, value, equal_nan=True):
-            changed[path] = value
-    return changed
+    return GradientSlot("what it hands to its optimizer", read)
 
 
 def input_attribute(
