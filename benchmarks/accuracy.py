@@ -1,6 +1,6 @@
 """How right numerical derivatives are, and how well they know it: ``python benchmarks/accuracy.py``.
 
-The methods of the field and gradlab's `estimate_gradient`, side by side on the functions of ``tests/truth.py``,
+The methods of the field and gradlab's `estimate_gradient`, side by side on the functions of ``tests/numerical/truth.py``,
 whose derivatives are known to the last bit.
 """
 
@@ -18,8 +18,8 @@ from scipy.optimize._numdiff import approx_derivative
 from gradlab import estimate_gradient, numerical_gradient
 from gradlab.report.tables import table
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from truth import SEED, TWENTY, Counted, Outcome, Pair, pairs
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from tests.numerical.truth import SEED, TWENTY, Counted, Outcome, Pair, pairs
 
 try:
     import numdifftools

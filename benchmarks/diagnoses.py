@@ -1,7 +1,7 @@
 """Show what gradlab says of mistakes as people make them: one example for each name.
 
 Run ``python benchmarks/diagnoses.py``; it prints the page that stands in reports/diagnoses.md. With ``--output DIR`` it
-writes it there. The mistakes are those of tests/wrong_layers.py, which were written down without a look at what finds
+writes it there. The mistakes are those of tests/corpora/wrong_layers.py, which were written down without a look at what finds
 them.
 """
 
@@ -16,8 +16,8 @@ from gradlab.report.envelope import environment
 from gradlab.report.files import write_atomically
 from gradlab.report.pages import made_by
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from wrong_layers import WRONG, Wrong
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from tests.corpora.wrong_layers import WRONG, Wrong
 
 
 def report_of(mistake: Wrong) -> Report:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ._draws import apart, definite, invertible, labels, normal, positive, probabilities
+from ..framework._draws import apart, definite, invertible, labels, normal, positive, probabilities
 
 jax = pytest.importorskip("jax", reason="JAX's own gradients are checked: pip install jax")
 jnp, lax, nn = jax.numpy, jax.lax, jax.nn

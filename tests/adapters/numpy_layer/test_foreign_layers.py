@@ -1,4 +1,4 @@
-"""That the adapters tell right layers of tests/foreign from wrong ones, by themselves, and name the mistakes.
+"""That the adapters tell right layers of tests/corpora/foreign from wrong ones, by themselves, and name the mistakes.
 
 The corpus was written apart from the adapters. At first sight 173 of its 180 layers got the right verdict and 63 of
 the 88 wrong ones for which there is a name got it in the first place; what was missing was then mended with them in
@@ -14,8 +14,8 @@ import pytest
 
 from gradlab import Verdict, check_cached_pair, check_layer
 
-from .foreign._proof import SEED
-from .foreign.catalogue import FOREIGN
+from ...corpora.foreign._proof import SEED
+from ...corpora.foreign.catalogue import FOREIGN
 
 BY_NAME = {entry.name: entry for entry in FOREIGN}
 RIGHT = [entry for entry in FOREIGN if entry.right]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ._draws import apart, definite, invertible, labels, normal, positive
+from ..framework._draws import apart, definite, invertible, labels, normal, positive
 
 torch = pytest.importorskip("torch", reason="torch's own gradients are checked: pip install torch")
 F, nn = torch.nn.functional, torch.nn

@@ -59,7 +59,7 @@ def test_a_dropped_in_node_is_everywhere(copy, family):
     verified = run(copy, "gradlab", "verify", "cube", "--format", "json")
     assert verified.returncode == 0, verified.stderr
     assert {row["node"] for row in json.loads(verified.stdout)["rows"]} == {"cube"}
-    tested = run(copy, "pytest", "-q", "tests/test_nodes.py", "-k", "cube", "-p", "no:cacheprovider")
+    tested = run(copy, "pytest", "-q", "tests/nodes/test_nodes.py", "-k", "cube", "-p", "no:cacheprovider")
     assert tested.returncode == 0, tested.stdout
     assert "passed" in tested.stdout
     benchmarks = run(
@@ -73,7 +73,7 @@ def test_a_dropped_in_node_that_is_wrong(copy):
     verified = run(copy, "gradlab", "verify", "--family", "arithmetic", "--no-explore")
     assert verified.returncode == 1
     assert "wrong: cube [vector], x" in verified.stdout
-    tested = run(copy, "pytest", "-q", "tests/test_nodes.py", "-k", "cube", "-p", "no:cacheprovider")
+    tested = run(copy, "pytest", "-q", "tests/nodes/test_nodes.py", "-k", "cube", "-p", "no:cacheprovider")
     assert tested.returncode == 1
 
 

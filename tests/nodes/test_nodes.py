@@ -21,7 +21,7 @@ OF_SOME = {"matches_reference", "complex_step_agrees", "hessian_is_symmetric"}
 
 @pytest.mark.parametrize("name", NODES)
 def test_node(name):
-    # other seeds, and float32: tests/test_no_false_alarms.py
+    # other seeds, and float32: tests/checks/test_no_false_alarms.py
     report = verify(name)
     report.raise_if_failed()
     assert set(CHECKS) - OF_SOME <= {row.check for row in report.rows}
