@@ -1,7 +1,7 @@
 """How right numerical derivatives are, and how well they know it: ``python benchmarks/accuracy.py``.
 
-The methods of the field and gradlab's `estimate_gradient`, side by side on the functions of ``tests/numerical/truth.py``,
-whose derivatives are known to the last bit.
+The methods of the field and gradlab's `estimate_gradient`, side by side on the functions of
+``tests/numerical/truth.py``, whose derivatives are known to the last bit.
 """
 
 import argparse

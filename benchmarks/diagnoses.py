@@ -1,8 +1,8 @@
 """Show what gradlab says of mistakes as people make them: one example for each name.
 
 Run ``python benchmarks/diagnoses.py``; it prints the page that stands in reports/diagnoses.md. With ``--output DIR`` it
-writes it there. The mistakes are those of tests/corpora/wrong_layers.py, which were written down without a look at what finds
-them.
+writes it there. The mistakes are those of the wrong layers in tests/corpora, which were written down without a look at
+what finds them.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""That in tests/corpora/foreign the right layers are right, and the wrong ones wrong in the stated place and in no other."""
+"""That in the foreign corpus the right layers are right, and the wrong ones wrong in the stated place and no other."""
 
 import ast
 import copy
