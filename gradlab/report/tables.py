@@ -1,14 +1,35 @@
 """Tables for the console and for markdown."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from tabulate import tabulate
 
-from gradlab.report._report import Report, Row
+from gradlab.report.rows import Explored, Fault, Row
 from gradlab.verdict import Verdict
 
+# From the best to the worst.
 ORDER = [Verdict.PASS, Verdict.KINK, Verdict.WARNING, Verdict.INCONCLUSIVE, Verdict.WRONG]
+
+
+class Tabulated(Protocol):
+    """What the tables below read of a `gradlab.report.Report`."""
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """A row for each comparison."""
+
+    @property
+    def faults(self) -> Sequence[Fault]:
+        """The likeliest mistakes, and every row that shows one."""
+
+    @property
+    def explored(self) -> Sequence[Explored]:
+        """Where was looked beyond the samples."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended the run."""
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], style: str) -> str:
@@ -16,7 +37,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], style: str) -> 
     return tabulate(rows, headers, tablefmt=style, disable_numparse=True, colalign=_alignment(headers))
 
 
-def summary(report: Report, style: str) -> str:
+def summary(report: Tabulated, style: str) -> str:
     """Return one row a node and primal with the worst over its samples, then every failure in full."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in report.rows:
@@ -57,7 +78,7 @@ def summary(report: Report, style: str) -> str:
     return "\n\n".join(filter(None, [table(headers, shown, style), failures(report, style), _totals(report)]))
 
 
-def failures(report: Report, style: str) -> str:
+def failures(report: Tabulated, style: str) -> str:
     """Return a line for each row that is wrong, undecided or warned of, and the likeliest mistakes below.
 
     What several checks fail for is told once, and of a node the likeliest mistake of all, then that of each primal.
@@ -95,7 +116,7 @@ def _by_reason(rows: Sequence[Row]) -> list[tuple[Row, list[Row]]]:
     return list(found.values())
 
 
-def error_table(report: Report, style: str) -> str:
+def error_table(report: Tabulated, style: str) -> str:
     """Return the comparison of every sample and primal, without times."""
     rows = [
         (r.node, r.sample, r.primal, number(r.textbook_error), number(r.relative_error),
@@ -110,7 +131,7 @@ def error_table(report: Report, style: str) -> str:
     return table(headers, rows, style)
 
 
-def check_table(report: Report, style: str) -> str:
+def check_table(report: Tabulated, style: str) -> str:
     """Return how many comparisons each check made, and what became of them."""
     counts: dict[str, dict[Verdict, int]] = {}
     for row in report.rows:
@@ -120,7 +141,7 @@ def check_table(report: Report, style: str) -> str:
     return table(("check", *map(str, ORDER)), rows, style)
 
 
-def timing_table(report: Report, style: str) -> str:
+def timing_table(report: Tabulated, style: str) -> str:
     """Return forward, backward and numerical time of every sample, and their ratio."""
     timed = {(r.node, r.sample): r for r in report.rows if r.forward_s is not None}
     rows = [(node, sample, *_times([r])) for (node, sample), r in timed.items()]
@@ -172,7 +193,7 @@ def _verdict(rows: Sequence[Row], primal: str) -> str:
     return str(max(concerned, key=ORDER.index)) if concerned else ""
 
 
-def _totals(report: Report) -> str:
+def _totals(report: Tabulated) -> str:
     nodes = len({row.node for row in report.rows})
     counts = {verdict: sum(row.verdict is verdict for row in report.rows) for verdict in ORDER}
     parts = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
@@ -188,7 +209,7 @@ def count(number: int, of: str) -> str:
     return f"{number} {of}{'' if number == 1 else 's'}"
 
 
-def explored_table(report: Report, style: str) -> str:
+def explored_table(report: Tabulated, style: str) -> str:
     """Return, for each sample, the ways in which primals were derived from it and looked at."""
     rows = [
         (places.node, places.sample, str(len(places.derived)), "; ".join(places.derived))
