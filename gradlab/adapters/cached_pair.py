@@ -1,12 +1,11 @@
 """Functions in the course style: ``out, cache = forward(x, w, b)`` and ``dx, dw, db = backward(dout, cache)``."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from gradlab.adapters.numpy_layer import LayerError, check_layer
-from gradlab.directions import FULL_BELOW
-from gradlab.numerical.estimate import Method
 from gradlab.report import Report
+from gradlab.running.options import CheckKeywords, options_of, takes_options
 
 
 class CachedPair:
@@ -20,6 +19,7 @@ class CachedPair:
         self.__name__ = str(getattr(forward, "__name__", type(forward).__name__))
 
 
+@takes_options()
 def check_cached_pair(
     forward: Callable[..., Any],
     backward: Callable[..., Any],
@@ -27,15 +27,7 @@ def check_cached_pair(
     *,
     settings: Mapping[str, Any] | None = None,
     loss: str | Callable[[Any], Any] | None = None,
-    rtol: float | None = None,
-    atol: float | None = None,
-    seed: int = 0,
-    checks: Sequence[str] | None = None,
-    explore: bool = True,
-    strict: bool = False,
-    method: Method = "auto",
-    full_below: int | None = FULL_BELOW,
-    name: str | None = None,
+    **keywords: Unpack[CheckKeywords],
 ) -> Report:
     """Check a forward function that returns a cache, and the backward function that takes it.
 
@@ -50,7 +42,7 @@ def check_cached_pair(
     primals : sequence
         What forward takes. Arrays of floats are differentiated; dicts of settings, integers and the like are passed
         on, in copies.
-    settings, loss, rtol, atol, seed, checks, explore, strict, method, full_below, name
+    settings, loss
         As for `check_layer`.
 
     Returns
@@ -81,18 +73,5 @@ def check_cached_pair(
         raise LayerError(
             f"primals is {type(primals).__name__}: pass a tuple of what forward takes, (x, w, b)"
         )
-    return check_layer(
-        CachedPair(forward, backward),
-        *primals,
-        settings=settings,
-        loss=loss,
-        rtol=rtol,
-        atol=atol,
-        seed=seed,
-        checks=checks,
-        explore=explore,
-        strict=strict,
-        method=method,
-        full_below=full_below,
-        name=name,
-    )
+    options_of(check_cached_pair, keywords)  # what it takes exception to is told under this function's name
+    return check_layer(CachedPair(forward, backward), *primals, settings=settings, loss=loss, **keywords)

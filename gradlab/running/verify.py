@@ -1,16 +1,18 @@
 """`verify`: registered nodes, held to the whole contract."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
+from typing import TypedDict, Unpack
 
 from gradlab.checks.trial import Trial
 from gradlab.diagnosis import Finding
-from gradlab.numerical.estimate import Method, check_method
+from gradlab.numerical.estimate import Method
 from gradlab.report import Explored, Report, Row
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.explanation import explained
-from gradlab.running.options import check_seed
+from gradlab.running.options import CheckOptions, options_of, takes_options
 from gradlab.running.progress import with_progress
 from gradlab.running.selection import select_checks, select_nodes
 from gradlab.workers.worker_map import Workers, each, spread
@@ -18,17 +20,24 @@ from gradlab.workers.worker_map import Workers, each, spread
 Verified = tuple[list[Row], list[Explored], dict[str, Sequence[Finding]]]
 
 
+class VerifyKeywords(TypedDict, total=False):
+    """The keywords of `verify` that every check has, for type checkers and editors: see `CheckOptions`."""
+
+    rtol: float | None
+    atol: float | None
+    seed: int
+    checks: Sequence[str] | None
+    explore: bool
+    method: Method
+    workers: Workers
+
+
+@takes_options()
 def verify(
     *names: str,
     family: str | None = None,
-    seed: int = 0,
-    rtol: float | None = None,
-    atol: float | None = None,
-    checks: Sequence[str] | None = None,
-    explore: bool = True,
-    method: Method = "auto",
-    workers: Workers = None,
     progress: bool = False,
+    **keywords: Unpack[VerifyKeywords],
 ) -> Report:
     """Hold registered nodes to the whole contract.
 
@@ -38,19 +47,6 @@ def verify(
         The nodes; none means all.
     family : str, optional
         Only the nodes of this family.
-    seed : int
-        Seed of samples and cotangents, not negative.
-    rtol, atol : float, optional
-        Tolerances; by default they follow from the dtype and the size of the gradient.
-    checks : sequence of str, optional
-        The checks to run; by default all.
-    explore : bool
-        Whether to look at primals derived from the samples as well (see `check_vjp`).
-    method : {"auto", "central", "forward", "backward", "complex-step"}
-        The numerical side: see `gradlab.estimate_gradient`.
-    workers : int or map-like callable, optional
-        Spreads the nodes over that many processes (-1: as many as there are processors), or over what
-        ``workers(function, iterable)`` makes of them, as in SciPy. The rows do not depend on it, but for their times.
     progress : bool
         Whether to show a bar on stderr when that is a terminal.
 
@@ -68,17 +64,14 @@ def verify(
     >>> verify("sigmoid").ok
     True
     """
-    check_seed(seed)
-    check_method(method)
+    options = options_of(verify, keywords)
     chosen = select_nodes(names, family)
-    run = select_checks(checks)
-    task = partial(
-        _verified, seed=seed, rtol=rtol, atol=atol, checks=tuple(run), explore=explore, method=method
-    )
+    select_checks(options.checks)  # a check that does not exist is told before anything runs
+    task = partial(_verified, options=replace(options, workers=None))
     done: dict[int, Verified] = {}
     interrupted = False
     try:
-        with spread(workers) as over:
+        with spread(options.workers) as over:
             verified = each(over, task, [node.name for node in chosen])
             for i, found in with_progress(verified, progress, "node", len(chosen)):
                 done[i] = found
@@ -91,23 +84,15 @@ def verify(
         rows += done[i][0]
         explored += done[i][1]
         findings |= done[i][2]
-    return Report(rows, environment(seed=seed), interrupted, explored, findings)
+    return Report(rows, environment(seed=options.seed), interrupted, explored, findings)
 
 
-def _verified(
-    name: str,
-    *,
-    seed: int,
-    rtol: float | None,
-    atol: float | None,
-    checks: Sequence[str],
-    explore: bool,
-    method: Method,
-) -> Verified:
+def _verified(name: str, options: CheckOptions) -> Verified:
     # told by name, so that any process finds the same node
-    (node,), run = select_nodes([name]), select_checks(checks)
-    trials = [Trial(node, sample, seed, rtol, atol, method) for sample in node.draw_samples(seed)]
+    (node,), run = select_nodes([name]), select_checks(options.checks)
+    o = options
+    trials = [Trial(node, sample, o.seed, o.rtol, o.atol, o.method) for sample in node.draw_samples(o.seed)]
     rows = list(run_checks(trials, run))
-    more, explored = explore_trials(trials, run, rows) if explore else ([], [])
+    more, explored = explore_trials(trials, run, rows) if options.explore else ([], [])
     rows += more
     return rows, explored, explained(trials, rows)

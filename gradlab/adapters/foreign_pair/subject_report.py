@@ -10,13 +10,12 @@ from gradlab.adapters.foreign_pair.convention_search import asked_convention, fi
 from gradlab.adapters.foreign_pair.variations import Variation, look_at
 from gradlab.checks import Check
 from gradlab.checks.trial import Trial
-from gradlab.directions import FULL_BELOW
 from gradlab.node import Array, Node, Sample
-from gradlab.numerical.estimate import Method
 from gradlab.report import Report, Row
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.explanation import explained
+from gradlab.running.options import CheckOptions
 from gradlab.verdict import Verdict
 
 
@@ -64,33 +63,30 @@ class Subject:
     epsilon: Epsilon = nullcontext
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the caller asked for: see `check_vjp`, and `check_layer` for `loss`."""
+def report_on(
+    subject: Subject, options: CheckOptions, checks: Mapping[str, Check], loss: Any = None
+) -> Report:
+    """Return the report on a subject.
 
-    checks: Mapping[str, Check]
-    rtol: float | None = None
-    atol: float | None = None
-    seed: int = 0
-    explore: bool = True
-    strict: bool = False
-    method: Method = "auto"
-    full_below: int | None = FULL_BELOW
-    loss: Any = None
-
-
-def report_on(subject: Subject, options: Options) -> Report:
-    """Return the report on a subject."""
+    Parameters
+    ----------
+    subject : Subject
+    options : CheckOptions
+    checks : mapping
+        The checks to run.
+    loss : str or callable, optional
+        The function that its gradient belongs to, as `gradlab.check_layer` has it.
+    """
     given = _trial(subject, options)
-    convention = _convention(subject, options, given)
-    departs = convention is not None and _departs(subject, options, convention)
+    convention = _convention(subject, checks, loss, given)
+    departs = convention is not None and _departs(subject, loss, convention)
     applied = convention.unscaled if convention and departs else convention
     trial = applied.trial(given, subject.epsilon) if applied else given
-    rows = list(run_checks([trial], options.checks))
-    more, explored = explore_trials([trial], options.checks, rows) if options.explore else ([], [])
-    rows = _relaxed([*rows, *more], options)
+    rows = list(run_checks([trial], checks))
+    more, explored = explore_trials([trial], checks, rows) if options.explore else ([], [])
+    rows = _relaxed([*rows, *more], options.strict)
     # off its defaults a layer is looked at where it is right on them
-    sound = NUMERICAL in options.checks and all(row.verdict is not Verdict.WRONG for row in rows)
+    sound = NUMERICAL in checks and all(row.verdict is not Verdict.WRONG for row in rows)
     varied = look_at(subject.variations() if options.explore and sound else (), trial, applied)
     explored = [replace(places, derived=(*places.derived, *varied.looked)) for places in explored]
     rows += varied.rows
@@ -98,60 +94,48 @@ def report_on(subject: Subject, options: Options) -> Report:
     if varied.findings:
         findings[subject.name] = varied.findings
     rows = [_noted(row, subject, convention) for row in rows]
-    if applied and options.loss is None:
-        rows.append(_convention_row(trial, applied, options, excused=subject.free and applied.scales))
+    if applied and loss is None:
+        rows.append(_convention_row(trial, applied, options.strict, excused=subject.free and applied.scales))
     return Report(rows, environment(seed=options.seed), explored=explored, findings=findings)
 
 
-def _trial(subject: Subject, options: Options) -> Trial:
+def _trial(subject: Subject, options: CheckOptions) -> Trial:
     forward = named(subject.forward, subject.names)
     sample = Sample("given", subject.primals, subject.settings)
     node = Node(subject.name, "own", forward, subject.backward, lambda rng: iter([sample]))
-    o = options
-    return Trial(
-        node,
-        sample,
-        o.seed,
-        o.rtol,
-        o.atol,
-        o.method,
-        registered=False,
-        strict=o.strict,
-        full_below=o.full_below,
-    )
+    trial: Trial = options.trial(node, sample)
+    return trial
 
 
-def _convention(subject: Subject, options: Options, trial: Trial) -> Convention | None:
+def _convention(subject: Subject, checks: Mapping[str, Check], loss: Any, trial: Trial) -> Convention | None:
     """Return the convention that was asked for, or, where a gradient is wrong without one, that fits."""
-    if options.loss is not None:
-        asked = asked_convention(trial, options.loss, subject.epsilon)
-        if asked is None and options.loss == "logits":
+    if loss is not None:
+        asked = asked_convention(trial, loss, subject.epsilon)
+        if asked is None and loss == "logits":
             first = subject.names[0]
             raise ValueError(
                 f"loss is 'logits', and {first} holds no probabilities: leave it out, or pass some"
             )
         return asked
-    if NUMERICAL not in options.checks or not trial.accepted:
+    if NUMERICAL not in checks or not trial.accepted:
         return None
-    found = run_checks([trial], {NUMERICAL: options.checks[NUMERICAL]})
+    found = run_checks([trial], {NUMERICAL: checks[NUMERICAL]})
     if all(row.verdict is not Verdict.WRONG for row in found):
         return None
     return find_convention(trial, loss=subject.loss, parameters=subject.parameters, epsilon=subject.epsilon)
 
 
-def _departs(subject: Subject, options: Options, convention: Convention) -> bool:
+def _departs(subject: Subject, loss: Any, convention: Convention) -> bool:
     """Return whether a factor between a loss and its gradient is a mistake: it takes part in the chain rule."""
-    return (
-        options.loss is None and subject.loss and subject.chained and convention.scales and not subject.free
-    )
+    return loss is None and subject.loss and subject.chained and convention.scales and not subject.free
 
 
-def _convention_row(trial: Trial, convention: Convention, options: Options, excused: bool) -> Row:
+def _convention_row(trial: Trial, convention: Convention, strict: bool, excused: bool) -> Row:
     cure = f": pass loss={convention.asked!r} if that is meant" if convention.asked else ""
     note = f"the gradient is that {convention.sentence}{cure}"
     if not convention.asked:
         note = f"{convention.sentence}: leave it to the loss, or take it into account"
-    verdict = Verdict.PASS if excused else Verdict.WRONG if options.strict else Verdict.WARNING
+    verdict = Verdict.PASS if excused else Verdict.WRONG if strict else Verdict.WARNING
     return Row(trial.node.name, trial.sample.name, "belongs_to_forward", "", "", verdict, note=note)
 
 
@@ -168,12 +152,12 @@ def _noted(row: Row, subject: Subject, convention: Convention | None) -> Row:
     return replace(row, note="; ".join(filter(None, notes)))
 
 
-def _relaxed(rows: Sequence[Row], options: Options) -> list[Row]:
+def _relaxed(rows: Sequence[Row], strict: bool) -> list[Row]:
     """Return as warnings what nobody asked of other people's code.
 
     That is extreme numbers, layouts that it refuses, and another gradient for a cotangent that it has written into.
     """
-    if options.strict:
+    if strict:
         return list(rows)
     excused = {"finite_where_expected"}
     if any(row.check == "leaves_arguments_unchanged" and row.verdict is Verdict.WARNING for row in rows):

@@ -12,14 +12,12 @@ from gradlab.adapters.framework.own_precision import is_half, own_precision
 from gradlab.checks import CHECKS, Check, Trial
 from gradlab.checks.trial.same_gradient import compare_with_own
 from gradlab.diagnosis import Finding
-from gradlab.directions import FULL_BELOW
 from gradlab.node import Array, Node, Sample
-from gradlab.numerical.estimate import Method, check_method
 from gradlab.report import Report, Row
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.explanation import explained
-from gradlab.running.options import check_full_below, check_seed
+from gradlab.running.options import CheckOptions
 from gradlab.running.selection import UnknownNameError, select_checks
 from gradlab.verdict import Verdict
 
@@ -61,25 +59,17 @@ class Pair(Protocol):
         """Return outputs alone, computed as they are where nothing is differentiated."""
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the caller asked for: see `check_vjp`."""
+def framework_options(options: CheckOptions) -> CheckOptions:
+    """Return the options of a framework's function.
 
-    rtol: float | None = None
-    atol: float | None = None
-    seed: int = 0
-    checks: Sequence[str] | None = None
-    explore: bool = True
-    strict: bool = False
-    method: Method = "auto"
-    full_below: int | None = FULL_BELOW
-
-    def __post_init__(self) -> None:
-        check_seed(self.seed)
-        check_method(self.method)
-        check_full_below(self.full_below)
-        if self.method == "complex-step":
-            raise ValueError("method is 'complex-step', which needs NumPy's complex numbers: leave it 'auto'")
+    Raises
+    ------
+    ValueError
+        If the numerical side is to be the complex step.
+    """
+    if options.method == "complex-step":
+        raise ValueError("method is 'complex-step', which needs NumPy's complex numbers: leave it 'auto'")
+    return options
 
 
 @dataclass(frozen=True)
@@ -102,7 +92,7 @@ class ValueTrial(Trial):
 
 def report_on_pair(
     pair: Pair,
-    asked: Asked,
+    options: CheckOptions,
     own_checks: Mapping[str, Check],
     meaningless: Iterable[str] = (),
     version: Mapping[str, str] | None = None,
@@ -112,7 +102,7 @@ def report_on_pair(
     Parameters
     ----------
     pair : Pair
-    asked : Asked
+    options : CheckOptions
     own_checks : mapping
         The checks that there are for this framework alone.
     meaningless : iterable of str
@@ -121,30 +111,34 @@ def report_on_pair(
         Of the framework, for the report's environment.
     """
     half = any(is_half(leaf) for leaf in pair.leaves)
-    chosen = _chosen(asked, own_checks, meaningless, half, pair.narrow)
-    trial = _trial(pair, asked, half)
+    chosen = _chosen(options, own_checks, meaningless, half, pair.narrow)
+    trial = _trial(pair, options, half)
     rows = list(run_checks([trial], chosen))
-    looks = asked.explore and not (half and pair.narrow)
+    looks = options.explore and not (half and pair.narrow)
     more, explored = explore_trials([trial], chosen, rows) if looks else ([], [])
     rows += more
-    if half and "matches_numerical" in (asked.checks or ["matches_numerical"]):
+    if half and "matches_numerical" in (options.checks or ["matches_numerical"]):
         rows += own_precision(pair.leaves, trial)
-    rows = [_told(row, pair, trial) for row in (rows if asked.strict else _relaxed(rows, trial))]
+    rows = [_told(row, pair, trial) for row in (rows if options.strict else _relaxed(rows, trial))]
     findings = _findings(trial, rows, pair, chosen)
-    where = environment(seed=asked.seed) | dict(version or {})
+    where = environment(seed=options.seed) | dict(version or {})
     return Report(rows, where, explored=explored, findings=findings)
 
 
 def _chosen(
-    asked: Asked, own_checks: Mapping[str, Check], meaningless: Iterable[str], half: bool, narrow: bool
+    options: CheckOptions,
+    own_checks: Mapping[str, Check],
+    meaningless: Iterable[str],
+    half: bool,
+    narrow: bool,
 ) -> dict[str, Check]:
-    if asked.checks is not None:
-        known = [name for name in asked.checks if name not in own_checks]
+    if options.checks is not None:
+        known = [name for name in options.checks if name not in own_checks]
         try:
             chosen = select_checks(known)
         except UnknownNameError as error:
             raise UnknownNameError(f"{error}; and, for this framework, {', '.join(own_checks)}") from None
-        return chosen | {name: check for name, check in own_checks.items() if name in asked.checks}
+        return chosen | {name: check for name, check in own_checks.items() if name in options.checks}
     # forward is given no complex numbers
     without = {"complex_step_agrees", *meaningless}
     if half:
@@ -156,24 +150,14 @@ def _chosen(
     return {name: check for name, check in CHECKS.items() if name not in without} | dict(own_checks)
 
 
-def _trial(pair: Pair, asked: Asked, half: bool) -> Trial:
+def _trial(pair: Pair, options: CheckOptions, half: bool) -> Trial:
     dtype = np.float64 if half and not pair.narrow else None
     primals = tuple(np.array(leaf.value, dtype=dtype) for leaf in pair.leaves)
     sample = Sample("given", primals, pair.settings)
     forward = named(pair.forward, [leaf.name for leaf in pair.leaves])
     node = Node(pair.name, "own", forward, pair.backward, lambda rng: iter([sample]), reference=pair.value)
-    return ValueTrial(
-        node,
-        sample,
-        asked.seed,
-        asked.rtol,
-        asked.atol,
-        asked.method,
-        registered=False,
-        strict=asked.strict,
-        full_below=asked.full_below,
-        value=pair.value,
-    )
+    trial: Trial = options.trial(node, sample, ValueTrial, value=pair.value)
+    return trial
 
 
 def _relaxed(rows: Sequence[Row], trial: Trial) -> list[Row]:

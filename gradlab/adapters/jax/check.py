@@ -1,36 +1,32 @@
 """Gradients that JAX computes: of any function, most of all of one with a jax.custom_vjp."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Unpack
 
-from gradlab.adapters.framework.pair_report import Asked, report_on_pair
-from gradlab.directions import FULL_BELOW
-from gradlab.numerical.estimate import Method
+from gradlab.adapters.framework.pair_report import framework_options, report_on_pair
 from gradlab.report import Report
+from gradlab.running.options import CheckKeywords, options_of, takes_options
 
 # JAX's arrays have no layout that anybody sees, and nobody writes into them.
 MEANINGLESS = ("any_layout", "leaves_arguments_unchanged", "owns_its_memory")
 
 
+@takes_options()
 def check_jax(
     fn: Any,
     *arrays: Any,
     settings: Mapping[str, Any] | None = None,
-    rtol: float | None = None,
-    atol: float | None = None,
-    seed: int = 0,
-    checks: Sequence[str] | None = None,
-    explore: bool = True,
-    strict: bool = False,
-    method: Method = "auto",
-    full_below: int | None = FULL_BELOW,
-    name: str | None = None,
+    **keywords: Unpack[CheckKeywords],
 ) -> Report:
     """Check the gradients that JAX computes for a function, most of all for one with a ``jax.custom_vjp``.
 
     The numerical side evaluates the function in float64, under a configuration of JAX that is put back; one that
     takes no other precision than its own is evaluated in that, and the noise is measured. Arrays of float64 are
     checked in float64, whether or not ``jax_enable_x64`` is set.
+
+    The checks are those of `check_vjp` without those of memory and layout, which JAX's arrays do not show. Where a
+    derivative was written by hand there is one more: ``second_derivative``. Gradients in bfloat16 and float16 are
+    judged by the tolerances of their own dtype, and the rest of the contract in float64.
 
     Parameters
     ----------
@@ -41,12 +37,6 @@ def check_jax(
         else is passed on.
     settings : mapping, optional
         Keyword arguments of `fn`, which are not differentiated.
-    rtol, atol, seed, checks, explore, method, full_below, name
-        As for `check_vjp`, without the checks of memory and layout, which JAX's arrays do not show. Where a derivative
-        was written by hand there is one more: ``second_derivative``. Gradients in bfloat16 and float16 are judged by
-        the tolerances of their own dtype, and the rest of the contract in float64.
-    strict : bool
-        Whether a breach of the node contract that leaves the numbers right is an error; otherwise it is a warning.
 
     Returns
     -------
@@ -71,7 +61,7 @@ def check_jax(
     >>> check_jax(square, np.array([1.0, 2.0])).faults[0].name
     'constant-factor'
     """
-    asked = Asked(rtol, atol, seed, checks, explore, strict, method, full_below)
+    options = framework_options(options_of(check_jax, keywords))
     try:
         import jax
 
@@ -82,8 +72,8 @@ def check_jax(
         if error.name not in ("jax", "jaxlib"):
             raise
         raise ImportError("check_jax needs JAX: pip install 'gradlab[jax]'") from error
-    pair = settled(call_of(fn, arrays, settings or {}, name))
+    pair = settled(call_of(fn, arrays, settings or {}, options.name))
     # what is drawn depends on the precision
-    drawn = () if checks is not None or same_in(pair, "float32") else ("works_in_float32",)
+    drawn = () if options.checks is not None or same_in(pair, "float32") else ("works_in_float32",)
     meaningless = (*MEANINGLESS, *drawn)
-    return report_on_pair(pair, asked, jax_checks(pair), meaningless, {"jax": jax.__version__})
+    return report_on_pair(pair, options, jax_checks(pair), meaningless, {"jax": jax.__version__})

@@ -4,11 +4,11 @@ import contextlib
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 from gradlab.adapters.foreign_pair.convention import NUMERICAL
 from gradlab.adapters.foreign_pair.convention_search import LOSSES
-from gradlab.adapters.foreign_pair.subject_report import Options, report_on
+from gradlab.adapters.foreign_pair.subject_report import report_on
 from gradlab.adapters.numpy_layer.forward_calls import find_calls
 from gradlab.adapters.numpy_layer.initial_state import is_constant, layer_at_start
 from gradlab.adapters.numpy_layer.layer_error import LayerError
@@ -24,10 +24,8 @@ from gradlab.adapters.numpy_layer.reading_choice import choose_reading
 from gradlab.adapters.numpy_layer.report_subject import remarks, subject_of
 from gradlab.checks.trial import quiet
 from gradlab.diagnosis import Finding
-from gradlab.directions import FULL_BELOW
-from gradlab.numerical.estimate import Method, check_method
 from gradlab.report import Report
-from gradlab.running.options import check_full_below, check_seed
+from gradlab.running.options import CheckKeywords, options_of, takes_options
 from gradlab.running.selection import select_checks
 
 DRAWS = Finding(
@@ -49,6 +47,7 @@ class _Heard(io.TextIOBase):
         return len(text)
 
 
+@takes_options()
 def check_layer(
     layer: Any,
     *inputs: Any,
@@ -56,20 +55,16 @@ def check_layer(
     loss: str | Callable[[Any], Any] | None = None,
     params: Any = None,
     grads: Any = None,
-    rtol: float | None = None,
-    atol: float | None = None,
-    seed: int = 0,
-    checks: Sequence[str] | None = None,
-    explore: bool = True,
-    strict: bool = False,
-    method: Method = "auto",
-    full_below: int | None = FULL_BELOW,
-    name: str | None = None,
+    **keywords: Unpack[CheckKeywords],
 ) -> Report:
     """Check the gradients of any object that has a forward and a backward pass.
 
     How it is called, where its parameters and their gradients are, and how the cotangent gets in is found out by
     trying what its names suggest; each row's note says what was taken for what. The object is left as it was.
+
+    With `explore`, a second call is looked at as well, the other mode of a training flag, repeated ids, and other
+    strides, paddings and the like where the constructor can be called again. With `strict`, a convention that departs
+    from forward (a mean inside, another function of the loss) is an error too.
 
     Parameters
     ----------
@@ -87,12 +82,6 @@ def check_layer(
     params, grads : list of str or ndarray, dict, or callable, optional
         Where the parameters and their gradients are, if that is not to be found out: names (``"W"``,
         ``"layers[0].W"``), the layer's own arrays, or a function of the layer that returns them.
-    rtol, atol, seed, checks, explore, method, full_below, name
-        As for `check_vjp`. Exploring, it also looks at a second call, at the other mode of a training flag, at
-        repeated ids, and at other strides, paddings and the like where the constructor can be called again.
-    strict : bool
-        Whether a breach of the node contract that leaves the numbers right, or a convention that departs from
-        forward (a mean inside, another function of the loss), is an error; otherwise it is a warning.
 
     Returns
     -------
@@ -115,15 +104,14 @@ def check_layer(
     >>> check_layer(Square(), np.array([1.0, 2.0])).faults[0].name
     'constant-factor'
     """
-    check_seed(seed)
-    check_method(method)
-    check_full_below(full_below)
+    options = options_of(check_layer, keywords)
+    seed = options.seed
     if isinstance(loss, str) and loss not in LOSSES:
         raise LayerError(
             f"loss is {loss!r}: give one of {', '.join(map(repr, LOSSES))}, or a function of the output"
         )
-    chosen = select_checks(checks)
-    if checks is None:
+    chosen = select_checks(options.checks)
+    if options.checks is None:
         # a layer's precision is that of its parameters
         chosen = {key: check for key, check in chosen.items() if key != "works_in_float32"}
     printed = _Heard()
@@ -133,11 +121,10 @@ def check_layer(
             reading = read_layer(layer, inputs, settings or {}, params, grads, seed)
             if reading.raised:
                 chosen = {key: check for key, check in chosen.items() if key == NUMERICAL}
-            subject = subject_of(reading, settings or {}, seed, name)
-            options = Options(chosen, rtol, atol, seed, explore, strict, method, full_below, loss)
-            report = report_on(subject, options)
+            subject = subject_of(reading, settings or {}, seed, options.name)
+            report = report_on(subject, options, chosen, loss)
             drawing = [DRAWS] if not report.ok and draws_in_backward(reading.bound, seed) else []
-            more = remarks(reading, subject, printed.anything, strict, seed)
+            more = remarks(reading, subject, printed.anything, options.strict, seed)
     finally:
         held.reset()
     named = [*drawing, *report.findings.get(subject.name, ()), *(f for _, f in more if f)]

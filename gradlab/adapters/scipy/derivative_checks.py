@@ -1,36 +1,28 @@
 """Gradients, Jacobians and Hessians as `scipy.optimize` takes them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from gradlab.adapters.scipy.derivatives import Breaches, columns_of, name_of, plain_array, split, together
 from gradlab.adapters.scipy.jacobian_matrices import entries, matrix
 from gradlab.checks import CHECKS
-from gradlab.directions import FULL_BELOW
 from gradlab.node import Array
-from gradlab.numerical.estimate import Method
 from gradlab.report import Report
 from gradlab.running.check_vjp import check_vjp, float_primal
+from gradlab.running.options import CheckKeywords, options_of, takes_options
 
 
+@takes_options()
 def check_gradient(
     f: Callable[..., Any],
     grad: Callable[..., Any] | bool,
     x: Any,
     *,
     args: tuple[Any, ...] = (),
-    rtol: float | None = None,
-    atol: float | None = None,
-    seed: int = 0,
-    checks: Sequence[str] | None = None,
-    explore: bool = True,
-    strict: bool = False,
-    full_below: int | None = FULL_BELOW,
-    method: Method = "auto",
-    name: str | None = None,
+    **keywords: Unpack[CheckKeywords],
 ) -> Report:
     """Check the gradient of a scalar function.
 
@@ -44,13 +36,6 @@ def check_gradient(
         The point.
     args : tuple
         Further arguments of both.
-    rtol, atol, seed, checks, explore, method, name
-        As for `check_vjp`.
-    strict : bool
-        Whether to hold `grad` to the whole node contract; otherwise a breach of it that leaves the numbers right is
-        a warning.
-    full_below : int, optional
-        An `x` of more elements than this, 10,000, is checked along random directions: as for `check_vjp`.
 
     Returns
     -------
@@ -61,12 +46,12 @@ def check_gradient(
     >>> check_gradient(lambda x: np.sum(x**2), lambda x: 2 * x, np.array([3.0, 4.0])).ok
     True
     """
+    options = options_of(check_gradient, keywords)
     f, grad = split(f, grad, "grad")
     seen = Breaches("grad")
     forward, backward = _gradient_pair(f, grad, float_primal(x, "x").shape, args, seen)
-    shared: dict[str, Any] = {"rtol": rtol, "atol": atol, "seed": seed, "checks": checks, "method": method}
-    shared |= {"explore": explore, "strict": strict, "full_below": full_below, "name": name or name_of(f)}
-    return seen.told(check_vjp(forward, backward, (float_primal(x, "x"),), **shared), strict)
+    asked = options.keywords(name=options.name or name_of(f))
+    return seen.told(check_vjp(forward, backward, (float_primal(x, "x"),), **asked), options.strict)
 
 
 def _gradient_pair(
@@ -95,21 +80,14 @@ def _gradient_pair(
     return forward, backward
 
 
+@takes_options()
 def check_jacobian(
     f: Callable[..., Any],
     jac: Callable[..., Any] | bool,
     x: Any,
     *,
     args: tuple[Any, ...] = (),
-    rtol: float | None = None,
-    atol: float | None = None,
-    seed: int = 0,
-    checks: Sequence[str] | None = None,
-    explore: bool = True,
-    strict: bool = False,
-    full_below: int | None = FULL_BELOW,
-    method: Method = "auto",
-    name: str | None = None,
+    **keywords: Unpack[CheckKeywords],
 ) -> Report:
     """Check the Jacobian of a vector-valued function, every entry of it.
 
@@ -124,10 +102,6 @@ def check_jacobian(
         The point.
     args : tuple
         Further arguments of both.
-    rtol, atol, seed, checks, explore, full_below, method, name
-        As for `check_vjp`.
-    strict : bool
-        As for `check_gradient`.
 
     Returns
     -------
@@ -141,24 +115,25 @@ def check_jacobian(
     >>> report.faults[0].name
     'constant-factor'
     """
+    options = options_of(check_jacobian, keywords)
     f, jac = split(f, jac, "jac")
     x = float_primal(x, "x")
     seen = Breaches("jac")
     forward, backward = _jacobian_pair(f, jac, x.shape, args, seen)
     # SciPy computes in double precision, whatever it is given
-    chosen = [c for c in CHECKS if c != "works_in_float32"] if checks is None else checks
-    shared: dict[str, Any] = {"rtol": rtol, "atol": atol, "seed": seed, "checks": chosen, "method": method}
-    shared |= {"explore": explore, "strict": strict, "full_below": full_below, "name": name or name_of(f)}
-    report = seen.told(check_vjp(forward, backward, (x,), **shared), strict)
+    chosen = [c for c in CHECKS if c != "works_in_float32"] if options.checks is None else options.checks
+    title = options.name or name_of(f)
+    asked = options.keywords(checks=chosen, name=title)
+    report = seen.told(check_vjp(forward, backward, (x,), **asked), options.strict)
     if "matches_numerical" not in chosen:
         return report
     at_f, at_jac = (lambda at: plain_array(f(at, *args))), (lambda at: jac(at, *args))
-    found = list(entries(at_f, at_jac, x, shared["name"], rtol, atol, method))
+    found = list(entries(at_f, at_jac, x, title, options.rtol, options.atol, options.method))
     # entry by entry more is known than of products with the whole, which make other mistakes of them
     mistakes = [mistake for _, some in found for mistake in some]
     findings = dict(report.findings)
     if mistakes:
-        findings[shared["name"]] = mistakes
+        findings[title] = mistakes
     return replace(report, rows=[*(row for row, _ in found), *report.rows], findings=findings)
 
 
@@ -185,6 +160,7 @@ def _jacobian_pair(
     return forward, backward
 
 
+@takes_options()
 def check_hessian(
     f: Callable[..., Any],
     grad: Callable[..., Any] | bool,
@@ -193,21 +169,13 @@ def check_hessian(
     *,
     hessp: Callable[..., Any] | None = None,
     args: tuple[Any, ...] = (),
-    rtol: float | None = None,
-    atol: float | None = None,
-    seed: int = 0,
-    checks: Sequence[str] | None = None,
-    explore: bool = True,
-    strict: bool = False,
-    full_below: int | None = FULL_BELOW,
-    method: Method = "auto",
-    name: str | None = None,
+    **keywords: Unpack[CheckKeywords],
 ) -> Report:
     """Check the gradient of a scalar function, and its Hessian against differences of the gradient.
 
     Parameters
     ----------
-    f, grad, x, args, rtol, atol, seed, checks, explore, strict, full_below, method, name
+    f, grad, x, args
         As for `check_gradient`.
     hess : callable or None
         ``hess(x, *args)`` of shape (n, n): whatever `check_jacobian` takes for `jac`.
@@ -230,19 +198,19 @@ def check_hessian(
     >>> check_hessian(lambda x: np.sum(x**3), lambda x: 3 * x**2, lambda x: np.diag(6 * x), x).ok
     True
     """
+    options = options_of(check_hessian, keywords)
     f, grad = split(f, grad, "grad")
     if not callable(hess) and not callable(hessp):
         raise TypeError(f"hess is {hess!r}, which SciPy approximates itself: pass a function, or hessp=")
-    title = name or name_of(f)
-    shared = {"rtol": rtol, "atol": atol, "seed": seed, "method": method, "full_below": full_below}
-    common: dict[str, Any] = {**shared, "checks": checks, "explore": explore, "strict": strict, "args": args}
-    parts = [check_gradient(f, grad, x, **common, name=f"{title}, gradient")]
+    title = options.name or name_of(f)
+    common: dict[str, Any] = {**keywords, "args": args}
+    parts = [check_gradient(f, grad, x, **common | {"name": f"{title}, gradient"})]
 
     def slope(x: Array, *args: Any) -> Array:
         return plain_array(grad(x, *args))
 
     if callable(hess):
-        parts.append(check_jacobian(slope, hess, x, **common, name=f"{title}, hess"))
+        parts.append(check_jacobian(slope, hess, x, **common | {"name": f"{title}, hess"}))
     if callable(hessp):
-        parts.append(check_jacobian(slope, columns_of(hessp), x, **common, name=f"{title}, hessp"))
+        parts.append(check_jacobian(slope, columns_of(hessp), x, **common | {"name": f"{title}, hessp"}))
     return together(parts)

@@ -1,33 +1,30 @@
 """Gradients that torch computes: of functions, of modules with their parameters, of a torch.autograd.Function."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Unpack
 
-from gradlab.adapters.framework.pair_report import Asked, report_on_pair
-from gradlab.directions import FULL_BELOW
-from gradlab.numerical.estimate import Method
+from gradlab.adapters.framework.pair_report import framework_options, report_on_pair
 from gradlab.report import Report
+from gradlab.running.options import CheckKeywords, options_of, takes_options
 
 
+@takes_options()
 def check_torch(
     fn: Any,
     *tensors: Any,
     settings: Mapping[str, Any] | None = None,
-    rtol: float | None = None,
-    atol: float | None = None,
-    seed: int = 0,
-    checks: Sequence[str] | None = None,
-    explore: bool = True,
-    strict: bool = False,
-    method: Method = "auto",
-    full_below: int | None = FULL_BELOW,
-    name: str | None = None,
+    **keywords: Unpack[CheckKeywords],
 ) -> Report:
     """Check the gradients that torch computes for a function, most of all for one with a hand-written backward.
 
     Everything is evaluated on the device of the tensors. The numerical side evaluates the function in float64; one
     that takes no other precision than its own is evaluated in that, and the noise is measured. A module runs as a
     copy, from the same buffers and the same random state every time, so that it is left as it was.
+
+    There are three checks more than for `check_vjp`: ``saves_for_backward`` (are inputs and outputs kept so that torch
+    notices what is written into them?), ``unused_outputs`` (is an output that nobody used as good as one whose
+    cotangent is zero?) and ``second_derivative`` (is it right, or refused aloud?). Gradients in bfloat16 and float16
+    are judged by the tolerances of their own dtype, and the rest of the contract in float64.
 
     Parameters
     ----------
@@ -39,13 +36,6 @@ def check_torch(
         requires a gradient; all else is passed on.
     settings : mapping, optional
         Keyword arguments of `fn`, which are not differentiated.
-    rtol, atol, seed, checks, explore, method, full_below, name
-        As for `check_vjp`. There are three checks more: ``saves_for_backward`` (are inputs and outputs kept so that
-        torch notices what is written into them?), ``unused_outputs`` (is an output that nobody used as good as one
-        whose cotangent is zero?) and ``second_derivative`` (is it right, or refused aloud?). Gradients in bfloat16
-        and float16 are judged by the tolerances of their own dtype, and the rest of the contract in float64.
-    strict : bool
-        Whether a breach of the node contract that leaves the numbers right is an error; otherwise it is a warning.
 
     Returns
     -------
@@ -76,7 +66,7 @@ def check_torch(
     >>> check_torch(Square, torch.tensor([1.0, 2.0])).faults[0].name
     'constant-factor'
     """
-    asked = Asked(rtol, atol, seed, checks, explore, strict, method, full_below)
+    options = framework_options(options_of(check_torch, keywords))
     try:
         import torch
 
@@ -89,7 +79,9 @@ def check_torch(
         raise ImportError("check_torch needs torch: pip install 'gradlab[torch]'") from error
     # what is created in inference mode cannot be differentiated
     with torch.inference_mode(False):
-        pair = settled(call_of(fn, tensors, settings or {}, name, seed))
+        pair = settled(call_of(fn, tensors, settings or {}, options.name, options.seed))
         # what is drawn depends on the precision
         meaningless = ("works_in_float32",) if pair.draws else ()
-        return report_on_pair(pair, asked, torch_checks(pair), meaningless, {"torch": str(torch.__version__)})
+        return report_on_pair(
+            pair, options, torch_checks(pair), meaningless, {"torch": str(torch.__version__)}
+        )
