@@ -50,7 +50,7 @@ def _seed(text: str) -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker, and, where the reports come together, what collects them."""
+    """Register the marker and, in the process where the reports come together, the collector."""
     config.addinivalue_line("markers", MARKER)
     if not hasattr(config, "workerinput") and not config.option.collectonly:
         config.pluginmanager.register(Collector(config), "gradlab-collector")
@@ -125,7 +125,7 @@ def _whereabouts(item: pytest.Item) -> dict[str, Any]:
 
 
 class Collector:
-    """What the tests of a run checked, in whatever process: reported when it ends."""
+    """The collector of what the tests of a run checked, in whatever process; it reports at the end of the run."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._seed: int = config.option.gradlab_seed
@@ -137,7 +137,7 @@ class Collector:
             _make(self._folder)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take what a phase of a test checked, and what became of it."""
+        """Take the reports of one phase of a test, and the outcome of that phase."""
         key = report.nodeid, getattr(report, "worker_id", "")  # --dist=each runs each test in each process
         if report.when == "setup":
             self._found.pop(key, None)  # it is run again

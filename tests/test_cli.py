@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from gradlab import cli
+from gradlab import cli, commands
 
 
 def test_verify_all(capsys):
@@ -185,3 +185,21 @@ def test_help_names_every_command(capsys):
     assert caught.value.code == 0
     out = capsys.readouterr().out
     assert all(command in out for command in ("verify", "list", "mnist"))
+
+
+def test_a_dropped_in_command_is_found(tmp_path, monkeypatch, capsys):
+    (tmp_path / "hello.py").write_text(
+        "HELP = 'greet'\n"
+        "def add_arguments(parser):\n    parser.add_argument('whom')\n"
+        "def run(arguments, command):\n    print(f'hello {arguments.whom}, from {command}')\n    return 0\n"
+    )
+    monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
+    assert cli.main(["hello", "world"]) == 0
+    assert capsys.readouterr().out == "hello world, from gradlab hello world\n"
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    assert list(names_in_help(capsys.readouterr().out)) == [*cli.FIRST, "hello"]
+
+
+def names_in_help(text):
+    return (line.split()[0] for line in text.splitlines() if line.startswith("    ") and line[4] != " ")

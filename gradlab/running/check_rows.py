@@ -6,15 +6,15 @@ from dataclasses import asdict, replace
 from gradlab import checks as check_room
 from gradlab.checks.trial import ContractError, Trial
 from gradlab.report import Explored, Row
-from gradlab.running.timing import Times, _times
+from gradlab.running.timing import Times, measure_or_nothing
 from gradlab.verdict import CheckResult, Verdict
 
 
 def run_checks(trials: Sequence[Trial], checks: Mapping[str, check_room.Check]) -> Iterator[Row]:
-    """Yield a row for each thing that the checks compared on the trials of one node.
+    """Yield a row for each comparison that the checks make on the trials of one node.
 
-    What a node raises, or returns in a form that cannot be compared, is a row as well: one broken node never
-    ends the run.
+    An exception of a node, or a return that cannot be compared, makes a row as well: one broken node never ends the
+    run.
     """
     times: dict[str, Times] = {}
     for name, check in checks.items():
@@ -22,7 +22,7 @@ def run_checks(trials: Sequence[Trial], checks: Mapping[str, check_room.Check]) 
         for group in [trials] if check.needs_all_samples else [[trial] for trial in trials]:
             for trial, result in _guarded(check, group):
                 if timed and trial.sample.name not in times:
-                    times[trial.sample.name] = _times(trial)
+                    times[trial.sample.name] = measure_or_nothing(trial)
                 yield _row(trial, name, result, times[trial.sample.name] if timed else {})
 
 
@@ -32,14 +32,14 @@ def explore_trials(
     rows: Sequence[Row],
     shrinking: bool = True,
 ) -> tuple[list[Row], list[Explored]]:
-    """Look beyond the trials of one node, for every check that does.
+    """Run the checks beyond the trials of one node, at primals derived from them.
 
     Parameters
     ----------
     trials : sequence of Trial
     checks : mapping
     rows : sequence of Row
-        What the checks found at the trials themselves: what is wrong there already is not looked for again.
+        The rows of the trials themselves: a check that rejects a sample is not run beyond that sample.
     shrinking : bool
         Whether to look for the smallest primals that show a fault.
 
@@ -48,7 +48,7 @@ def explore_trials(
     more : list of Row
         A row for each fault that shows only at derived primals.
     explored : list of Explored
-        Where was looked.
+        The derived primals that were checked, for each trial.
     """
     more: list[Row] = []
     explored = []
@@ -67,10 +67,10 @@ def explore_trials(
 
 
 def first_wrong(trials: Sequence[Trial], checks: Mapping[str, check_room.Check]) -> tuple[str, str] | None:
-    """Return the name of the first check that rejects the node of these trials, and what it says; None if none does.
+    """Return the name of the first check that rejects the node of these trials, and its note; None if none does.
 
     For one wrong node among thousands: nothing is timed, nothing shrunk, and the first fault ends it. The samples
-    come first, and what is derived from them last.
+    come first, and the primals derived from them last.
     """
     for name, check in checks.items():
         for _, result in _guarded(check, trials):

@@ -11,11 +11,11 @@ from gradlab.node import Array, Node, Sample
 from gradlab.report import Report
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import explore_trials, run_checks
-from gradlab.running.explanation import explained
+from gradlab.running.explanation import explain
 from gradlab.running.options import SharedCheckKeywords, options_of, takes_options
-from gradlab.running.parallel_trial import Output, SpreadTrial
+from gradlab.running.parallel_trial import Output, ParallelTrial
 from gradlab.running.selection import select_checks
-from gradlab.workers.worker_map import check_sendable, spread
+from gradlab.workers.worker_map import check_sendable, open_worker_map
 
 
 @takes_options(strict=True)
@@ -74,15 +74,15 @@ def check_vjp(
     title = str(options.name or getattr(forward, "__name__", type(forward).__name__))
     node = Node(title, "own", forward, backward, lambda rng: iter([sample]))
     run = select_checks(options.checks)
-    with spread(options.workers) as over:
+    with open_worker_map(options.workers) as over:
         if over.to_processes:
             check_sendable(Output(forward, sample.settings), "forward")
-        kind = Trial if options.workers is None else partial(SpreadTrial, over=over)
+        kind = Trial if options.workers is None else partial(ParallelTrial, over=over)
         trial = options.trial(node, sample, kind)
         rows = list(run_checks([trial], run))
         more, explored = explore_trials([trial], run, rows) if options.explore else ([], [])
         rows += more
-        findings = explained([trial], rows)
+        findings = explain([trial], rows)
     return Report(rows, environment(seed=options.seed), explored=explored, findings=findings)
 
 

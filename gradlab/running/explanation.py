@@ -10,24 +10,24 @@ from gradlab.report import Row
 from gradlab.verdict import Verdict
 
 
-def explained(trials: Sequence[Trial], rows: Sequence[Row]) -> dict[str, Sequence[Finding]]:
-    """Return the likeliest mistakes of a node that some check rejects; nothing where it is only undecided."""
-    # what is wrong first: of what is only warned of, none explains it
+def explain(trials: Sequence[Trial], rows: Sequence[Row]) -> dict[str, Sequence[Finding]]:
+    """Return the likeliest mistakes of a node that some check rejects, by the node's name; empty if none does."""
+    # errors first: a warning does not explain an error
     failed = [
         {row.check for row in rows if row.verdict is verdict} - {"samples_can_fail"}
         for verdict in (Verdict.WRONG, Verdict.WARNING)
     ]
     large = any(trial.is_large for trial in trials)
     try:
-        # of what every element would be needed for, the few that were looked at say what can be said
+        # a diagnosis of values needs every element: of large primals only those found along directions are known
         named = (
-            [Finding(*m) for trial in trials for m in along.outcome(trial).mistakes]
+            [Finding(*m) for trial in trials for m in along.directional_outcome(trial).mistakes]
             if large and any(failed)
             else []
         )
         rest = [some - OF_VALUES if large else some for some in failed]
         found = [*named, *(finding for some in rest if some for finding in diagnose(trials, some))]
-        # what has been written into gives other numbers, that look like another mistake
+        # an argument that is written into makes the numbers look like another mistake
         found.sort(key=lambda finding: finding.name != "mutates-argument")
     except Exception as error:  # the verdict stands without it, and so do the other nodes
         name = trials[0].node.name

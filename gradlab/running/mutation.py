@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -13,14 +12,13 @@ from gradlab.diagnosis import diagnose
 from gradlab.faults import Mutant, derived_samples, equivalent, mutants, run_bounded
 from gradlab.node import named_rng
 from gradlab.report.envelope import environment, to_json
-from gradlab.report.files import write_atomically
 from gradlab.report.tables import count, table
 from gradlab.running.check_rows import first_wrong
 from gradlab.running.options import check_seed
 from gradlab.running.progress import with_progress
 from gradlab.running.selection import select_checks, select_nodes
 from gradlab.workers.main_thread import in_main_thread
-from gradlab.workers.worker_map import Workers, each, spread
+from gradlab.workers.worker_map import Workers, numbered_results, open_worker_map
 
 # What one mutant may take before it counts as killed: a check of a right node takes less than a second.
 SECONDS, MEMORY = 20.0, 2 * 2**30
@@ -35,7 +33,7 @@ KILLED, EQUIVALENT, SURVIVING = "killed", "equivalent", "surviving"
 
 @dataclass(frozen=True)
 class MutantRow:
-    """What became of one mutant.
+    """The outcome of one mutant.
 
     Attributes
     ----------
@@ -67,7 +65,7 @@ class MutantRow:
 
 @dataclass(frozen=True)
 class MutationReport:
-    """What became of every mutant.
+    """The outcomes of all mutants.
 
     Attributes
     ----------
@@ -172,13 +170,13 @@ def mutate(
     done: dict[int, list[MutantRow]] = {}
     interrupted = False
     try:
-        with spread(workers) as over:
+        with open_worker_map(workers) as over:
             tasks = [
                 (node.name, first)
                 for node in nodes
                 for first in range(0, len(_prepared(node.name, seed)[0]), MUTANTS_A_TASK)
             ]
-            for i, rows in with_progress(each(over, judge, tasks), progress, "task", len(tasks)):
+            for i, rows in with_progress(numbered_results(over, judge, tasks), progress, "task", len(tasks)):
                 done[i] = rows
     except KeyboardInterrupt:
         interrupted = True
@@ -293,16 +291,3 @@ def _by_check(rows: Sequence[MutantRow], checks: Sequence[str], style: str) -> s
     counts = Counter(row.killed_by for row in rows if row.killed_by)
     shown = [(name, str(counts.get(name, 0))) for name in dict.fromkeys([*checks, *sorted(counts)])]
     return table(("check", "killed first"), shown, style)
-
-
-def write_page(report: MutationReport, folder: Path, made_by: str) -> list[Path]:
-    """Write mutation.md into `folder`, whole or not at all; return its path in a list."""
-    parts = [
-        "# What the checks notice",
-        f"{made_by} The whole run took {report.seconds:.0f} s.",
-        report.totals(),
-        report.to_table("github"),
-    ]
-    path = folder / "mutation.md"
-    write_atomically(path, "\n\n".join(parts) + "\n")
-    return [path]

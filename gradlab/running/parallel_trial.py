@@ -1,4 +1,4 @@
-"""A trial whose numerical side several workers compute."""
+"""A trial whose numerical side is shared by several workers."""
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -14,13 +14,13 @@ from gradlab.workers.worker_map import Map
 
 
 @dataclass(frozen=True)
-class SpreadTrial(Trial):
+class ParallelTrial(Trial):
     """A trial that spreads the elements of its primals, given or derived.
 
     Attributes
     ----------
     over : map-like callable
-        As `gradlab.workers.worker_map.spread` gives it.
+        As `gradlab.workers.worker_map.open_worker_map` gives it.
     """
 
     over: Map = map
@@ -40,7 +40,7 @@ class SpreadTrial(Trial):
 
 @dataclass(frozen=True)
 class Output:
-    """What forward gives, without its residuals; each call has copies of its own of all arguments."""
+    """Forward without its residuals, as an object that can be sent to processes; each call copies its arguments."""
 
     forward: Callable[..., tuple[Any, Any]]
     settings: Mapping[str, Any]

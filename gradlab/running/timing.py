@@ -12,15 +12,6 @@ from gradlab.numerical.finite_difference import numerical_vjp
 Times = Mapping[str, Any]
 
 
-def _times(trial: Trial) -> Times:
-    # a faulty backward need not survive a second call; its verdict stands without times
-    try:
-        with np.errstate(all="ignore"):
-            return measure(trial)
-    except Exception:
-        return {}
-
-
 def measure(trial: Trial) -> Times:
     """Return the best times of forward, backward and the numerical gradient, in seconds, and their ratio.
 
@@ -42,12 +33,21 @@ def measure(trial: Trial) -> Times:
     }
 
 
+def measure_or_nothing(trial: Trial) -> Times:
+    """Return what `measure` does; nothing where a node raises, whose verdict then stands without times."""
+    try:
+        with np.errstate(all="ignore"):
+            return measure(trial)
+    except Exception:  # a faulty backward need not survive a second call
+        return {}
+
+
 def best_time(function: Callable[[], object], repeat: int = 3, enough_s: float = 3e-4) -> float:
     """Return the best time of one call, in seconds.
 
     The number of calls grows as 1, 2, 5, 10, 20, ... until they take `enough_s` together, as in
-    `timeit.Timer.autorange`, whose fixed 0.2 s would make minutes of a run over all samples of all nodes. What
-    takes a thousand times as long for a single call is timed that once.
+    `timeit.Timer.autorange`, whose fixed 0.2 s would make minutes of a run over all samples of all nodes. A function
+    whose single call takes a thousand times as long is timed once.
     """
     timer = Timer(function)
     for number in _one_two_five():

@@ -11,11 +11,11 @@ from gradlab.numerical.estimate import Method
 from gradlab.report import Explored, Report, Row
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import explore_trials, run_checks
-from gradlab.running.explanation import explained
+from gradlab.running.explanation import explain
 from gradlab.running.options import CheckOptions, options_of, takes_options
 from gradlab.running.progress import with_progress
 from gradlab.running.selection import select_checks, select_nodes
-from gradlab.workers.worker_map import Workers, each, spread
+from gradlab.workers.worker_map import Workers, numbered_results, open_worker_map
 
 Verified = tuple[list[Row], list[Explored], dict[str, Sequence[Finding]]]
 
@@ -71,8 +71,8 @@ def verify(
     done: dict[int, Verified] = {}
     interrupted = False
     try:
-        with spread(options.workers) as over:
-            verified = each(over, task, [node.name for node in chosen])
+        with open_worker_map(options.workers) as over:
+            verified = numbered_results(over, task, [node.name for node in chosen])
             for i, found in with_progress(verified, progress, "node", len(chosen)):
                 done[i] = found
     except KeyboardInterrupt:
@@ -95,4 +95,4 @@ def _verified(name: str, options: CheckOptions) -> Verified:
     rows = list(run_checks(trials, run))
     more, explored = explore_trials(trials, run, rows) if options.explore else ([], [])
     rows += more
-    return rows, explored, explained(trials, rows)
+    return rows, explored, explain(trials, rows)

@@ -1,4 +1,4 @@
-"""What one test checked, and how it travels from a process of pytest-xdist to the one that writes the report."""
+"""The record of one test's checks, and the text in which reports travel between processes of pytest-xdist."""
 
 import json
 from collections.abc import Mapping
@@ -12,20 +12,20 @@ from gradlab.verdict import Verdict
 
 @dataclass(frozen=True)
 class Record:
-    """What one test checked.
+    """The reports of the checks that one test made, and the outcome of the test.
 
     Attributes
     ----------
     test : str
-        Its id.
+        The test's id.
     function : str
-        Its id without parameters.
+        The test's id without parameters.
     place : int
-        Where it stands among all tests that were collected.
+        The place of the test among all tests that were collected.
     outcome : str
-        What became of it: passed, failed, skipped or xfailed.
+        "passed", "failed", "skipped" or "xfailed".
     reports : list of Report
-        One for each check that it made.
+        One for each check that the test made.
     """
 
     test: str
@@ -41,7 +41,7 @@ class Record:
 
     @property
     def rows(self) -> list[Row]:
-        """The rows of all its reports."""
+        """The rows of all reports."""
         return [row for report in self.reports for row in report.rows]
 
 

@@ -1,7 +1,8 @@
-"""What the fixture `gradcheck` gives."""
+"""The object that the fixture `gradcheck` gives to a test."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import gradlab
@@ -11,15 +12,16 @@ from gradlab.report import Report
 class GradCheck:
     """gradlab's checks for a test: each raises `GradientError` where a gradient is wrong, or could not be decided.
 
-    Each takes what the check of that name takes, and returns its `Report` where all is right. The options of the
-    marker ``gradlab`` and the run's seed are passed on to it, as far as it has them; a call's own come first.
+    Each method takes the arguments of the check that it names, and returns the check's `Report` where all is right.
+    The check is also passed the options of the marker ``gradlab`` and the run's seed, as far as it takes them;
+    options that the call itself gives come first.
 
     Parameters
     ----------
     options : mapping
-        What to pass on: `rtol`, `atol`, `seed`, `strict`, `explore`.
+        The options to pass on: `rtol`, `atol`, `seed`, `strict`, `explore`.
     record : callable
-        ``record(report)`` is told of every report, before anything is raised.
+        ``record(report)`` is called with every report, before anything is raised.
 
     Examples
     --------
@@ -80,15 +82,17 @@ class GradCheck:
 
     def model(self, model: Any, x: Any, t: Any, **options: Any) -> Report:
         """Check the backprop of a whole model: see `gradlab.textbook.models.check_model`."""
-        return self.run(gradlab.textbook.models.check_model, model, x, t, **options)
+        # only a test of a whole model loads the textbook
+        models = import_module("gradlab.textbook.models")
+        return self.run(models.check_model, model, x, t, **options)
 
     def run(self, check: Callable[..., Report], *args: Any, **options: Any) -> Report:
-        """Return what ``check(*args, **options)`` reports, if nothing is wrong.
+        """Return the report of ``check(*args, **options)``, if nothing is wrong.
 
         Raises
         ------
         GradientError
-            If a gradient is wrong, or could not be decided; it carries the report.
+            If a gradient is wrong, or could not be decided; the error carries the report.
         """
         known = inspect.signature(check).parameters
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())

@@ -1,4 +1,4 @@
-"""What the marker ``gradlab`` and the command line ask of a test's checks."""
+"""The options that the marker ``gradlab`` and the command line give to a test's checks."""
 
 import math
 from collections.abc import Callable
@@ -9,12 +9,12 @@ import pytest
 
 
 def options_for(test: pytest.Item) -> dict[str, Any]:
-    """Return the options of a test's markers, the nearest first, and the run's seed if none has one.
+    """Return the options of a test's markers, the nearest marker's first, and the run's seed if no marker has one.
 
     Raises
     ------
     ValueError
-        If a marker has another option, or one that cannot be used.
+        If a marker has an unknown option, or a value that cannot be used.
     """
     options: dict[str, Any] = {"seed": test.config.getoption("gradlab_seed")}
     for mark in reversed(list(test.iter_markers("gradlab"))):  # a class's or a module's, then the test's own

@@ -15,7 +15,7 @@ from gradlab.node import Node
 from gradlab.report import GradientError, Report
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import explore_trials, run_checks
-from gradlab.running.explanation import explained
+from gradlab.running.explanation import explain
 from gradlab.running.selection import select_checks
 
 # The place of a sample in the id of a check that looks at all of a node's samples together.
@@ -30,13 +30,13 @@ class NodeCase:
     ----------
     node : Node
     sample : int or None
-        Which one of its samples; None for a check that looks at all of them together.
+        The number of one of the node's samples; None for a check that looks at all samples together.
     check : str
     names : sequence of str
-        Those of the node's samples, as they were when the ids were made.
+        The names that the node's samples had when the ids were made.
     trials : callable
-        ``trials(seed, rtol, atol, strict)`` returns a trial a sample. All cases of a node share it, and with the
-        trials what is known numerically.
+        ``trials(seed, rtol, atol, strict)`` returns a trial for each sample. All cases of a node share this function,
+        and so the trials, and so the numerical gradients that the trials keep.
     """
 
     node: Node
@@ -54,7 +54,7 @@ class NodeCase:
         strict: bool = True,
         explore: bool = True,
     ) -> Report:
-        """Return what the check finds at this sample, and at primals derived from it; skip the test if that is nothing.
+        """Return the check's report at this sample and at primals derived from it; skip the test if it has no rows.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class NodeCase:
         rows += more
         if not rows:
             pytest.skip(f"{self.check} has nothing to compare at this sample")
-        return Report(rows, environment(seed=seed), explored=explored, findings=explained(chosen, rows))
+        return Report(rows, environment(seed=seed), explored=explored, findings=explain(chosen, rows))
 
 
 def parametrize_nodes(
@@ -141,12 +141,12 @@ def _labelled(registry: Iterable[Any]) -> Iterator[tuple[str, Node]]:
 
 
 def as_node(entry: Any, name: str = "") -> Node:
-    """Return a node as it is, and a module or another object in the node contract as one.
+    """Return a node as it is, and a module or another object in the node contract as a node.
 
     Raises
     ------
     TypeError
-        If it is neither.
+        If `entry` is neither.
     """
     if isinstance(entry, Node):
         return entry

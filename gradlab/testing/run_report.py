@@ -1,4 +1,4 @@
-"""What all tests of a run checked: one table, and a report in markdown and JSON."""
+"""The report on all gradients that a run of pytest checked: a table, a page in markdown, and JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -16,9 +16,9 @@ from gradlab.testing.check_record import Record
 
 
 def table(records: Sequence[Record], style: str) -> str:
-    """Return one row for each op of each test function: its rows, its worst error and its worst verdict.
+    """Return a row for each op of each test function: the number of comparisons, the worst error and the worst verdict.
 
-    A function with many parameters, as `parametrize_nodes` gives it, would fill pages with a row for each.
+    There is no row for each test: `parametrize_nodes` gives one function so many tests that they would fill pages.
     """
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
@@ -43,7 +43,7 @@ def write(
 ) -> list[Path]:
     """Write gradlab.md and gradlab.json into `folder`, each whole or not at all; return their paths.
 
-    Without times in it, the page is the same however the tests were spread over processes.
+    The page has no times, so that it is the same however the tests were spread over processes.
 
     Raises
     ------

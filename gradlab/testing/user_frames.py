@@ -4,10 +4,10 @@ from types import TracebackType
 
 
 def leave_own_frames_out(error: BaseException) -> None:
-    """Take the frames of gradlab's modules out of the traceback of an exception, and of those that it came from.
+    """Take the frames of gradlab's modules out of the tracebacks of an exception and of the exceptions before it.
 
-    What stays is the line of a test that called a check, and below it those lines of the user's that the check
-    called. It changes the tracebacks in place.
+    There stays the line of a test that called a check, and below it the lines of the user's that the check called.
+    The tracebacks are changed in place.
     """
     met: set[int] = set()
     left: list[BaseException | None] = [error]
@@ -25,6 +25,6 @@ def _without_own(traceback: TracebackType | None) -> TracebackType | None:
         if str(traceback.tb_frame.f_globals.get("__name__")).partition(".")[0] != "gradlab":
             kept.append(traceback)
         traceback = traceback.tb_next
-    for entry, following in zip(kept, [*kept[1:], None], strict=False):  # none of nothing
+    for entry, following in zip(kept, [*kept[1:], None], strict=False):  # kept may be empty
         entry.tb_next = following
     return kept[0] if kept else None

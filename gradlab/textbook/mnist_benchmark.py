@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -14,8 +13,6 @@ from gradlab.node import Array
 from gradlab.numerical.finite_difference import numerical_gradient
 from gradlab.report import Row
 from gradlab.report.envelope import environment, to_json
-from gradlab.report.figures import accuracy_figure, can_plot
-from gradlab.report.files import write_atomically
 from gradlab.report.tables import number, seconds, table
 from gradlab.running.timing import best_time
 from gradlab.textbook import mnist_models
@@ -33,16 +30,16 @@ AGREEMENT = 1e-6
 
 @dataclass(frozen=True)
 class MnistReport:
-    """What the benchmark found.
+    """The result of the benchmark.
 
     Attributes
     ----------
     data : str
         The data set's name, which every title carries.
     gradients : list of Row
-        Numerical against backprop for each parameter, and for "all"; empty if they were not compared.
+        Numerical against backprop for each parameter, and for "all"; empty if the two were not compared.
     training : dict of TrainingHistory
-        By the gradient that was used.
+        One for each gradient that a net was trained by, under the gradient's name.
     environment : mapping
     apart : float or None
         The largest difference, over all steps, of any parameter of two nets from one start on the same batches, one
@@ -111,7 +108,7 @@ def run(
     data : Dataset
     gradient : {"both", "backprop", "numerical"}
         "both" compares the two gradients on one batch, then trains by backprop; "numerical" compares them, and trains
-        two nets from one start on the same batches, one by each. It takes the incremental differences.
+        two nets from one start on the same batches, one by backprop and one by the incremental differences.
     steps, batch_size : int
         See `gradlab.textbook.training.train`.
     hidden : int
@@ -121,7 +118,7 @@ def run(
     seed : int
         Of the initial weights and of the batches, not negative.
     workers : int or map-like callable, optional
-        Who shares the losses of the textbook's loop, with which the gradients are compared: see
+        Who shares the losses of the textbook's loop, the numerical gradient of the comparison: see
         `gradlab.estimate_gradient`.
     progress : bool
         Whether to show a bar on stderr when that is a terminal.
@@ -165,7 +162,10 @@ def _trained(
 def _both_ways(
     net: TwoLayerNet, data: Dataset, settings: Mapping[str, Any], rng: np.random.Generator, progress: bool
 ) -> tuple[dict[str, TrainingHistory], float]:
-    """Train by numerical gradients, and a copy by backprop on the same batches; return how far apart they ever were."""
+    """Train `net` by numerical gradients, and a copy by backprop on the same batches.
+
+    Returns both histories, and the largest difference of a parameter of the two nets after any step.
+    """
     twin, start = deepcopy(net), deepcopy(net)
     same_batches = deepcopy(rng)
     optimizer, apart = SGD(settings["lr"]), 0.0
@@ -182,7 +182,7 @@ def _both_ways(
 
 
 def run_graph_model(data: Dataset, model: str, *, seed: int = 0, **given: Any) -> MnistReport:
-    """Train one of the models of `gradlab.textbook.mnist_models`; what is not given, or None, has its default there."""
+    """Train one of the models of `gradlab.textbook.mnist_models`; a setting left out or None has its default there."""
     settings = {key: given.get(key) or default for key, default in mnist_models.DEFAULTS[model].items()}
     history = mnist_models.train(model, data, seed=seed, **settings)
     more = {"data": data.name, "model": model, **settings, "seed": seed}
@@ -308,7 +308,7 @@ def _shown(points: list[Progress]) -> list[Progress]:
 
 @contextmanager
 def _bar(title: str, total: int, progress: bool) -> Iterator[Callable[..., None]]:
-    """Give a function to call with every step or several; of a word, the word is asked for when the bar is redrawn."""
+    """Yield ``advance(word, steps=1)``, to be called after steps; `word` is called only when the bar is redrawn."""
     if not progress:
         yield lambda word, steps=1: None
         return
@@ -325,30 +325,3 @@ def _bar(title: str, total: int, progress: bool) -> Iterator[Callable[..., None]
                 bar.set_postfix_str(word(), refresh=False)
 
         yield advance
-
-
-def write_page(
-    report: MnistReport,
-    folder: Path,
-    made_by: str,
-    name: str = "mnist",
-    title: str = "MNIST: why nobody trains by numerical gradients",
-) -> list[Path]:
-    """Write NAME.md into `folder`, and NAME.svg if the extra `plot` is installed; return their paths."""
-    parts = [f"# {title}", made_by, report.to_table("github")]
-    paths = [folder / f"{name}.md"]
-    if can_plot():
-        paths.insert(0, folder / f"{name}.svg")
-        accuracy_figure(paths[0], f"{report.data}: accuracy", _curves(report.training))
-        parts.append(f"![accuracy over the epochs on {report.data}]({name}.svg)")
-    write_atomically(paths[-1], "\n\n".join(parts) + "\n")
-    return paths
-
-
-def _curves(training: Mapping[str, TrainingHistory]) -> dict[str, tuple[list[float], list[float]]]:
-    curves = {}
-    for way, history in training.items():
-        epochs = [point.epoch for point in history.points]
-        curves[f"{way}, training set"] = (epochs, [point.train_accuracy for point in history.points])
-        curves[f"{way}, test set"] = (epochs, [point.test_accuracy for point in history.points])
-    return curves

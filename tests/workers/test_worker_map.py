@@ -1,4 +1,4 @@
-"""Many workers: the same rows and numbers as one, whoever they are and whatever becomes of them."""
+"""Many workers give the same rows and numbers as one, whatever kind they are, and an error where they fail."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 
 from gradlab import check_vjp, cli, verify
 from gradlab.running.mutation import mutate
-from gradlab.workers.worker_map import WorkersError, each, in_order, spread
+from gradlab.workers.worker_map import WorkersError, numbered_results, open_worker_map, results_in_order
 
 RNG = np.random.default_rng(0)
 NAMES = ("step", "exp", "dot")
@@ -50,23 +50,23 @@ def square(x):
 
 @pytest.mark.parametrize("workers", [None, 1, 2, np.int64(2), -1, map, backwards, threads])
 def test_results_in_the_order_of_the_items(workers):
-    with spread(workers) as over:
-        assert in_order(over, square, range(20)) == [x * x for x in range(20)]
-        assert in_order(over, square, [3.0]) == [9.0]
-        assert in_order(over, square, []) == []
-        assert sorted(each(over, square, [2, 3])) == [(0, 4), (1, 9)]
+    with open_worker_map(workers) as worker_map:
+        assert results_in_order(worker_map, square, range(20)) == [x * x for x in range(20)]
+        assert results_in_order(worker_map, square, [3.0]) == [9.0]
+        assert results_in_order(worker_map, square, []) == []
+        assert sorted(numbered_results(worker_map, square, [2, 3])) == [(0, 4), (1, 9)]
 
 
 @pytest.mark.parametrize("workers", [0, -2, 1.5, "2"])
 def test_what_are_no_workers(workers):
     wanted = r"workers is .*: give a whole number from 1 up, or a callable"
-    with pytest.raises(ValueError, match=wanted), spread(workers):
+    with pytest.raises(ValueError, match=wanted), open_worker_map(workers):
         pass
 
 
 def test_a_map_that_loses_results_is_refused():
     with pytest.raises(ValueError, match=r"gave 1 results for 3 items: give a callable that maps all"):
-        in_order(lambda function, items: [function(items[0])], square, [1, 2, 3])
+        results_in_order(lambda function, items: [function(items[0])], square, [1, 2, 3])
 
 
 def die(x):
@@ -75,14 +75,14 @@ def die(x):
 
 def test_a_process_that_dies_is_told_in_one_line_with_the_cure():
     wanted = r"^a worker process died .*: give it more memory, or take fewer workers$"
-    with pytest.raises(WorkersError, match=wanted), spread(2) as over:
-        in_order(over, die, [3, 3])
+    with pytest.raises(WorkersError, match=wanted), open_worker_map(2) as worker_map:
+        results_in_order(worker_map, die, [3, 3])
 
 
 @WORKERS
 def test_what_the_function_raises_is_raised(workers):
-    with pytest.raises(TypeError, match="can't multiply"), spread(workers) as over:
-        in_order(over, square, ["a", "b"])
+    with pytest.raises(TypeError, match="can't multiply"), open_worker_map(workers) as worker_map:
+        results_in_order(worker_map, square, ["a", "b"])
 
 
 @WORKERS
@@ -153,7 +153,7 @@ def test_check_vjp_sends_large_primals_and_keeps_small_ones():
     assert sent == [2, 2]  # 64 and the rest, of 90 and of 120
     small = RNG.standard_normal((2, 3)), RNG.standard_normal((3, 2))
     check_vjp(forward, backward, small, workers=counting, explore=False)
-    # with so many, a few directions are looked at, and no element by itself
+    # primals that count as large are checked along a few directions, and no element alone
     check_vjp(forward, backward, PRIMALS, workers=counting, explore=False, full_below=200)
     assert sent == [2, 2]
 
@@ -209,7 +209,7 @@ def test_the_command_line_takes_workers(capsys):
 
 @pytest.mark.parametrize(
     ("command", "function"),
-    [(["verify", "add"], "gradlab.cli.verify"), (["mutate", "step"], "gradlab.running.mutation.mutate"),
+    [(["verify", "add"], "gradlab.commands.verify.verify"), (["mutate", "step"], "gradlab.running.mutation.mutate"),
      (["mnist", "--data", "digits"], "gradlab.textbook.mnist_benchmark.run")],
 )  # fmt: skip
 def test_every_command_passes_its_workers_on(command, function, capsys, monkeypatch):

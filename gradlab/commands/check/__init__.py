@@ -1,6 +1,28 @@
-"""The command ``gradlab check``: somebody's layers, found by name, made, given inputs, and checked one by one."""
+"""``gradlab check``: somebody's layers and functions, found by name, made, given inputs, and checked one by one."""
+
+import argparse
+import sys
 
 from gradlab.commands.check._arguments import add_arguments, task_of
-from gradlab.commands.check._check_run import Checked, check, write_page
+from gradlab.commands.check._check_run import check
+from gradlab.commands.check._targets_report import write_page
+from gradlab.commands.output import INTERRUPTED, OK, UNUSABLE, WRONG, print_paths, print_report
 
-__all__ = ["Checked", "add_arguments", "check", "task_of", "write_page"]
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "check layers and functions that somebody else wrote, by their names"
+
+
+def run(arguments: argparse.Namespace, command: str) -> int:
+    """Check every target; print the report on all, write its page, return the exit status."""
+    found = check(arguments.target, task_of(arguments), every=arguments.all, progress=True)
+    if arguments.format == "json" or found.report.rows or found.interrupted:
+        print_report(arguments, found, found.to_table)
+    if not found.report.rows:
+        for line in found.unchecked_lines():
+            print(f"gradlab: {line}", file=sys.stderr)
+    if arguments.output:
+        print_paths(write_page(found, arguments.output, command))
+    if found.interrupted:
+        return INTERRUPTED
+    return WRONG if found.wrong else OK if found.ok else UNUSABLE

@@ -3,14 +3,16 @@
 import argparse
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from gradlab.commands.check._check_task import CheckTask
 from gradlab.commands.check._input_specs import InputSpec, parse_input
+from gradlab.commands.common_arguments import count
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what ``gradlab check`` is told about other people's code."""
+    """Add the arguments of ``gradlab check``."""
     parser.add_argument(
         "target",
         nargs="+",
@@ -52,10 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="breaches that leave the numbers right are errors, not warnings"
     )
+    parser.add_argument("--seed", type=count, default=0, help="seed of weights, inputs and cotangents")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="write check.md there")
 
 
 def task_of(arguments: argparse.Namespace) -> CheckTask:
-    """Return what these arguments ask of every target."""
+    """Return the task that these arguments set for every target; its own target is still empty."""
     return CheckTask(
         "",
         init=arguments.init,

@@ -1,4 +1,4 @@
-"""What a child process is asked, and what it answers."""
+"""The task that a child process is given, and the outcome that it answers with."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ TASK, STAGE, OUTCOME = "task", "stage", "outcome"
 
 @dataclass(frozen=True)
 class CheckTask:
-    """One object to check, and what was said of it on the command line.
+    """One object to check, and the options that the command line gives for it.
 
     Attributes
     ----------
@@ -21,12 +21,12 @@ class CheckTask:
     every : bool
         Whether the layer classes of a module are to be named, and nothing checked.
     part : bool
-        Whether it was found in a list, so that it is no list itself.
+        Whether the target was found in a list, and so may not be a list itself.
     init : dict, list or None
-        What the constructor is given, as JSON has it.
+        The constructor's arguments, as parsed from JSON.
     inputs : tuple of InputSpec
     samples : str
-        ``MODULE:FUNCTION``, or empty.
+        The ``MODULE:FUNCTION`` that gives the inputs, or empty.
     seed, rtol, atol, strict
         As for `gradlab.check_layer`.
     timeout : float
@@ -48,17 +48,17 @@ class CheckTask:
 
 @dataclass(frozen=True)
 class TaskOutcome:
-    """What became of a task.
+    """The outcome of a task.
 
     Attributes
     ----------
     report : Report or None
     parts : tuple of str
-        The targets that it stands for, if it is a list or a module of them.
+        The targets that the task's target stands for, if that is a list or a module.
     taken : str
-        What nobody said and was therefore guessed, as options of the command.
+        The options of the command that would have said what was guessed.
     unusable : str
-        Why nothing could be checked, or not all samples, in one line that ends with the cure.
+        Why nothing, or not every sample, could be checked: one line that ends with the cure.
     """
 
     report: Report | None = None

@@ -1,4 +1,4 @@
-"""The process in which one object is imported, made and checked, so that nothing it does ends more than itself."""
+"""The child process: one object is imported, made and checked in it, and can end no other process."""
 
 import os
 import pickle
@@ -15,12 +15,12 @@ from gradlab.adapters.numpy_layer.layer_error import error_text
 from gradlab.commands.check._check_task import OUTCOME, STAGE, TASK, CheckTask, TaskOutcome
 from gradlab.commands.check._target_check import run_task
 
-# The parent ends a child that takes too long; if that parent is gone, the child ends by itself so many seconds later.
+# The parent ends a child that takes too long; if the parent is gone, the child ends itself so many seconds later.
 LATER = 5.0
 
 
 def main(folder: Path) -> None:
-    """Read a task from a folder, and write what became of it there; never returns."""
+    """Read a task from a folder, and write its outcome into that folder; never returns."""
     task: CheckTask = pickle.loads((folder / TASK).read_bytes())
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -37,7 +37,7 @@ def main(folder: Path) -> None:
 
 
 def outcome_of(task: CheckTask, stage: Path) -> TaskOutcome:
-    """Return what becomes of a task, in words where nothing does; `stage` is a file to say there what is being done."""
+    """Return the outcome of a task, or why it has none; the current step is written into the file `stage`."""
     try:
         outcome = run_task(task, stage.write_text)
         return replace(outcome, unusable=_for_the_shell(outcome.unusable))
@@ -52,7 +52,7 @@ def outcome_of(task: CheckTask, stage: Path) -> TaskOutcome:
 
 
 def _for_the_shell(message: str) -> str:
-    """Return a message in one line, with the command's option for an argument that `check_layer` has."""
+    """Return a message in one line that names options of the command, not arguments of `check_layer`."""
     message = " ".join(message.split())
     for argument, option in (
         ("as settings=", "by name with --samples"),

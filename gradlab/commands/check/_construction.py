@@ -1,4 +1,4 @@
-"""A class and ``--init``: an object."""
+"""The construction of an object from a class and ``--init``."""
 
 import inspect
 import json
@@ -26,18 +26,18 @@ def parameters_of(function: Any) -> list[inspect.Parameter]:
 
 
 def required(function: Any) -> list[inspect.Parameter]:
-    """Return those of its parameters that have no default."""
+    """Return the parameters of a function or a constructor that have no default."""
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [p for p in parameters_of(function) if p.default is p.empty and p.kind not in several]
 
 
 def made(kind: type, init: Any, seed: int) -> Any:
-    """Return an object of a class, made with what ``--init`` says.
+    """Return an object of a class, made with the arguments that ``--init`` gives.
 
     Raises
     ------
     LayerError
-        If that does not fit the constructor, or the constructor raises.
+        If the arguments do not fit the constructor, or the constructor raises.
     """
     args, named = _arguments(kind, init, named_rng(seed, "init"))
     wanted = ", ".join(p.name for p in parameters_of(kind))
@@ -74,7 +74,7 @@ def _value(x: Any, parameter: inspect.Parameter | None, rng: np.random.Generator
         return x
     array = _as_array(x)
     if array is not None and _is_meant(array, parameter):
-        # a step would be lost in the integers that somebody wrote for a weight
+        # a numerical step would be lost in a weight's integers
         return array.astype(float) if parameter and is_parameter(parameter.name) else array
     return [_value(part, None, rng) for part in x]
 

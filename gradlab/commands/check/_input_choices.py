@@ -1,4 +1,4 @@
-"""What forward may be given at each of its parameters, by what they are called."""
+"""The inputs that a forward may take, told by the names of its parameters."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -13,27 +13,27 @@ from gradlab.commands.check._plausible_sizes import LayerSizes, is_state, weight
 _SETTINGS = re.compile(r"param|config|option|kwargs")
 
 
-def choices(parameters: Sequence[Parameter], scene: LayerSizes) -> Iterator[tuple[InputSpec, ...]]:
-    """Yield what may be given to a forward with these parameters, the likeliest first.
+def choices(parameters: Sequence[Parameter], sizes: LayerSizes) -> Iterator[tuple[InputSpec, ...]]:
+    """Yield the inputs that a forward with these parameters may take, the likeliest first.
 
     Raises
     ------
     LayerError
-        If one of them is a dict of settings, which no shape can stand for.
+        If a parameter is a dict of settings, which no shape can stand for.
     """
     several = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     wanted = _wanted(parameters)
     if not wanted:
-        yield from [(scene.x,), (scene.x, scene.x)] if several else [()] if parameters else [(scene.x,), ()]
+        yield from [(sizes.x,), (sizes.x, sizes.x)] if several else [()] if parameters else [(sizes.x,), ()]
         return
     first = next((p for p in wanted if not is_target(p.name) and not _is_parameter(p)), wanted[0])
-    options = [[scene.x] if p is first else list(_options(p, scene)) for p in wanted]
+    options = [[sizes.x] if p is first else list(_options(p, sizes)) for p in wanted]
     for chosen in product(*options):
         yield tuple(spec for spec in takewhile(lambda spec: spec is not None, chosen) if spec is not None)
 
 
 def refuse_count(parameters: Sequence[Parameter], count: int) -> None:
-    """Raise LayerError unless a forward with these parameters takes so many inputs."""
+    """Raise LayerError unless a forward with these parameters takes `count` inputs."""
     plain = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     needed = [p for p in plain if p.default is p.empty and not is_training_flag(p.name)]
     several = not parameters or any(p.kind is p.VAR_POSITIONAL for p in parameters)
@@ -53,9 +53,9 @@ def _is_parameter(p: Parameter) -> bool:
     return is_parameter(p.name, sure=True)
 
 
-def _options(p: Parameter, scene: LayerSizes) -> Iterator[InputSpec | None]:
+def _options(p: Parameter, sizes: LayerSizes) -> Iterator[InputSpec | None]:
     if is_target(p.name):
-        yield from _targets(scene.x)
+        yield from _targets(sizes.x)
         if p.default is not p.empty:
             yield None
         return
@@ -64,17 +64,17 @@ def _options(p: Parameter, scene: LayerSizes) -> Iterator[InputSpec | None]:
             f"forward takes {p.name!r}, which no shape stands for: give --samples MODULE:FUNCTION"
         )
     if _is_parameter(p):
-        yield InputSpec(weight_shape(p.name, scene))
+        yield InputSpec(weight_shape(p.name, sizes))
     if is_state(p.name):
-        yield InputSpec(scene.hidden)
-        yield from [InputSpec((scene.x.shape[0], scene.x.shape[-1]))] if len(scene.x.shape) == 3 else []
-    yield scene.x
+        yield InputSpec(sizes.hidden)
+        yield from [InputSpec((sizes.x.shape[0], sizes.x.shape[-1]))] if len(sizes.x.shape) == 3 else []
+    yield sizes.x
     if not _is_parameter(p) and not is_state(p.name):
-        yield from (InputSpec(scene.hidden), InputSpec(scene.weight), *_targets(scene.x))
+        yield from (InputSpec(sizes.hidden), InputSpec(sizes.weight), *_targets(sizes.x))
 
 
 def _targets(x: InputSpec) -> Iterator[InputSpec]:
-    """Yield what a loss may compare x with: labels, rows with a single 1, numbers, probabilities, yes and no."""
+    """Yield the targets that a loss may compare x with: labels, one-hot rows, numbers, probabilities, yes and no."""
     if x.shape:
         yield InputSpec(x.shape[:-1], f"int<{x.shape[-1]}")
         yield InputSpec(x.shape, "onehot")

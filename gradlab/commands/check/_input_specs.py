@@ -1,4 +1,4 @@
-"""What ``--input`` says of an array: its shape, and what is drawn into it."""
+"""The specs of arrays that ``--input`` gives: a shape, and the kind of numbers to draw."""
 
 import re
 from dataclasses import dataclass
@@ -53,12 +53,12 @@ class InputSpec:
 
 
 def parse_input(text: str) -> InputSpec:
-    """Return what a text such as ``100x784:float32`` or ``100:int<10`` asks for.
+    """Return the spec that a text such as ``100x784:float32`` or ``100:int<10`` stands for.
 
     Raises
     ------
     ValueError
-        If it asks for nothing that there is; the message ends with the cure.
+        If the text stands for no spec; the message ends with the cure.
     """
     found = _SPEC.fullmatch(text.strip())
     if not found:
@@ -68,12 +68,12 @@ def parse_input(text: str) -> InputSpec:
 
 
 def checked(spec: InputSpec, text: str) -> InputSpec:
-    """Return a spec that can be drawn.
+    """Return the spec, if an array can be drawn from it; `text` is what the user wrote for it.
 
     Raises
     ------
     ValueError
-        If it cannot.
+        If no array can be drawn from it; the message ends with the cure.
     """
     small = [n for n in spec.shape if n < 1]
     if small:

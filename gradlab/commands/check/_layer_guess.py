@@ -1,4 +1,4 @@
-"""What nobody said: a constructor's arguments and forward's inputs, tried until the layer takes them."""
+"""A guess where the command line says nothing: arguments of a constructor and inputs of forward that fit."""
 
 import json
 import shlex
@@ -27,19 +27,19 @@ from gradlab.commands.check._plausible_sizes import (
     constructor_value,
     is_recurrent,
     is_size,
-    scenes,
+    layer_sizes,
 )
 from gradlab.node import Sample, named_rng
 
-# So many ways to give one layer its inputs are tried in one scene.
+# So many ways to give one layer its inputs are tried for one set of sizes.
 CHOICES = 30
-# Where a layer is wrong at what it takes first, so many inputs of more axes are tried.
+# Where a layer is wrong at the first inputs that it takes, so many inputs of more axes are tried.
 MORE = 6
 
 
 @dataclass(frozen=True)
 class Guess:
-    """A layer, what it is given, and the options of the command that would have said so."""
+    """A layer, its inputs, and the options of the command that would have asked for both."""
 
     layer: Any
     samples: Sequence[Sample]
@@ -47,29 +47,29 @@ class Guess:
 
 
 def drawn(specs: Sequence[InputSpec], seed: int) -> Sample:
-    """Return the inputs that some specs ask for, each from a stream of its own."""
+    """Return a sample of the arrays that the specs ask for, each from a random stream of its own."""
     arrays = [spec.draw(named_rng(seed, "input", str(i))) for i, spec in enumerate(specs)]
     return Sample("given", tuple(arrays))
 
 
 def guess(subject: Any, init: Any, samples: Sequence[Sample], seed: int) -> Guess:
-    """Return an object with inputs that it takes: the likeliest at which its backward does not raise.
+    """Return an object with inputs that its forward takes: the likeliest at which its backward does not raise.
 
-    Where it is wrong there, and right at inputs with more axes, these are the ones that are meant.
+    If the gradient is wrong at those inputs, and right at inputs with more axes, the latter are returned.
 
     Parameters
     ----------
     subject : class or object
     init : dict, list or None
-        What a class is made with; None where it is to be guessed.
+        The arguments of a class's constructor; None if they are to be guessed.
     samples : sequence of Sample
-        The inputs; empty where they are to be guessed.
+        The inputs; empty if they are to be guessed.
     seed : int
 
     Raises
     ------
     LayerError
-        If there are none; the message says what is missing.
+        If no inputs fit; the message says what is missing.
     """
     failed: dict[str, str] = {}
     raising, first, more = None, None, 0
@@ -94,16 +94,17 @@ def guess(subject: Any, init: Any, samples: Sequence[Sample], seed: int) -> Gues
             first = first or attempt
     found = first or raising
     if found is None and silent:
-        raise silent  # it takes these inputs, and others will not help
+        raise silent  # the layer takes these inputs, and others will not help
     if found is None:
         raise LayerError(_why_not(subject, failed, bool(samples)))
     return found
 
 
 def _has_more_axes(attempt: Guess, first: Guess) -> bool:
-    """Return whether an attempt gives an input more axes: a layer for sequences often takes rows, and is wrong there.
+    """Return whether the inputs of an attempt have more axes than those of the first.
 
-    With fewer, a missing sum over the batch would not show.
+    A layer for sequences often takes rows too, and is wrong there. With fewer axes, a missing sum over the batch
+    would not show.
     """
     here, there = (
         max([len(_spec_of(x).shape) for x in guess.samples[0].primals], default=0)
@@ -117,17 +118,17 @@ def _attempts(
 ) -> Iterator[Guess]:
     """Yield every object that can be made, with every choice of inputs, the likeliest first."""
     tried: set[str] = set()
-    for scene in _scenes_for(subject, samples):
+    for sizes in _sizes_for(subject, samples):
         asked = init
         if isinstance(subject, type) and init is None:
-            asked = _guessed_init(subject, scene)
+            asked = _guessed_init(subject, sizes)
         shown = f"--init {shlex.quote(json.dumps(asked))}" if asked and init is None else ""
         try:
             layer = made(subject, asked, seed) if isinstance(subject, type) else subject
         except LayerError as error:
             failed.setdefault(str(error), shown)
             continue
-        for specs in [()] if samples else islice(choices(parameters_of_forward(layer), scene), CHOICES):
+        for specs in [()] if samples else islice(choices(parameters_of_forward(layer), sizes), CHOICES):
             taken = " ".join(filter(None, [shown, *(f"--input {shlex.quote(str(spec))}" for spec in specs)]))
             key = f"{json.dumps(asked)} {taken}"
             if key not in tried:
@@ -135,13 +136,13 @@ def _attempts(
                 yield Guess(layer, samples or [drawn(specs, seed)], taken)
 
 
-def _scenes_for(subject: Any, samples: Sequence[Sample]) -> Iterator[LayerSizes]:
+def _sizes_for(subject: Any, samples: Sequence[Sample]) -> Iterator[LayerSizes]:
     kind = subject if isinstance(subject, type) else None
     taken = [*(required(kind) if kind else ()), *parameters_of_forward(subject)]
     gated = any(is_recurrent(p.name) for p in taken)
     given = [_spec_of(x) for sample in samples[:1] for x in sample.primals[:1]]
     for x in given or FIRST:
-        yield from scenes(x, gated)
+        yield from layer_sizes(x, gated)
 
 
 def _spec_of(x: Any) -> InputSpec:
@@ -157,10 +158,10 @@ def parameters_of_forward(layer: Any) -> list[Parameter]:
     return found[1:] if isinstance(layer, type) else found
 
 
-def _guessed_init(kind: type, scene: LayerSizes) -> dict[str, Any]:
+def _guessed_init(kind: type, sizes: LayerSizes) -> dict[str, Any]:
     needed = required(kind)
     alone = sum(map(is_size, needed)) == 1
-    found: Mapping[str, Any] = {p.name: constructor_value(p, scene, alone) for p in needed}
+    found: Mapping[str, Any] = {p.name: constructor_value(p, sizes, alone) for p in needed}
     untold = [name for name, value in found.items() if value is None]
     if untold:
         example = json.dumps({name: found[name] if found[name] is not None else "..." for name in found})
@@ -172,7 +173,7 @@ def _guessed_init(kind: type, scene: LayerSizes) -> dict[str, Any]:
 
 
 def _reading(layer: Any, sample: Sample, seed: int) -> Reading:
-    """Return what is taken for what in a layer with these inputs; raises what forward raises."""
+    """Return the likeliest reading of a layer at these inputs; raises what forward raises."""
     held = HeldLayer(layer, sample.primals)
     try:
         with quiet():
@@ -182,7 +183,7 @@ def _reading(layer: Any, sample: Sample, seed: int) -> Reading:
 
 
 def _why_not(subject: Any, failed: Mapping[str, str], known: bool) -> str:
-    """Return what the likeliest attempt said, and, where it was not the only one, what to give."""
+    """Return the error of the likeliest attempt and, if there were others, the options to give."""
     first, taken = next(iter(failed.items()))
     if known or (len(failed) == 1 and "--init" not in taken):
         return first

@@ -1,4 +1,4 @@
-"""What kind of thing an object is, so far as it can be checked."""
+"""The kinds of objects that can be checked."""
 
 import sys
 from inspect import isroutine
@@ -16,7 +16,7 @@ NODE, PAIR, TORCH, JAX, CLASS, OBJECT, SEVERAL = "node", "pair", "torch", "jax",
 
 
 def kind_of(found: Any, title: str) -> str:
-    """Return what an object is; raises LayerError if it is nothing that could be checked."""
+    """Return the kind of an object; raises LayerError, with its `title`, if such an object cannot be checked."""
     if isinstance(found, Node) or (isinstance(found, ModuleType) and _is_pair_of(found)):
         return NODE
     if isinstance(found, ModuleType):
@@ -50,7 +50,7 @@ def _is_function(value: Any) -> bool:
 
 
 def _is_of(framework: str, found: Any) -> bool:
-    """Return whether an object is a framework's, or a function that calls the framework by a name of its module's."""
+    """Return whether an object is a framework's, or a function that uses the framework as its module imports it."""
     if framework not in sys.modules:
         return False
     kinds = found.__mro__ if isinstance(found, type) else type(found).__mro__

@@ -1,4 +1,4 @@
-"""Plausible sizes: for an input of some shape, the weights and numbers that go with it, by what they are called.
+"""Plausible sizes for an input of some shape: shapes of weights, and numbers, told by their names.
 
 No two sizes are equal where they need not be: a square weight hides a missing transpose.
 """
@@ -19,7 +19,7 @@ OUT, LAST, FILTER = 5, 3, 2
 
 _RECURRENT = re.compile(r"^(w.*h|u|u_.*|r|whh|rec.*)$")
 _HIDDEN = re.compile(r"^(prev_?)?[hc]s?\d?(_?(prev|0|init|state))?$|hidden|^state$")
-# What a number is called, and what it is then; the first that fits counts.
+# The names of numbers, and the values that such numbers have; the first name that fits counts.
 _NUMBERS: tuple[tuple[str, Any], ...] = (
     (r"stride", 1),
     (r"pad", 0),
@@ -44,9 +44,9 @@ class LayerSizes:
     ----------
     x : InputSpec
     inside, outside : int
-        The lengths of what a layer takes and gives.
+        The numbers of features, or of channels, that a layer takes and gives.
     weight, bias, each, hidden : tuple of int
-        The shapes of a weight, a bias, a scale of each feature and a state that is handed on.
+        The shapes of a weight, a bias, a scale of each feature, and a state that one time step hands to the next.
     gates : int
         How many gates share one weight.
     """
@@ -61,8 +61,8 @@ class LayerSizes:
     gates: int = 1
 
 
-def scenes(x: InputSpec, gated: bool) -> Iterator[LayerSizes]:
-    """Yield the scenes in which a layer may be given this input; with gates if it has recurrent weights."""
+def layer_sizes(x: InputSpec, gated: bool) -> Iterator[LayerSizes]:
+    """Yield the sizes that a layer for this input may have; with gates, too, if it is `gated`."""
     shape = x.shape or (1,)
     if x.kind.startswith("int<"):
         many = int(x.kind.removeprefix("int<"))
@@ -88,48 +88,48 @@ def scenes(x: InputSpec, gated: bool) -> Iterator[LayerSizes]:
 
 
 def is_recurrent(name: str) -> bool:
-    """Return whether a weight of this name leads from one step to the next."""
+    """Return whether a weight of this name leads from one time step to the next."""
     return bool(_RECURRENT.match(_plain(name)))
 
 
 def is_state(name: str) -> bool:
-    """Return whether an argument of this name is what the last step handed on."""
+    """Return whether an argument of this name is the state that the last time step handed on."""
     return bool(_HIDDEN.search(_plain(name)))
 
 
-def weight_shape(name: str, scene: LayerSizes) -> tuple[int, ...]:
-    """Return the shape of a parameter of this name; those with a 2 at the end follow those with a 1."""
+def weight_shape(name: str, sizes: LayerSizes) -> tuple[int, ...]:
+    """Return the shape of a parameter of this name; W2 and b2 belong to the layer behind that of W1 and b1."""
     plain = _plain(name)
     number = int((re.search(r"\d$", plain) or ["0"])[0])
     if number > 1:
         last = (OUT if number == 2 else LAST, LAST)
         return (LAST,) if plain.startswith("b") else last
-    if is_recurrent(name) and len(scene.x.shape) < 4:
-        return (scene.outside, scene.gates * scene.outside)
+    if is_recurrent(name) and len(sizes.x.shape) < 4:
+        return (sizes.outside, sizes.gates * sizes.outside)
     if plain.startswith(("beta", "gamma", "scale", "shift")):
-        return scene.each
-    return scene.bias if plain.startswith("b") else scene.weight
+        return sizes.each
+    return sizes.bias if plain.startswith("b") else sizes.weight
 
 
-def constructor_value(parameter: inspect.Parameter, scene: LayerSizes, alone: bool) -> Any:
-    """Return what JSON says for an argument of a constructor; None if nobody can tell.
+def constructor_value(parameter: inspect.Parameter, sizes: LayerSizes, alone: bool) -> Any:
+    """Return a plausible value, as ``--init`` has it, for an argument of a constructor; None if its name tells none.
 
-    `alone` says that no other argument is a size, so that this one is that of the input.
+    `alone` says that no other argument is a size, so that this argument is the size of the input.
     """
     name, annotation = _plain(parameter.name), str(parameter.annotation).lower()
     number = any(kind in annotation for kind in ("int", "float", "bool"))
     learned = is_parameter(parameter.name, sure=True) or name in ("scale", "shift")
     if "array" in annotation or (learned and not number):
-        return {"shape": list(weight_shape(parameter.name, scene))}
+        return {"shape": list(weight_shape(parameter.name, sizes))}
     if "bool" in annotation:
         return False
     for pattern, value in _NUMBERS:
         if re.search(pattern, name):
             return value
     if "shape" in name:
-        return list(scene.x.shape[1:])
+        return list(sizes.x.shape[1:])
     if is_size(parameter):
-        return scene.outside if _OUT.search(name) and not alone else scene.inside
+        return sizes.outside if _OUT.search(name) and not alone else sizes.inside
     return 0.5 if "float" in annotation else None
 
 

@@ -1,4 +1,4 @@
-"""One target: found, made, given inputs, and checked."""
+"""The check of one target: the object is found, made, given inputs, and checked."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,14 +24,14 @@ from gradlab.node import Node, Sample, primal_names
 from gradlab.report import Report
 from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.check_vjp import check_vjp
-from gradlab.running.explanation import explained
+from gradlab.running.explanation import explain
 from gradlab.running.selection import select_checks
 
 Check = Callable[[Sample], Report]
 
 
 def run_task(task: CheckTask, tell: Callable[[str], object]) -> TaskOutcome:
-    """Return what becomes of a task; `tell` is told what is being done.
+    """Return the outcome of a task; `tell` is called with the name of each step as it begins.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def _classes(target: str, module: Any) -> tuple[str, ...]:
 
 
 def _parts(found: Any, task: CheckTask) -> tuple[str, ...]:
-    """Return what a list holds, as targets of their own."""
+    """Return the names of a list's objects, each as a target."""
     if task.part:
         raise LayerError(f"{task.target} is a list within a list: name it by itself")
     keys = list(found) if isinstance(found, dict) else range(len(found))
@@ -131,7 +131,7 @@ def _node(found: Any, task: CheckTask) -> TaskOutcome:
     rows = list(run_checks(trials, chosen))
     more, explored = explore_trials(trials, chosen, rows)
     rows += more
-    return TaskOutcome(Report(rows, explored=explored, findings=explained(trials, rows)))
+    return TaskOutcome(Report(rows, explored=explored, findings=explain(trials, rows)))
 
 
 def _vjp(forward: Any, backward: Any, sample: Sample, task: CheckTask) -> Report:
@@ -141,7 +141,7 @@ def _vjp(forward: Any, backward: Any, sample: Sample, task: CheckTask) -> Report
 
 
 def _with_settings(sample: Sample, forward: Any) -> Sample | None:
-    """Return a sample with what is no float among its settings; None where floats come behind it."""
+    """Return a sample with the primals that are no floats as settings; None if a float comes behind one."""
     names = primal_names(forward, len(sample.primals))
     floats = [np.asarray(x).dtype.kind == "f" for x in sample.primals]
     count = sum(floats)
@@ -152,7 +152,7 @@ def _with_settings(sample: Sample, forward: Any) -> Sample | None:
 
 
 def _framework(kind: str, found: Any, task: CheckTask) -> TaskOutcome:
-    """Return what `check_torch` or `check_jax` says of a framework's object."""
+    """Return the outcome of `check_torch` or `check_jax` on a framework's object."""
     check = getattr(gradlab, f"check_{kind}", None)
     if check is None:
         raise LayerError(f"{task.target} is {kind}'s, and this gradlab has no check_{kind}: update gradlab")
@@ -201,7 +201,7 @@ def _options(task: CheckTask) -> dict[str, Any]:
 
 
 def _checked(check: Check, guessed: Guess) -> TaskOutcome:
-    """Return what becomes of all samples; one that cannot be checked does not hide what another shows."""
+    """Return the outcome at all samples; a sample that cannot be checked does not hide what another shows."""
     reports: list[Report] = []
     failed: list[str] = []
     for sample in guessed.samples:

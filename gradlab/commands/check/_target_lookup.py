@@ -1,4 +1,4 @@
-"""From ``MODULE:OBJECT`` to the object."""
+"""The lookup of a target: from ``MODULE:OBJECT`` to the object."""
 
 import difflib
 import os
@@ -38,7 +38,7 @@ def find(target: str) -> Any:
     Raises
     ------
     LayerError
-        If it cannot be imported, or is not there.
+        If the module cannot be imported, or has no such object.
     """
     module_name, name = split(target)
     module = load_module(module_name)
@@ -75,7 +75,7 @@ def load_module(name: str) -> ModuleType:
 
 
 def _from_file(name: str) -> ModuleType:
-    """Return the module in a file, whatever else is called as the file is."""
+    """Return the module in a file, even if another module has the file's name."""
     path = Path(name).resolve()
     if not path.is_file():
         here = path.parent.glob("*.py") if path.parent.is_dir() else ()
@@ -98,7 +98,7 @@ def _from_file(name: str) -> ModuleType:
 
 
 def _missing(name: str, missing: str) -> str:
-    """Return what to say where a module is not there, or one that it imports."""
+    """Return the message for a module that is not there, or that imports one that is not there."""
     if name != missing and not name.startswith(f"{missing}."):
         top = missing.partition(".")[0]
         return f"{name} imports {top}, which cannot be found: install it, or call gradlab where it can be imported"
@@ -110,7 +110,7 @@ def _missing(name: str, missing: str) -> str:
 
 
 def _at(module: ModuleType, module_name: str, name: str) -> Any:
-    """Return what stands at a path in a module."""
+    """Return the object at a path in a module."""
     try:
         path = parse(name)
     except ValueError as error:
@@ -135,7 +135,7 @@ def _near(name: str, known: Iterable[str], otherwise: str) -> str:
 
 
 def layer_classes(module: ModuleType) -> list[str]:
-    """Return the names of the classes that a module defines and that look like layers, as it defines them."""
+    """Return the names of the classes that look like layers and that the module itself defines, in its order."""
     found: dict[int, str] = {}
     for name, value in list(vars(module).items()):
         if isinstance(value, type) and value.__module__ == module.__name__ and is_layer(value):

@@ -1,4 +1,4 @@
-"""``--samples MODULE:FUNCTION``: inputs that a function of the user's own gives."""
+"""The samples that a function of the user's own gives: ``--samples MODULE:FUNCTION``."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from inspect import Parameter
@@ -15,21 +15,21 @@ from gradlab.node import Sample, named_rng
 def samples_of(reference: str, parameters: Sequence[Parameter], seed: int) -> list[Sample]:
     """Return the samples that ``samples(rng)`` returns or yields.
 
-    A list or a generator gives several; a tuple is the inputs of one, a dict their names and values, an array or a
-    number a single input, and a `gradlab.Sample` is itself.
+    A list or a generator gives several samples. Of a sample, a tuple is the inputs, a dict their names and values, an
+    array or a number the single input; a `gradlab.Sample` is taken as it is.
 
     Parameters
     ----------
     reference : str
         ``MODULE:FUNCTION``.
     parameters : sequence of Parameter
-        Those of forward, by whose names the values of a dict are told apart.
+        The parameters of forward; a dict's values belong to the parameters that its keys name.
     seed : int
 
     Raises
     ------
     LayerError
-        If it cannot be found, raises, or gives nothing.
+        If the function cannot be found, raises, or gives nothing.
     """
     function = find(reference)
     if not callable(function):
@@ -63,7 +63,7 @@ def _sample(value: Any, name: str, parameters: Sequence[Parameter], reference: s
 
 
 def _by_name(values: dict[str, Any], name: str, parameters: Sequence[Parameter]) -> Sample:
-    """Return as inputs what forward takes first, as far as it is named without a gap, and the rest as settings."""
+    """Return a sample: inputs for forward's parameters up to the first that is not named, the rest as settings."""
     inputs = []
     for p in parameters:
         if p.name not in values or p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):

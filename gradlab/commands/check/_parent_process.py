@@ -1,4 +1,4 @@
-"""Runs one task in a process of its own, and ends that whatever it does."""
+"""The parent process: it runs one task in a child process, and ends the child, whatever the task does."""
 
 import os
 import pickle
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gradlab.commands.check._check_task import OUTCOME, STAGE, TASK, CheckTask, TaskOutcome
 
-# Where gradlab is, the child is told; what lies about in the current directory must not stand in for its modules.
+# The child is told the parent's sys.path: files in the current directory must not stand in for gradlab's modules.
 _CODE = (
     "import sys; folder, *sys.path[:] = sys.argv[1:]; from pathlib import Path; "
     "from gradlab.commands.check._child_process import main; main(Path(folder))"
@@ -18,9 +18,9 @@ _CODE = (
 
 
 def in_process(task: CheckTask) -> TaskOutcome:
-    """Return what becomes of a task that a process of its own runs, in the time that it has.
+    """Return the outcome of a task that a child process runs, in no more time than the task's `timeout`.
 
-    What it prints is lost, so that it spoils no report. Ctrl-C ends it, and whatever it has started, too.
+    What the child prints is lost, so that it spoils no report. Ctrl-C ends the child and whatever it has started.
     """
     with tempfile.TemporaryDirectory(prefix="gradlab-") as name:
         folder = Path(name)
@@ -57,13 +57,13 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _stage(folder: Path) -> str:
-    """Return what a child was at."""
+    """Return the step that a child was at."""
     stage = folder / STAGE
     return stage.read_text() if stage.exists() else "starting Python"
 
 
 def _ending(status: int) -> str:
-    """Return how a process ended that gave no answer, and what to do."""
+    """Return how a process ended that gave no outcome, and what to do."""
     if status >= 0:
         return f"ends the process, with status {status}: let it raise an error instead"
     name = signal.Signals(-status).name

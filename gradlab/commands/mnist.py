@@ -1,0 +1,131 @@
+"""``gradlab mnist``: networks trained on MNIST, and the textbook's by either gradient."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gradlab.commands.common_arguments import add_workers, count, positive_count, rate, workers_of
+from gradlab.commands.output import finish
+from gradlab.report.files import write_atomically
+from gradlab.report.pages import made_by
+from gradlab.running.selection import UnknownNameError
+
+if TYPE_CHECKING:
+    from gradlab.textbook.mnist_benchmark import MnistReport
+    from gradlab.textbook.training import TrainingHistory
+
+HELP = "train on MNIST: the textbook's TwoLayerNet, or another model"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``gradlab mnist``."""
+    parser.add_argument("--model", choices=("two-layer", "sequential", "conv"), default="two-layer")
+    parser.add_argument(
+        "--gradient",
+        choices=("backprop", "numerical", "both"),
+        help="both (default) compares them and trains by backprop, numerical compares and trains by each",
+    )
+    parser.add_argument(
+        "--steps", type=positive_count, help="(default: 10000, with --gradient numerical 1000)"
+    )
+    parser.add_argument("--epochs", type=positive_count, help="of sequential and conv (default: 10 and 3)")
+    parser.add_argument("--batch-size", type=positive_count, help="(default: 100, sequential 128, conv 32)")
+    parser.add_argument("--hidden", type=positive_count, help="hidden units (default: 50, conv 64)")
+    parser.add_argument("--learning-rate", type=rate, help="(default: 0.1, others 0.001)")
+    add_workers(parser)
+    parser.add_argument("--seed", type=count, default=0, help="seed of weights and batches")
+    parser.add_argument("--data", metavar="DIR|digits", help="MNIST's folder, or the embedded digits")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="write mnist.md (and mnist.svg) there")
+
+
+def run(arguments: argparse.Namespace, command: str) -> int:
+    """Train the model asked for; print its report, write its page, return the exit status."""
+    if arguments.model == "two-layer":
+        report, page = _two_layer(arguments), {}
+    else:
+        report = _graph_model(arguments)
+        page = {"name": f"mnist_{arguments.model}", "title": f"MNIST: model {arguments.model}"}
+    written = write_page(report, arguments.output, command, **page) if arguments.output else []
+    return finish(arguments, report, report.to_table, written)
+
+
+def _two_layer(arguments: argparse.Namespace) -> "MnistReport":
+    from gradlab.textbook import mnist_benchmark
+    from gradlab.textbook.datasets import load_dataset
+
+    if arguments.epochs:
+        raise UnknownNameError(
+            "--epochs is for --model sequential and conv: give --steps, 600 an epoch of MNIST"
+        )
+    gradient = arguments.gradient or "both"
+    # incremental differences take a minute for 1,000 steps; the textbook's loop took half a minute for one
+    steps = arguments.steps or (1000 if gradient == "numerical" else 10_000)
+    data = load_dataset(arguments.data)
+    with workers_of(arguments) as workers:
+        return mnist_benchmark.run(
+            data,
+            gradient=gradient,
+            steps=steps,
+            batch_size=arguments.batch_size or 100,
+            hidden=arguments.hidden or 50,
+            lr=arguments.learning_rate or 0.1,
+            seed=arguments.seed,
+            workers=workers,
+            progress=True,
+        )
+
+
+def _graph_model(arguments: argparse.Namespace) -> "MnistReport":
+    from gradlab.textbook.datasets import load_dataset
+    from gradlab.textbook.mnist_benchmark import run_graph_model
+
+    if arguments.steps:
+        raise UnknownNameError(f"--steps is for --model two-layer: give --epochs with {arguments.model}")
+    if arguments.gradient not in (None, "backprop"):
+        raise UnknownNameError(
+            f"--gradient {arguments.gradient} is for --model two-layer: for others see gradlab verify --models"
+        )
+    if arguments.workers or arguments.scheduler:
+        raise UnknownNameError(
+            f"{arguments.model} trains in one process: leave --workers and --scheduler out"
+        )
+    return run_graph_model(
+        load_dataset(arguments.data),
+        arguments.model,
+        hidden=arguments.hidden,
+        batch_size=arguments.batch_size,
+        lr=arguments.learning_rate,
+        epochs=arguments.epochs,
+        seed=arguments.seed,
+    )
+
+
+def write_page(
+    report: "MnistReport",
+    folder: Path,
+    command: str,
+    name: str = "mnist",
+    title: str = "MNIST: why nobody trains by numerical gradients",
+) -> list[Path]:
+    """Write NAME.md into `folder`, and NAME.svg if the extra `plot` is installed; return their paths."""
+    from gradlab.report.figures import accuracy_figure, can_plot
+
+    parts = [f"# {title}", made_by(command, report.environment), report.to_table("github")]
+    paths = [folder / f"{name}.md"]
+    if can_plot():
+        paths.insert(0, folder / f"{name}.svg")
+        accuracy_figure(paths[0], f"{report.data}: accuracy", _curves(report.training))
+        parts.append(f"![accuracy over the epochs on {report.data}]({name}.svg)")
+    write_atomically(paths[-1], "\n\n".join(parts) + "\n")
+    return paths
+
+
+def _curves(training: "Mapping[str, TrainingHistory]") -> dict[str, tuple[list[float], list[float]]]:
+    """Return the epochs and the accuracies of each training, on the training set and on the test set."""
+    curves = {}
+    for way, history in training.items():
+        epochs = [point.epoch for point in history.points]
+        curves[f"{way}, training set"] = (epochs, [point.train_accuracy for point in history.points])
+        curves[f"{way}, test set"] = (epochs, [point.test_accuracy for point in history.points])
+    return curves

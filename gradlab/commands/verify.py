@@ -1,0 +1,73 @@
+"""``gradlab verify``: every node's backward against its numerical gradient, or the textbooks' networks as wholes."""
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+from gradlab.commands.common_arguments import add_workers, count, workers_of
+from gradlab.commands.output import finish
+from gradlab.report.pages import write_pages
+from gradlab.report.tables import summary
+from gradlab.running.selection import UnknownNameError
+from gradlab.running.verify import verify
+
+HELP = "compare every node's backward with its numerical gradient"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``gradlab verify``."""
+    parser.add_argument("node", nargs="*", metavar="NODE", help="nodes to verify (default: all)")
+    parser.add_argument(
+        "--models", action="store_true", help="the textbooks' networks instead, each as a whole"
+    )
+    parser.add_argument("--family", help="only the nodes of this family")
+    parser.add_argument("--checks", nargs="+", metavar="CHECK", help="only these checks")
+    parser.add_argument(
+        "--no-explore",
+        dest="explore",
+        action="store_false",
+        help="look at the samples only, not at primals derived from them",
+    )
+    parser.add_argument(
+        "--method",
+        choices=("auto", "central"),
+        default="auto",
+        help="numerical side: the ladder that knows its error, or the textbook's central differences",
+    )
+    add_workers(parser)
+    parser.add_argument("--seed", type=count, default=0, help="seed of samples and cotangents")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="write errors.md and timings.md (or models.md) there"
+    )
+
+
+def run(arguments: argparse.Namespace, command: str) -> int:
+    """Verify nodes or, with --models, networks; print the report, write its pages, return the exit status."""
+    if arguments.models:
+        return _verify_models(arguments, command)
+    with workers_of(arguments) as workers:
+        report = verify(
+            *arguments.node,
+            family=arguments.family,
+            seed=arguments.seed,
+            checks=arguments.checks,
+            explore=arguments.explore,
+            method=arguments.method,
+            workers=workers,
+            progress=True,
+        )
+    written = write_pages(report, arguments.output, command) if arguments.output else []
+    return finish(arguments, report, partial(summary, report), written)
+
+
+def _verify_models(arguments: argparse.Namespace, command: str) -> int:
+    from gradlab.commands._models_page import write_page
+    from gradlab.textbook.systems_benchmark import verify_models
+
+    if arguments.node or arguments.family or arguments.checks:
+        raise UnknownNameError(
+            "--models verifies the textbooks' networks: give no nodes, --family or --checks"
+        )
+    report = verify_models(progress=True)
+    written = write_page(report, arguments.output, command) if arguments.output else []
+    return finish(arguments, report, report.to_table, written)
