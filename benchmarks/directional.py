@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from gradlab import check_gradient
 from gradlab.report.tables import seconds, table
 from gradlab.textbook.models import TwoLayerNet
-from gradlab.textbook.models.check_model import check_model
+from gradlab.textbook.models.model_check import check_model
 
 STYLES = {"table": "simple", "markdown": "github"}
 SIZES = (10_000, 1_000_000)

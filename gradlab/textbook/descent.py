@@ -1,4 +1,4 @@
-"""Gradient descent and its limits: batches of any size, and three places where it does not arrive."""
+"""Gradient descent and its limits: batches of any size, and three functions whose minimum it misses."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class BatchRun:
     losses : list of float
         The loss over all examples at the start and after each epoch.
     w : ndarray
-        Where it ended.
+        The parameters at the end.
     """
 
     batch_size: int
@@ -152,7 +152,7 @@ def squared_error_slope(w: Array, x: Array, t: Array) -> Array:
 
 
 def descent_path(slope: Function, start: float, lr: float, steps: int) -> Array:
-    """Return where gradient descent passes, ``x <- x - lr slope(x)``, shape (steps + 1,), the start first."""
+    """Return the points of gradient descent, ``x <- x - lr slope(x)``, shape (steps + 1,), the start first."""
     path = np.empty(steps + 1)
     path[0] = start
     for k in range(steps):
@@ -170,9 +170,9 @@ class DescentScene:
     f, slope : callable
         The function and its derivative.
     interval : (float, float)
-        Where to draw it.
+        Where to draw the function.
     paths : dict of ndarray
-        Where each descent passes, by what is different about it.
+        The points of each descent, by the setting in which the descents differ, such as "lr = 0.2".
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""The four equations of backpropagation, each a function, and two things that follow from them.
+"""The four equations of backpropagation, each a function, and two consequences.
 
 Examples are rows: a layer computes z = a W + b from the activations a of shape (N, D), with W of shape (D, H),
 and passes on sigma(z). The error of a layer is dC/dz, the gradient of the cost by its weighted input.

@@ -21,7 +21,7 @@ def sequential(hidden: int = 50, *, rng: np.random.Generator | int = 0) -> Seque
 
 
 def conv(hidden: int = 64, *, rng: np.random.Generator | int = 0) -> Sequential:
-    """Return two convolutions with maxima, and dense hidden-10 behind them, in float32."""
+    """Return two convolutions, each with max pooling, and dense layers hidden-10 behind them, in float32."""
     layers = [
         Conv2D(16, 5, activation="relu", input_shape=(SIDE, SIDE, 1)),
         MaxPooling2D(2),
@@ -63,9 +63,9 @@ def train(
 
     Returns
     -------
-    History
-        A point for each epoch; its loss and its training accuracy are averages over the epoch, each batch's before
-        its step. Ctrl-C keeps the epochs that were finished.
+    TrainingHistory
+        A point for each epoch; its loss and its training accuracy are averages over the epoch, each batch's taken
+        before its step. Ctrl-C keeps the epochs that were finished.
     """
     for_weights, for_order = np.random.default_rng(seed).spawn(2)
     model = BUILD[name](hidden, rng=for_weights)

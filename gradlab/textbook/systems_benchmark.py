@@ -7,7 +7,7 @@ from typing import Any
 from gradlab.report import Report, Row
 from gradlab.report.envelope import environment, to_json
 from gradlab.report.tables import failures, number, seconds, table
-from gradlab.textbook.models.check_model import check_model
+from gradlab.textbook.models.model_check import check_model
 from gradlab.textbook.systems import SYSTEMS, System, first_rows
 
 

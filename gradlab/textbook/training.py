@@ -13,7 +13,7 @@ from gradlab.textbook.optimizers import SGD
 
 
 class Classifier(Protocol):
-    """What the loop needs of a model."""
+    """The part of a model that the loop uses."""
 
     @property
     def params(self) -> Mapping[str, Array]:
@@ -79,7 +79,7 @@ def train(
     Notes
     -----
     The accuracy and the loss of a `Progress` are those of the whole training and test set. Ctrl-C ends the loop
-    and keeps what was reached. Source: Deep Learning from Scratch, chapter 4.
+    and keeps the steps that were taken. Source: Deep Learning from Scratch, chapter 4.
     """
     optimizer, epoch_steps = SGD(lr), max(len(data.x_train) // batch_size, 1)
     points: list[Progress] = []

@@ -1,6 +1,28 @@
-"""What every convolution asks of its arrays."""
+"""The filters of a convolution: checked against the input, and the windows of the input that they meet."""
+
+from typing import Any
 
 from gradlab.node import Array
+from gradlab.nodes.convolution._windows import Size, per_axis, windows
+
+
+def windows_under_filters(
+    x: Array, W: Array, b: Array, axes: int, stride: Size, padding: Size, dilation: Size, groups: int
+) -> tuple[Array, tuple[Any, ...]]:
+    """Return the windows of `x` over its last `axes` axes, and the arguments by which `add_windows` puts them back.
+
+    Raises
+    ------
+    ValueError
+        If the arrays or the settings do not suit each other, or not even one window fits.
+    """
+    check_filters(x, W, b, axes, groups)
+    steps = (
+        per_axis("stride", stride, axes, 1),
+        per_axis("padding", padding, axes, 0),
+        per_axis("dilation", dilation, axes, 1),
+    )
+    return windows(x, W.shape[2:], *steps), (x.dtype, x.shape, W.shape[2:], *steps)
 
 
 def check_filters(x: Array, W: Array, b: Array, axes: int, groups: int) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes.convolution._filters import check_filters
-from gradlab.nodes.convolution._windows import Size, add_windows, per_axis, windows
+from gradlab.nodes.convolution._filters import windows_under_filters
+from gradlab.nodes.convolution._windows import Size, add_windows
 from gradlab.sampling import normal
 
 EQUIVALENT_MUTANTS = {
@@ -28,19 +28,13 @@ EQUIVALENT_MUTANTS = {
 def forward(
     x: Array, W: Array, b: Array, *, stride: Size = 1, padding: Size = 0, dilation: Size = 1, groups: int = 1
 ) -> tuple[Array, Any]:
-    check_filters(x, W, b, 1, groups)
-    steps = (
-        per_axis("stride", stride, 1, 1),
-        per_axis("padding", padding, 1, 0),
-        per_axis("dilation", dilation, 1, 1),
-    )
-    found = windows(x, W.shape[2:], *steps)
+    found, taken = windows_under_filters(x, W, b, 1, stride, padding, dilation, groups)
     filters = W.reshape(groups, W.shape[0] // groups, W[0].size)
     columns = found.reshape(len(x), groups, W[0].size, found.shape[-1])
     product = filters @ columns
     shapes = product.shape, found.shape, W.shape
     y = product.reshape(len(x), len(W), found.shape[-1]) + b[:, None]
-    return y, (columns, filters, shapes, (x.dtype, x.shape, W.shape[2:], *steps))
+    return y, (columns, filters, shapes, taken)
 
 
 def backward(residuals: Any, g: Array) -> tuple[Array, ...]:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes.convolution._filters import check_filters
-from gradlab.nodes.convolution._windows import Size, add_windows, per_axis, windows
+from gradlab.nodes.convolution._filters import windows_under_filters
+from gradlab.nodes.convolution._windows import Size, add_windows
 from gradlab.sampling import normal
 
 EQUIVALENT_MUTANTS = {
@@ -29,20 +29,14 @@ EQUIVALENT_MUTANTS = {
 def forward(
     x: Array, W: Array, b: Array, *, stride: Size = 1, padding: Size = 0, dilation: Size = 1, groups: int = 1
 ) -> tuple[Array, Any]:
-    check_filters(x, W, b, 2, groups)
-    steps = (
-        per_axis("stride", stride, 2, 1),
-        per_axis("padding", padding, 2, 0),
-        per_axis("dilation", dilation, 2, 1),
-    )
-    found = windows(x, W.shape[2:], *steps)
+    found, taken = windows_under_filters(x, W, b, 2, stride, padding, dilation, groups)
     height, width = found.shape[-2:]
     filters = W.reshape(groups, W.shape[0] // groups, W[0].size)
     columns = found.reshape(len(x), groups, W[0].size, height * width)
     product = filters @ columns
     shapes = product.shape, (*x.shape[:2], math.prod(W.shape[2:]), height, width), W.shape
     y = product.reshape(len(x), len(W), height, width) + b[:, None, None]
-    return y, (columns, filters, shapes, (x.dtype, x.shape, W.shape[2:], *steps))
+    return y, (columns, filters, shapes, taken)
 
 
 def backward(residuals: Any, g: Array) -> tuple[Array, ...]:

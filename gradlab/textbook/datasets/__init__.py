@@ -51,7 +51,7 @@ def load_dataset(
     ----------
     data : str or path-like, optional
         The word "digits" for the embedded digits (a directory of that name is "./digits"), or a directory
-        with MNIST's four files. Without it, the variable GRADLAB_MNIST says the same; without that, MNIST
+        with MNIST's four files. By default the value of the variable GRADLAB_MNIST; where that is unset, MNIST
         comes from the user's cache or from a download, and if neither can be had, the embedded digits are
         taken and a line on stderr says why.
     one_hot : bool

@@ -29,7 +29,7 @@ def make_digits(n: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.int6
     Parameters
     ----------
     n : int
-        How many, at least 0. The ten classes come in equal shares (to within one), in random order.
+        The number of digits, at least 0. The ten classes come in equal shares (to within one), in random order.
     seed : int
         Seed of the random numbers; the same `n` and `seed` give the same digits.
 

@@ -1,4 +1,4 @@
-"""The IDX file format, and how MNIST's four files are told apart: by the SHA-256 of what is in them.
+"""The IDX file format, and how MNIST's four files are told apart: by the SHA-256 of their content.
 
 The gzip containers in circulation differ from one another while their content does not, so a file is judged
 by its decompressed content, never by its size or the hash of its container.
@@ -33,7 +33,7 @@ class DatasetError(ValueError):
 
 
 class BadFileError(Exception):
-    """What is wrong with a file, in one line without a cure, since that depends on where the file lies."""
+    """What is wrong with a file, in one line without a cure, since the cure depends on where the file lies."""
 
 
 def read_idx(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
@@ -66,7 +66,7 @@ def read_mnist_file(path: Path, name: str) -> NDArray[np.uint8]:
     Raises
     ------
     BadFileError
-        If it is not. A file of MNIST under the name of another one is recognised.
+        If the file is another. One of MNIST's other files under this name is recognised.
     """
     content = _content(path)
     digest = hashlib.sha256(content).hexdigest()

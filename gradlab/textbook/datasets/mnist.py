@@ -62,7 +62,7 @@ def load_mnist(
     one_hot_label : bool
         True: labels of shape (N, 10), float64. False: (N,), int64.
     data : path-like, optional
-        A directory with the four files. Without it: the one that GRADLAB_MNIST names, else the user's cache,
+        A directory with the four files; by default the directory that GRADLAB_MNIST names, else the user's cache,
         which a download fills.
 
     Returns
@@ -89,7 +89,7 @@ def load_mnist(
 
 
 def chosen_source(data: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
-    """Return what the user named: `data`, else GRADLAB_MNIST; None where that is unset or empty too."""
+    """Return the source that the user named: `data`, else GRADLAB_MNIST; None where that is unset or empty too."""
     if data is None:
         return os.environ.get(ENVIRONMENT_VARIABLE) or None
     if data == "":

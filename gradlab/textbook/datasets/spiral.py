@@ -13,7 +13,7 @@ def make_spiral(n: int = 100, rng: np.random.Generator | int = 0) -> tuple[Array
     Parameters
     ----------
     n : int
-        How many on each of the three arms.
+        The number of points on each of the three arms.
     rng : numpy.random.Generator or int
         Draws how far a point lies off its arm.
 

@@ -1,4 +1,4 @@
-"""The central differences of an affine step: what one of its weights touches, and nothing else."""
+"""The central differences of an affine step, each computed in the rows and the column that its weight reaches."""
 
 import math
 import os
@@ -30,7 +30,7 @@ def affine_gradients(unperturbed: Unperturbed, number: int, h: float) -> tuple[A
     ----------
     unperturbed : Unperturbed
     number : int
-        Of the output of an affine step, x W + b or x W.
+        The number of the value that an affine step gives, x W + b or x W.
     h : float
         The step.
 
@@ -53,9 +53,9 @@ def affine_gradients(unperturbed: Unperturbed, number: int, h: float) -> tuple[A
 
 
 def by_touched_rows(tail: Tail, x: Array, h: float) -> Array:
-    """Return the gradients by W and, as a last row, by b: shape (D + 1, H)."""
+    """Return the gradients by W and, as a last row, by b, shape (D + 1, H), where no row depends on another."""
     output = tail.unperturbed.values[tail.start]
-    rows, inputs, sums = touched(x)
+    rows, inputs, sums = distinct_inputs(x)
     units, width = np.arange(output.shape[1]), _width(tail)
     gradient = np.empty((x.shape[1] + 1, len(units)), output.dtype)
 
@@ -70,15 +70,15 @@ def by_touched_rows(tail: Tail, x: Array, h: float) -> Array:
     return gradient
 
 
-def touched(x: Array) -> tuple[Array, Array, Any]:
-    """Return what the weights and a bias meet, each pair of a row and an input that is not 0 once.
+def distinct_inputs(x: Array) -> tuple[Array, Array, Any]:
+    """Return the inputs that are not 0 and, in every row, the 1 of the bias, each value once a row.
 
     Returns
     -------
     rows, inputs : ndarray, shape (U,)
-        Each pair. A bias meets 1 in every row.
+        The row and the value of each such input.
     sums : sparse array, shape (D + 1, U)
-        1 where the input of that number is such a pair; the last row is the bias's.
+        1 at [d, u] where input d of row ``rows[u]`` is ``inputs[u]``; the last of the D + 1 is the bias's.
     """
     from scipy.sparse import csr_array
 
@@ -101,7 +101,7 @@ def touched(x: Array) -> tuple[Array, Array, Any]:
 
 
 def _differences(tail: Tail, rows: Array, moves: Array, units: Array, width: int) -> Array:
-    """Return what each row adds to the loss if a unit is moved up, less that if it is moved down: (units, rows)."""
+    """Return each row's part of the loss with a unit moved up, less that with it moved down: (units, rows)."""
     found = np.empty((len(units), len(rows)))
     length = max(1, STACK // (2 * width))
     for first in range(0, len(rows), length):
@@ -141,7 +141,7 @@ def _spread(tasks: Sequence[Callable[[], None]]) -> None:
 
 
 def _one_by_one(tail: Tail, x: Array, h: float) -> Array:
-    """Return the same gradients where the batch must be seen as a whole: everything behind the step, each time."""
+    """Return the gradients of `by_touched_rows` where rows depend on each other: each by losses of the whole batch."""
     output = tail.unperturbed.values[tail.start]
     met = np.concatenate([x, np.ones((len(x), 1), x.dtype)], axis=1)
     gradient = np.empty((met.shape[1], output.shape[1]), output.dtype)

@@ -1,11 +1,11 @@
-"""Central differences element by element, for parameters of which nothing better is known."""
+"""Central differences element by element, for all parameters but the W and b of a single affine step."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
 from gradlab.node import Array
-from gradlab.numerical.finite_difference import _perturbed, float_array, numerical_gradient
+from gradlab.numerical.finite_difference import float_array, numerical_gradient, values_to_both_sides
 from gradlab.textbook.incremental.program import Unperturbed, whole_batch
 from gradlab.textbook.incremental.stack import Stack
 
@@ -18,8 +18,8 @@ Change = tuple[Array, Array, Array, Array]
 def by_whole_batches(unperturbed: Unperturbed, numbers: list[int], param: Array, h: float) -> Array:
     """Return the gradient by a parameter of the steps that give these values: two losses for each element.
 
-    Only these steps and what depends on them is computed anew. It is moved in place and restored, so that whatever
-    shares its memory moves with it.
+    Only these steps, and the values that depend on them, are computed anew. The parameter is moved in place and
+    restored, so that an array that shares its memory moves with it.
     """
     tail = unperturbed.tail(*numbers)
     again = sorted({*numbers, *tail.after})
@@ -27,10 +27,10 @@ def by_whole_batches(unperturbed: Unperturbed, numbers: list[int], param: Array,
 
 
 def by_changed_rows(unperturbed: Unperturbed, number: int, param: Array, h: float) -> Array:
-    """Return the gradient by a parameter of one step behind which every row goes its own way.
+    """Return the gradient by a parameter of one step behind which no row depends on another.
 
-    The step is computed for each element up and down; then the rows that are not what they were go on, those of many
-    elements side by side.
+    The step is computed with each element moved up and down; the rows of the output that this changes are then carried
+    on to the losses, those of many elements side by side.
     """
     tail, output = unperturbed.tail(number), unperturbed.values[number]
     before = Stack(tail, np.arange(len(output))).losses(output)[0]
@@ -43,18 +43,18 @@ def by_changed_rows(unperturbed: Unperturbed, number: int, param: Array, h: floa
 
 
 def _changes(unperturbed: Unperturbed, number: int, param: Array, h: float) -> Iterator[Change]:
-    """Yield, for each element up and down, its number, 1 or -1 over the step, which rows change, and to what."""
+    """Yield, for each element moved up and down, its number, 1 or -1 over the step, the changed rows, their values."""
     step, output = unperturbed.step(number), unperturbed.values[number]
     inputs = tuple(unperturbed.values[i] for i in step.inputs)
     for element, index in enumerate(np.ndindex(param.shape)):
-        up, down, taken = _perturbed(lambda _: step.forward(inputs, whole_batch), param, index, h)
+        up, down, taken = values_to_both_sides(lambda _: step.forward(inputs, whole_batch), param, index, h)
         for moved, factor in ((up, 1 / taken), (down, -1 / taken)):
             rows = np.flatnonzero((moved != output).reshape(len(output), -1).any(axis=1))
             yield np.full(len(rows), element), np.full(len(rows), factor), rows, moved[rows]
 
 
 def _side_by_side(changes: Iterator[Change]) -> Iterator[Change]:
-    """Yield the changes again, those of many elements as one."""
+    """Yield the changes, those of many elements joined into one."""
     waiting: list[Change] = []
     numbers = 0
     for change in changes:

@@ -21,7 +21,7 @@ def incremental_gradient(program: Program, params: Mapping[str, Array]) -> dict[
     ----------
     program : Program
     params : mapping of str to ndarray
-        The arrays that the program computes with, by name. They are as they were afterwards, whatever happens.
+        The arrays that the program computes with, by name. They are restored afterwards, whatever happens.
 
     Returns
     -------
@@ -34,15 +34,15 @@ def incremental_gradient(program: Program, params: Mapping[str, Array]) -> dict[
     TypeError
         If a parameter does not hold real floats.
     ValueError
-        If the loss, or a difference, is not finite, the step vanishes against a parameter, or one that has to be moved
-        in place is read-only.
+        If the loss, or a difference, is not finite, the step vanishes against a parameter, or a parameter that has to
+        be moved in place is read-only.
 
     Notes
     -----
-    No derivative is used anywhere, only forward passes of the steps. Of an affine step one weight moves one column,
-    and only in those rows where its input is not 0; of others, the step is computed anew. What follows is computed for
-    the rows that have moved, many perturbations side by side, as long as each row goes its own way; otherwise for
-    the whole batch.
+    No derivative is used anywhere, only forward passes of the steps. One weight of an affine step moves one column of
+    its output, and only in those rows where the weight's input is not 0; any other step is computed anew. The values
+    behind the step are computed for the rows that have moved, many perturbations side by side, as long as no row
+    depends on another; otherwise for the whole batch.
     """
     unperturbed = Unperturbed(program)
     of_affine: dict[int, tuple[Array, Array]] = {}

@@ -1,4 +1,4 @@
-"""What is known of registered nodes; where nothing is, the whole batch is computed anew, which is always right."""
+"""The kinds of registered nodes; of any other the whole batch is computed anew, which is always right."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -27,9 +27,9 @@ KINDS: dict[str, Any] = {
 
 
 def kind_of(forward: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
-    """Return what is known of a node's output, by its forward: one of the kinds of a step.
+    """Return the kind of a step that computes a node's forward.
 
-    A setting that is an array, or an axis, may tie elements to each other; then nothing is known.
+    A setting that is an array, or an axis, may tie elements to each other; the kind is "batch" then.
     """
     plain = all(isinstance(value, Real) for value in settings.values()) and "axis" not in settings
     return KINDS.get(registered_name(forward), "batch") if plain else "batch"
@@ -38,7 +38,7 @@ def kind_of(forward: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
 def registered_name(forward: Callable[..., Any]) -> str:
     """Return family and name of the node whose forward this is, such as "linear.affine"; else an empty string.
 
-    A node of the same name with a forward of its own is another one.
+    A node of the same name with a forward of its own is another node.
     """
     name = getattr(forward, "__module__", None) or ""
     is_its_forward = getattr(sys.modules.get(name), "forward", None) is forward

@@ -1,4 +1,4 @@
-"""A model as its differences see it: steps from values to values, losses, and what one value reaches."""
+"""A model as a program for differences: steps from values to values, losses, and the tail that one value reaches."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -12,8 +12,8 @@ from gradlab.textbook.incremental.row_losses import RowLoss
 
 Pick = Callable[[Array], Array]
 
-# What is known of a step's output. "elementwise": each element depends on the input's element at its place alone;
-# "affine": x W + b or x W; "rows": each row depends on the same row of the inputs alone; "batch": nothing is known.
+# How a step's output depends on its inputs. "elementwise": each element on the input's element at its place alone;
+# "affine": x W + b or x W; "rows": each row on the same row of the inputs alone; "batch": nothing is known.
 Kind = Literal["elementwise", "affine", "rows", "batch"]
 
 
@@ -25,12 +25,12 @@ class Step:
     ----------
     forward : callable
         ``forward(inputs, pick) -> output``, with the parameters as they are when it is called. The inputs may be
-        rows or single columns of the batch, copied and moved; ``pick(array)`` is what belongs to them of an array
-        that has a row for each one of the batch, such as the mask of dropout.
+        rows or single columns of the batch, copied and moved; ``pick(array)`` takes the same rows or columns out of an
+        array that has a row for each row of the batch, such as the mask of dropout.
     inputs : tuple of int
-        The numbers of the values that it takes: those that are given come first, then each step's output.
+        The numbers of the values that the step takes: the given values come first, then each step's output.
     params : tuple of ndarray
-        The arrays that it computes with; of an affine step W of shape (D, H), and b of shape (H,) if it has one.
+        The arrays that the step computes with; of an affine step W of shape (D, H), and b of shape (H,) if it has one.
     kind : {"elementwise", "affine", "rows", "batch"}
     """
 
@@ -51,8 +51,8 @@ class ProgramLoss:
     of : int
         The number of the value.
     by_row : callable or None
-        ``by_row(value)`` tells, for the value of the whole batch, how the loss is a sum over the rows; None or a
-        function that returns None if it is not, or nobody knows.
+        ``by_row(value)`` returns, for the value of the whole batch, the loss as a sum over the rows; None, or a
+        function that returns None, if the loss is no such sum or is not known as one.
     weight : float
         Its part in the sum of all losses.
     """
@@ -78,7 +78,7 @@ class Unperturbed:
     Attributes
     ----------
     values : list of ndarray
-        Those that are given, and each step's output.
+        The given values, and each step's output.
     """
 
     def __init__(self, program: Program) -> None:
@@ -105,11 +105,11 @@ class Unperturbed:
         return self.program.steps[number - len(self.program.given)]
 
     def kind(self, number: int) -> Kind:
-        """Return what is known of value `number`."""
+        """Return the kind of the step whose output is value `number`."""
         return self._kinds[number - len(self.program.given)]
 
     def users(self, param: Array) -> list[int]:
-        """Return the numbers of the outputs that are computed with this array, or with memory of it."""
+        """Return the numbers of the outputs that are computed with this array, or with one that shares its memory."""
         first = len(self.program.given)
         return [
             number
@@ -119,7 +119,7 @@ class Unperturbed:
         ]
 
     def tail(self, start: int, *others: int) -> "Tail":
-        """Return what a change of these values reaches on its way to the losses, they themselves left out."""
+        """Return the tail of these values: the others that their change reaches on its way to the losses."""
         starts = {start, *others}
         reached = set(starts)
         for number, step in enumerate(self.program.steps, start=len(self.program.given)):
@@ -139,14 +139,14 @@ class Unperturbed:
 
 @dataclass(frozen=True, eq=False)
 class Tail:
-    """What a change of one value reaches.
+    """The values and losses that a change of one value reaches.
 
     Attributes
     ----------
     start : int
-        The number of the value, the first one of several.
+        The number of the value that changes; of several the first.
     after : tuple of int
-        The numbers of the values that depend on it, and the losses on them, in order.
+        The numbers, in order, of the other values that depend on it and that a loss depends on.
     losses : tuple of pairs
         The losses that depend on it, each with its sum over the rows, or None.
     """
@@ -158,7 +158,7 @@ class Tail:
 
     @property
     def by_row(self) -> bool:
-        """Whether every row of the batch goes its own way from here to the losses."""
+        """Whether no row of the batch depends on another on the way to the losses."""
         known = all(self.unperturbed.kind(number) != "batch" for number in self.after)
         return known and all(rows is not None for _, rows in self.losses)
 
@@ -178,7 +178,7 @@ def whole_batch(array: Array) -> Array:
 
 
 def _kind_here(step: Step, inputs: tuple[Array, ...], output: Array) -> Kind:
-    """Return what is known of a step's output, seen what it is."""
+    """Return the kind of a step, in view of the shapes of its inputs and its output."""
     if not _has_rows(*inputs, output):
         return "batch"
     if step.kind == "affine" and (output.ndim > 2 or math.prod(inputs[0].shape[1:]) != len(step.params[0])):
@@ -187,12 +187,12 @@ def _kind_here(step: Step, inputs: tuple[Array, ...], output: Array) -> Kind:
 
 
 def _has_rows(*values: Array) -> bool:
-    """Return whether the first axis of all is the batch's; of a single vector it may be that of the features."""
+    """Return whether the first axis of all values is the batch's; a single vector's may be that of the features."""
     return all(value.ndim > 1 and len(value) == len(values[0]) for value in values)
 
 
 def _confirmed(loss: ProgramLoss, value: Array, found: float) -> RowLoss | None:
-    """Return the loss as a sum over rows if that sum is the loss itself, so that none is trusted by its name."""
+    """Return the loss as a sum over rows if that sum is the loss itself, so that no sum is trusted by its name."""
     rows = loss.by_row(value) if loss.by_row and _has_rows(value) and value.size else None
     if rows is None:
         return None

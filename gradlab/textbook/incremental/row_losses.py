@@ -1,6 +1,6 @@
-"""Losses as sums over the rows of the batch, so that one row that has moved is not added up with all others anew.
+"""Losses as sums over the rows of the batch, so that a row that has moved is not added up with all others anew.
 
-Each is the forward formula of its node, written for copies of some rows.
+Each loss is the forward formula of its node, written for copies of some rows.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,8 +30,9 @@ class RowLoss:
         ``of_rows(rows)`` takes the numbers of M rows of the batch and returns a function of copies of them, shape
         (M, ...), that gives M losses; those of all rows add up to the loss of the batch.
     of_columns : callable
-        ``of_columns(rows, units, moved)`` returns the same, shape (B, M), where column ``units[i]`` of a matrix's rows
-        holds ``moved[i]``; what does not depend on the column is left out, so that only differences mean something.
+        ``of_columns(rows, units, moved)`` returns the same losses, shape (B, M), where column ``units[i]`` of a
+        matrix's rows holds ``moved[i]``; terms that do not depend on the column are left out, so that only differences
+        mean something.
     """
 
     of_rows: Callable[[Array], Callable[[Array], Array]]
@@ -39,14 +40,14 @@ class RowLoss:
 
 
 def row_loss(forward: Callable[..., Any], x: Array, t: Array, settings: Mapping[str, Any]) -> RowLoss | None:
-    """Return the loss of a registered node as a sum over rows, None if it is not known as one.
+    """Return the loss of a registered node as a sum over rows, or None if it is not known as such a sum.
 
     Parameters
     ----------
     forward : callable
         The node's.
     x, t : ndarray
-        What the loss is taken of, for the whole batch, and the targets.
+        The value that the loss is taken of, for the whole batch, and the targets.
     settings : mapping
         The node's other settings.
     """
@@ -70,12 +71,12 @@ def sum_of_terms(terms: Terms, t: Array, count: float) -> RowLoss:
 
 
 def copied_rows(array: Array, rows: Array) -> Array:
-    """Return copies of some rows, of a matrix in columns: a stack is computed with column by column."""
+    """Return copies of some rows; those of a matrix lie in memory column by column, as a stack is computed."""
     return array.T.take(rows, axis=1).T if array.ndim == 2 else array[rows]
 
 
 def copied_columns(matrix: Array, rows: Array, units: Array) -> Array:
-    """Return what stands in some columns, for copies of some rows, shape (len(units), len(rows))."""
+    """Return the values of some columns in copies of some rows, shape (len(units), len(rows))."""
     columns: Array = matrix.T[units]
     return columns.take(rows, axis=1)
 

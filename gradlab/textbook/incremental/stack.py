@@ -1,4 +1,4 @@
-"""Copies of rows of the batch, each moved by another perturbation, side by side through what follows a value."""
+"""Copies of rows of the batch, each moved by another perturbation, carried side by side through a tail."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Columns:
     ----------
     units : ndarray of int, shape (B,)
     moved : ndarray, shape (B, M)
-        What stands in that column.
+        The values of that column.
     """
 
     units: Array
@@ -34,16 +34,16 @@ class Stack:
     Parameters
     ----------
     tail : Tail
-        Of which ``by_row`` is true.
+        One whose ``by_row`` is true.
     rows : ndarray of int, shape (M,)
-        Which row of the batch each one is a copy of.
+        The row of the batch that each of the M rows is a copy of.
     blocks : int
-        B.
+        The number B.
 
     Notes
     -----
-    What belongs to the rows is copied once and kept, as are the arrays that are written: with the same rows, `losses`
-    is called for one block of units after the other. A matrix of B M rows is kept in columns, so that all is
+    The copies of unperturbed rows are made once and kept, as are the arrays that are written: with the same rows,
+    `losses` is called for one block of units after the other. A matrix of B M rows is kept in columns, so that all is
     computed along long vectors, however few the columns.
     """
 
@@ -60,9 +60,9 @@ class Stack:
         return copied_columns(self._values[number], self._rows, units)
 
     def losses(self, start: State) -> Array:
-        """Return what each row adds to the loss if the tail's start is moved, shape (B, M).
+        """Return each row's part of the loss with the moved value `start` at the tail's start, shape (B, M).
 
-        Of columns, what does not depend on them may be left out.
+        If `start` is `Columns`, terms that do not depend on them may be left out.
         """
         states: dict[int, State] = {self._tail.start: start}
         for number in self._tail.after:
@@ -97,7 +97,7 @@ class Stack:
         return Columns(state.units, moved)
 
     def _affine(self, number: int, state: Columns) -> Array:
-        """Return the output: one input of each row has changed, which adds that change times one row of W."""
+        """Return an affine step's output: one input of each row has changed, which adds the change times a row of W."""
         step = self._tail.unperturbed.step(number)
         change = state.moved - self.unperturbed(step.inputs[0], state.units)
         moved = self._buffer(number)

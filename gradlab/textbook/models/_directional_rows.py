@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from gradlab.directions import check_along, point_of
+from gradlab.directions import check_along_directions, flat_point
 from gradlab.node import Array, named_rng
 from gradlab.numerical.estimate import Method
 from gradlab.report import Row
@@ -26,7 +26,7 @@ def rows_along(
 ) -> list[Row]:
     """Return a row for each parameter, and one named "all", of a loss that is computed with these very arrays.
 
-    They are moved in place, and restored.
+    The arrays are moved in place, and restored.
     """
     shaped = [key for key, p in params.items() if key in analytic and analytic[key].shape == p.shape]
     moved = [params[key] for key in shaped]
@@ -39,9 +39,11 @@ def rows_along(
 
     results: dict[str, CheckResult] = {}
     try:
-        point = point_of(f, saved, [analytic[key] for key in shaped], shaped, abs(loss()))
+        point = flat_point(f, saved, [analytic[key] for key in shaped], shaped, abs(loss()))
         rng = named_rng(seed, common["node"], "directions")
-        found = check_along(point, rng, rtol=rtol, atol=atol, method=method).results if shaped else []
+        found = (
+            check_along_directions(point, rng, rtol=rtol, atol=atol, method=method).results if shaped else []
+        )
         results = {result.primal: result for result in found}
     finally:
         for p, value in zip(moved, saved, strict=True):

@@ -10,8 +10,8 @@ import numpy as np
 from gradlab.node import Array
 from gradlab.numerical.estimate import Estimate, Method, estimate_gradient
 from gradlab.numerical.finite_difference import numerical_gradient
-from gradlab.textbook.models.parameter_blocks import Block, OnACopy, blocks_of
-from gradlab.workers.worker_map import Workers, in_order, spread
+from gradlab.textbook.models.parameter_blocks import Block, BlockTask, blocks_of
+from gradlab.workers.worker_map import Workers, open_worker_map, results_in_order
 
 Named = Mapping[str, Array] | Sequence[Array]
 Differences = tuple[Estimate, Array, float]
@@ -22,10 +22,10 @@ def differences(model: Any, x: Any, t: Any, method: Method, workers: Workers) ->
     params = named(model.params)
     if workers is None:
         return {key: _in_place(model, x, t, p, method) for key, p in params.items()}
-    blocks, task = blocks_of(params), OnACopy(partial(_of_block, method), model, x, t)
+    blocks, task = blocks_of(params), BlockTask(partial(_of_block, method), model, x, t)
     parts: dict[str, list[Differences]] = {key: [] for key in params}
-    with spread(workers) as over:
-        for block, part in zip(blocks, in_order(over, task, blocks), strict=True):
+    with open_worker_map(workers) as over:
+        for block, part in zip(blocks, results_in_order(over, task, blocks), strict=True):
             parts[block.name].append(part)
     return {key: _joined(parts[key], p.shape) for key, p in params.items()}
 
@@ -58,7 +58,7 @@ def _joined(parts: Sequence[Differences], shape: tuple[int, ...]) -> Differences
 
 
 def _moved(loss: Callable[[], float], parameter: Array) -> Callable[[Array], float]:
-    """Return the loss as a function of one parameter, which has its own values again afterwards."""
+    """Return the loss as a function of one parameter, whose own values are restored after each call."""
 
     def f(values: Array) -> float:
         saved = parameter.copy()

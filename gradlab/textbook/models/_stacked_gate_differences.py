@@ -13,7 +13,7 @@ STEP = 1e-4  # numerical_gradient's own
 
 
 def stacked_differences(theta: Array, x: Array, t: Array) -> Callable[[], Array]:
-    """Return a function that gives the gradient at `theta` as it then is, the same array every time.
+    """Return ``differences()``: the gradient at the values that `theta` has at the call, always in the same array.
 
     Parameters
     ----------

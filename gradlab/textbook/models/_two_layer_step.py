@@ -13,7 +13,7 @@ class KeptStep:
     """One forward and one backward pass for batches like `x`, which allocate no array.
 
     Every number is computed by the operations of the layers' own nodes, in their order, and has the same bits; only
-    the gradient of the input, for which nobody asks, is left out: a third of all multiplications.
+    the gradient of the input, which nobody needs, is left out: a third of all multiplications.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class KeptStep:
         return np.multiply(y, 1 / len(y), out=y)
 
     def _subtract_targets(self, y: Array, t: Array) -> None:
-        """Subtract `t` from the probabilities, which count as often as its row sums up to: class indices once."""
+        """Subtract `t` from the probabilities, each row first multiplied by the sum of its targets, 1 for a class."""
         targets, wide, t = self._targets, self._wide, np.asarray(t)
         if t.shape == targets.shape:
             np.copyto(targets, t, casting="unsafe")

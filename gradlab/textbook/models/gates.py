@@ -1,4 +1,4 @@
-"""The perceptron and the logic gates: by weights chosen, by composition, by the learning rule."""
+"""The perceptron and the logic gates: by given weights, by composition, by the learning rule."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -97,18 +97,18 @@ def from_nand(name: str, x1: Any, x2: Any) -> Array:
 
 @dataclass(frozen=True)
 class Learning:
-    """What the perceptron learning rule made of a gate.
+    """The course of the perceptron learning rule on one gate.
 
     Attributes
     ----------
     weights : list of tuple
         (w1, w2, b) at the start and after each row that was shown; four rows are an epoch.
     most_right : int
-        The most rows that were right at once, looked at after every single row.
+        The most rows that were right at once, counted after every row that was shown.
     converged : bool
-        Whether an epoch came in which no row was wrong; it is the last one.
+        Whether the last epoch is one in which no row was wrong.
     cycle : list of tuple
-        The weights that come round and round for ever, one for each row shown; empty if none were seen to.
+        The weights that recur for ever, one for each row shown; empty if none were seen to recur.
     """
 
     weights: list[Weights]
@@ -221,7 +221,7 @@ def _wiring(circuit: Circuit) -> str:
 
 
 def learning_rows() -> list[dict[str, Any]]:
-    """Return what the learning rule made of every gate, by name."""
+    """Return, for every gate, its name and the end of the learning rule on it."""
     rows = []
     for name in GATES:
         learning = learn(gate_outputs(name))

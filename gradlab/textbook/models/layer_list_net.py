@@ -5,11 +5,11 @@ import numpy as np
 from gradlab.node import Array
 from gradlab.numerical.finite_difference import numerical_gradient
 from gradlab.textbook.incremental import chain, incremental_gradient
-from gradlab.textbook.layers import Affine, Sigmoid, SoftmaxWithLoss
-from gradlab.textbook.models.parameters import accuracy
+from gradlab.textbook.layers import LossLayer
+from gradlab.textbook.models._sigmoid_net import SigmoidNet
 
 
-class LayerListNet:
+class LayerListNet(SigmoidNet):
     """Affine, sigmoid, affine, and softmax with loss: the same network as `TwoLayerNet`, as layers in a list.
 
     Parameters
@@ -23,8 +23,10 @@ class LayerListNet:
 
     Attributes
     ----------
-    layers : list of Layer
-        What `predict` goes through.
+    layers : list of StatefulLayer
+        The layers that `predict` goes through.
+    loss_layer : LossLayer
+        The loss of the scores.
     params, grads : list of ndarray
         W1, b1, W2 and b2 and, after `backward`, their gradients: the layers' own arrays, to be changed in place.
 
@@ -41,27 +43,18 @@ class LayerListNet:
         weight_init_std: float = 0.01,
         rng: np.random.Generator | int = 0,
     ) -> None:
-        rng = np.random.default_rng(rng)
-        sizes = [(input_size, hidden_size), (hidden_size, output_size)]
-        first, second = (Affine(weight_init_std * rng.standard_normal(s), np.zeros(s[1])) for s in sizes)
-        self.layers = [first, Sigmoid(), second]
-        self.loss_layer = SoftmaxWithLoss()
+        super().__init__(input_size, hidden_size, output_size, weight_init_std, rng)
         self.params = [p for layer in self.layers for p in layer.params]
         self.grads = [g for layer in self.layers for g in layer.grads]
 
-    def predict(self, x: Array) -> Array:
-        """Return the scores of `x`, shape (N, input_size): shape (N, output_size)."""
-        for layer in self.layers:
-            x = layer.forward(x)
-        return x
+    @property
+    def loss_layer(self) -> LossLayer:
+        """The last layer, by the name that it has in the textbook's second volume."""
+        return self.last_layer
 
-    def loss(self, x: Array, t: Array) -> float:
-        """Return the cross-entropy against `t` (class indices or one-hot rows), averaged over the batch."""
-        return float(self.loss_layer.forward(self.predict(x), t))
-
-    def accuracy(self, x: Array, t: Array) -> float:
-        """Return the share of rows that are classified rightly."""
-        return accuracy(self.predict(x), t)
+    @loss_layer.setter
+    def loss_layer(self, layer: LossLayer) -> None:
+        self.last_layer = layer
 
     def backward(self, dout: float = 1.0) -> Array:
         """Fill `grads`, after a `loss`, and return the gradient of the inputs, shape (N, input_size)."""
@@ -81,6 +74,6 @@ class LayerListNet:
         return [numerical_gradient(lambda _: self.loss(x, t), p) for p in self.params]
 
     def incremental_gradient(self, x: Array, t: Array) -> list[Array]:
-        """Return what `numerical_gradient` does but for rounding, far faster; see `gradlab.textbook.incremental`."""
+        """Return `numerical_gradient`'s result but for rounding, far faster; see `gradlab.textbook.incremental`."""
         program = chain(self.layers, self.loss_layer, x, t)
         return list(incremental_gradient(program, {str(i): p for i, p in enumerate(self.params)}).values())

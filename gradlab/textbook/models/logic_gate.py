@@ -69,7 +69,7 @@ class LogicGate:
         return _by_name(self._by_loop(*_batch(x, t)))
 
     def stacked_gradient(self, x: Array, t: Array) -> dict[str, Array]:
-        """Return what `numerical_gradient` does, bit for bit, with all fifty losses evaluated at once."""
+        """Return the gradient of `numerical_gradient`, bit for bit, with all fifty losses evaluated at once."""
         with np.errstate(invalid="ignore", divide="ignore"):
             gradient = stacked_differences(self.theta, *_batch(x, t))()
         # the loop says what is wrong
@@ -193,7 +193,7 @@ def training_rows(gate: str, gradient: str = "stacked", *, progress: bool = Fals
 
 
 def training_tables(gate: str, rows: Sequence[Mapping[str, Any]], style: str) -> str:
-    """Return what `training_rows` gave as two tables, in one of tabulate's styles."""
+    """Return the rows of `training_rows` as two tables, in one of tabulate's styles."""
     losses = [(f"{r['step']:,}", f"{r['loss']:.6f}") for r in rows if "step" in r]
     outputs = [
         (f"{r['x1']:g}", f"{r['x2']:g}", f"{r['target']:g}", f"{r['output']:.4f}") for r in rows if "x1" in r

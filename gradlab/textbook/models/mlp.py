@@ -30,7 +30,7 @@ class MLP:
     sizes : sequence of int
         The number of inputs, of the neurons of each hidden layer, and of outputs.
     rng : numpy.random.Generator or int, optional
-        What the parameters are drawn from; by default seed 0. Biases are standard normal, weights are so divided
+        What the parameters are drawn from; by default seed 0. Biases are standard normal; so are weights, but divided
         by the root of the number of a neuron's inputs, which keeps neurons from starting saturated.
 
     Attributes
@@ -93,7 +93,7 @@ class MLP:
         return {name: numerical_gradient(lambda _: self.loss(x, t), p) for name, p in self.params.items()}
 
     def incremental_gradient(self, x: Array, t: Array) -> dict[str, Array]:
-        """Return what `numerical_gradient` does but for rounding, far faster; see `gradlab.textbook.incremental`."""
+        """Return `numerical_gradient`'s result but for rounding, far faster; see `gradlab.textbook.incremental`."""
         return incremental_gradient(self._program(x, t), self.params)
 
     def _program(self, x: Array, t: Array) -> Program:
@@ -135,7 +135,7 @@ class EquationCheck:
     equation : str
         "BP1", "BP2", "BP3" or "BP4".
     moved : str
-        What the differences moved: "z2", "b1", "W2".
+        The array that the differences moved: "z2", "b1", "W2".
     elements : int
         How many numbers were compared.
     relative_error : float
@@ -151,7 +151,7 @@ class EquationCheck:
 def check_equations(net: MLP, x: Array, t: Array) -> list[EquationCheck]:
     """Compare each of the four equations at each layer, on its own, with central differences.
 
-    An equation is given its errors by central differences in z too, not by the other equations: so a wrong one
+    An equation is given its errors by central differences in z too, not by the other equations: so a wrong equation
     shows in its own rows alone.
     """
     zs = net.weighted_inputs(x)

@@ -15,7 +15,7 @@ import numpy as np
 from gradlab.node import Array
 from gradlab.numerical.finite_difference import numerical_gradient
 from gradlab.textbook.layers import StatefulLayer
-from gradlab.workers.worker_map import Workers, each, spread
+from gradlab.workers.worker_map import Workers, numbered_results, open_worker_map
 
 # So many elements a task, each some losses: the model's way to a worker takes no longer than a few of them.
 ELEMENTS = 500
@@ -35,7 +35,7 @@ class Block:
 
 
 def blocks_of(params: Mapping[str, Array]) -> list[Block]:
-    """Return the blocks that make up the parameters; what is not contiguous is one block."""
+    """Return the blocks that make up the parameters; a parameter that is not contiguous is one block."""
     return [
         Block(name, first, min(first + step, p.size))
         for name, p in params.items()
@@ -44,10 +44,10 @@ def blocks_of(params: Mapping[str, Array]) -> list[Block]:
     ]
 
 
-class OnACopy:
-    """``measure(model, x, t, block)`` as a function of the block, of a model that is made anew for each call.
+class BlockTask:
+    """``measure(model, x, t, block)`` as a function of the block, on a copy of the model that each call makes anew.
 
-    Parameters of that model may be moved in place, then, whether the calls run in processes or in threads.
+    So the copy's parameters may be moved in place, whether the calls run in processes or in threads.
 
     Raises
     ------
@@ -67,7 +67,7 @@ class OnACopy:
         self._pickled = buffer.getvalue()
 
     def __call__(self, block: Block) -> Any:
-        """Return what is measured of a block."""
+        """Return the measure of a block."""
         measure, model, x, t = pickle.loads(self._pickled)
         return measure(model, x, t, block)
 
@@ -85,14 +85,14 @@ class _Pickler(pickle.Pickler):
 
 def numerical_blocks(model: Any, x: Any, t: Any, workers: Workers) -> Iterator[tuple[Block, Array, float]]:
     """Yield each block of a model's parameters, its gradient by central differences, and the seconds that it took."""
-    blocks, task = blocks_of(model.params), OnACopy(_numerical, model, x, t)
-    with spread(workers) as over:
-        for number, (gradient, seconds) in each(over, task, blocks):
+    blocks, task = blocks_of(model.params), BlockTask(_numerical, model, x, t)
+    with open_worker_map(workers) as over:
+        for number, (gradient, seconds) in numbered_results(over, task, blocks):
             yield blocks[number], gradient, seconds
 
 
 def numerical_gradients(model: Any, x: Any, t: Any, workers: Workers) -> dict[str, Array]:
-    """Return the gradient of every parameter by central differences, the bits of the plain loop."""
+    """Return the gradient of every parameter by central differences, bit for bit that of the plain loop."""
     gradients = {name: np.empty(p.shape, p.dtype) for name, p in model.params.items()}
     for block, gradient, _ in numerical_blocks(model, x, t, workers):
         block.of(gradients[block.name])[...] = gradient.reshape(-1)

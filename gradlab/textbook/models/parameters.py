@@ -1,4 +1,4 @@
-"""What every model with named parameters needs."""
+"""Parameters by name, and the accuracy of scores: what models have in common."""
 
 from typing import Any
 

@@ -5,14 +5,14 @@ import numpy as np
 from gradlab.node import Array
 from gradlab.numerical.finite_difference import numerical_gradient
 from gradlab.textbook.incremental import chain, incremental_gradient
-from gradlab.textbook.layers import Affine, Sigmoid, SoftmaxWithLoss
+from gradlab.textbook.models._sigmoid_net import SigmoidNet
 from gradlab.textbook.models._two_layer_step import KeptStep, can_keep
 from gradlab.textbook.models.parameter_blocks import numerical_gradients
-from gradlab.textbook.models.parameters import Parameters, accuracy
+from gradlab.textbook.models.parameters import Parameters
 from gradlab.workers.worker_map import Workers
 
 
-class TwoLayerNet:
+class TwoLayerNet(SigmoidNet):
     """A classifier with one hidden layer.
 
     Parameters
@@ -42,57 +42,33 @@ class TwoLayerNet:
         weight_init_std: float = 0.01,
         rng: np.random.Generator | int = 0,
     ) -> None:
-        rng = np.random.default_rng(rng)
-        self.params = Parameters(
-            W1=weight_init_std * rng.standard_normal((input_size, hidden_size)),
-            b1=np.zeros(hidden_size),
-            W2=weight_init_std * rng.standard_normal((hidden_size, output_size)),
-            b2=np.zeros(output_size),
-        )
-        self.layers = [
-            Affine(self.params["W1"], self.params["b1"]),
-            Sigmoid(),
-            Affine(self.params["W2"], self.params["b2"]),
-        ]
-        self.last_layer = SoftmaxWithLoss()
+        super().__init__(input_size, hidden_size, output_size, weight_init_std, rng)
+        first, _, second = self.layers
+        self.params = Parameters(zip(("W1", "b1", "W2", "b2"), first.params + second.params, strict=True))
         self._own_layers = (*self.layers, self.last_layer)
         self._step: KeptStep | None = None
-
-    def predict(self, x: Array) -> Array:
-        """Return the scores of `x`, shape (N, input_size): shape (N, output_size)."""
-        for layer in self.layers:
-            x = layer.forward(x)
-        return x
-
-    def loss(self, x: Array, t: Array) -> float:
-        """Return the cross-entropy against `t` (class indices or one-hot rows), averaged over the batch."""
-        return float(self.last_layer.forward(self.predict(x), t))
-
-    def accuracy(self, x: Array, t: Array) -> float:
-        """Return the share of rows that are classified rightly."""
-        return accuracy(self.predict(x), t)
 
     def numerical_gradient(self, x: Array, t: Array, *, workers: Workers = None) -> dict[str, Array]:
         """Return the gradient of every parameter by central differences: two losses for each element.
 
-        `workers`, a number of processes or a map-like callable, share them; the result does not depend on it.
+        `workers`, a number of processes or a map-like callable, share the losses; the result does not depend on it.
         """
         if workers is not None:
             return numerical_gradients(self, x, t, workers)
         return {name: numerical_gradient(lambda _: self.loss(x, t), p) for name, p in self.params.items()}
 
     def incremental_gradient(self, x: Array, t: Array) -> dict[str, Array]:
-        """Return what `numerical_gradient` does but for rounding, hundreds of times faster.
+        """Return `numerical_gradient`'s result but for rounding, hundreds of times faster.
 
-        For each element only what it changes is computed anew; see `gradlab.textbook.incremental`.
+        For each element only the values that it changes are computed anew; see `gradlab.textbook.incremental`.
         """
         return incremental_gradient(chain(self.layers, self.last_layer, x, t), self.params)
 
     def gradient(self, x: Array, t: Array) -> dict[str, Array]:
         """Return the gradient of every parameter by backprop, in arrays that the network keeps.
 
-        They are valid until the next call, which writes over them: copy what is to last. After the first batch of a
-        shape no array is allocated.
+        The arrays are valid until the next call, which writes over them: copy those that are to last. After the first
+        batch of a shape no array is allocated.
         """
         first, _, second = self.layers
         if self._own_layers != (*self.layers, self.last_layer) or not can_keep(x, first, second):

@@ -32,8 +32,8 @@ class Adam(Optimizer):
 
     This is Keras's form, whose epsilon is the paper's epsilon hat. Algorithm 1 of the paper, and torch, add epsilon
     to the corrected root, sqrt(v / (1 - beta_2^t)) + epsilon, which is an epsilon hat of epsilon sqrt(1 - beta_2^t):
-    torch's 1e-8 is one of 3e-10 at the first step. The steps t are counted for each parameter, as in torch; Keras
-    counts all its updates.
+    torch's 1e-8 is an epsilon hat of 3e-10 at the first step. The steps t are counted for each parameter, as in torch;
+    Keras counts all its updates.
 
     Source: Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, section 2, before 2.1.
     """

@@ -15,8 +15,8 @@ class Momentum(Optimizer):
     lr : float
         The learning rate, by default Keras's 0.01.
     momentum : float
-        The share that is kept, in [0, 1). The textbook's 0.9; Keras and torch have no class of this name, and their
-        SGD has momentum 0 by default.
+        The share of the velocity that is kept, in [0, 1). The textbook's 0.9; Keras and torch have no class of this
+        name, and their SGD has momentum 0 by default.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""What a system of the textbooks is."""
+"""A system of the textbooks: a network, its data and its training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Any
 
 from gradlab.textbook.models.graph import History, Model
 
+# A new model, and its data x and t.
 Built = tuple[Any, Any, Any]
 
 
@@ -23,7 +24,7 @@ class System:
     build : callable, optional
         ``build()`` returns a new model and its data x and t; None where nothing has a gradient.
     batch : int
-        On how many rows of the data the gradient is checked.
+        The number of rows of the data on which the gradient is checked.
     """
 
     name: str
@@ -34,7 +35,7 @@ class System:
 
 
 def fit(model: Model, x: Any, t: Any, **settings: Any) -> History:
-    """Train as `Model.fit` does, but let Ctrl-C through: half a training has not learned what it was to learn."""
+    """Train as `Model.fit` does, but let Ctrl-C through: the scores of half a training would mislead."""
     history = model.fit(x, t, **settings)
     if history.interrupted:
         raise KeyboardInterrupt

@@ -23,7 +23,7 @@ from gradlab.textbook.models.graph import (
 )
 from gradlab.textbook.optimizers import Adam
 from gradlab.textbook.systems._system import Built, System, fit
-from gradlab.textbook.systems.textbook import small_digits
+from gradlab.textbook.systems.networks import small_digits
 
 CLASSES = "sparse_categorical_crossentropy"
 
@@ -43,14 +43,14 @@ def two_classes() -> Built:
 
 
 def regression() -> Built:
-    """Return a curve to be fitted to a sine."""
+    """Return a network of one input and one output, to be fitted to a sine."""
     x = np.linspace(-3, 3, 100)[:, np.newaxis]
     model = Sequential([Dense(12, activation="tanh", input_shape=(1,)), Dense(1)])
     return compiled(model, "mse", metrics=()), x, np.sin(x)
 
 
 def two_branches() -> Built:
-    """Return a model of two images through one shared layer: is it the same digit, and which is the first."""
+    """Return a model of pairs of images, with a shared layer: is the digit the same, and which digit is the first."""
     x, t = small_digits(4)
     other = np.random.default_rng(0).permutation(len(t))
     other[::2] = [np.flatnonzero(t == digit)[-1] for digit in t[::2]]  # half the pairs are of one digit
@@ -121,7 +121,7 @@ def words() -> Built:
 
 
 def reading() -> Built:
-    """Return a CTC model on seven noisy frames, in which labels last as long as they like."""
+    """Return a CTC model of seven noisy frames, through which each label lasts for any number of frames."""
     rng = np.random.default_rng(0)
     frames, labels = np.zeros((60, 7), dtype=int), np.zeros((60, 2), dtype=int)
     for frame, label in zip(frames, labels, strict=True):
@@ -140,7 +140,7 @@ def compiled(model: Model, loss: Any, metrics: Any = ("accuracy",)) -> Model:
 
 
 def learn(epochs: int, model: Model, x: Any, t: Any) -> str:
-    """Train for some epochs, and return the scores on the same data."""
+    """Train for some epochs, and return the accuracies, or else the loss, on the same data."""
     fit(model, x, t, batch_size=20, epochs=epochs)
     found = dict(zip(model.metrics_names, model.evaluate(x, t), strict=True))
     wanted = [name for name in found if name.endswith("accuracy")] or ["loss"]

@@ -1,4 +1,4 @@
-"""One network on the spiral, trained by each optimizer; and what is left of it on disk."""
+"""One network on the spiral, trained by each optimizer; and the same network, saved and loaded."""
 
 import tempfile
 from functools import partial
@@ -10,7 +10,7 @@ import numpy as np
 from gradlab.node import Array
 from gradlab.textbook.datasets.spiral import make_spiral
 from gradlab.textbook.models.graph import Dense, Model, Sequential
-from gradlab.textbook.models.saving import load_model_parameters, save_model
+from gradlab.textbook.models.parameter_files import load_model_parameters, save_model
 from gradlab.textbook.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, Optimizer, RMSprop
 from gradlab.textbook.systems._system import Built, System, fit
 
@@ -23,7 +23,7 @@ def network(optimizer: Any = "sgd") -> Built:
 
 
 def learn(model: Model, x: Array, t: Array) -> str:
-    """Train for 100 epochs in batches of 30."""
+    """Train for 100 epochs in batches of 30, and return the losses before and after, and the accuracy."""
     before = model.evaluate(x, t)[0]
     fit(model, x, t, batch_size=30, epochs=100)
     after, accuracy = model.evaluate(x, t)
@@ -31,7 +31,7 @@ def learn(model: Model, x: Array, t: Array) -> str:
 
 
 def saved_and_loaded(model: Model, x: Array, t: Array) -> str:
-    """Train a little, save, and load into a new model."""
+    """Train for two epochs, save the parameters, and load them into a new model."""
     fit(model, x, t, epochs=2)
     new = network()[0]
     with tempfile.TemporaryDirectory() as folder:
@@ -46,7 +46,7 @@ def _network_with(optimizer: type[Optimizer], lr: float) -> Built:
     return network(optimizer(lr))
 
 
-# rates at which each gets somewhere in the same 1,000 steps
+# learning rates at which each optimizer learns something in the same 1,000 steps
 RATES: dict[type[Optimizer], float] = {
     SGD: 1.0,
     Momentum: 0.1,

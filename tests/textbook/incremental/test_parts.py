@@ -89,14 +89,14 @@ def test_each_pair_of_a_row_and_an_input_is_met_once():
         rng.standard_normal((N, D)),
         np.zeros((2, 3)),
     ):
-        rows, inputs, sums = affine.touched(x)
+        rows, inputs, sums = affine.distinct_inputs(x)
         whose = sums.toarray().astype(bool)
         for feature, column in enumerate([*x.T, np.ones(len(x))]):
             again = np.zeros(len(x))
             again[rows[whose[feature]]] = inputs[whose[feature]]
             assert np.array_equal(again, column)
     few = rng.integers(0, 4, (N, 50)) / 3
-    rows, inputs, _ = affine.touched(few)
+    rows, inputs, _ = affine.distinct_inputs(few)
     assert len(rows) == len(set(zip(rows, inputs, strict=True))) == 3 * N
 
 

@@ -11,9 +11,9 @@ import pytest
 from gradlab.textbook.datasets import Dataset, make_digits
 from gradlab.textbook.mnist_benchmark import compare_gradients, run
 from gradlab.textbook.models import TwoLayerNet
-from gradlab.textbook.models.check_model import check_model
 from gradlab.textbook.models.graph import BatchNormalization, Dense, Sequential
 from gradlab.textbook.models.mlp import MLP
+from gradlab.textbook.models.model_check import check_model
 
 RNG = np.random.default_rng(0)
 

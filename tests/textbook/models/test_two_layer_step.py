@@ -7,8 +7,8 @@ import pytest
 
 from gradlab.textbook.layers import Tanh
 from gradlab.textbook.models import TwoLayerNet, _two_layer_step
-from gradlab.textbook.models.check_model import check_model
-from gradlab.textbook.models.parameter_blocks import OnACopy
+from gradlab.textbook.models.model_check import check_model
+from gradlab.textbook.models.parameter_blocks import BlockTask
 from gradlab.textbook.models.parameters import Parameters
 
 RNG = np.random.default_rng(0)
@@ -200,7 +200,7 @@ def test_a_copy_has_arrays_of_its_own():
     net, t = a_net(), labels(5)
     found = net.gradient(X, t)
     before = {name: g.copy() for name, g in found.items()}
-    others = OnACopy(of_a_copy, net, -X, t)(None)
+    others = BlockTask(of_a_copy, net, -X, t)(None)
     assert all(np.array_equal(g, before[name]) for name, g in found.items())
     assert not any(np.array_equal(g, before[name]) for name, g in others.items())
 

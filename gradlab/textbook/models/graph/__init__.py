@@ -13,12 +13,13 @@ from gradlab.textbook.models.graph.layers import (
     Embedding,
     Flatten,
     GraphLayer,
+    Input,
     MaxPooling2D,
+    Tensor,
 )
 from gradlab.textbook.models.graph.model import Model
 from gradlab.textbook.models.graph.sequence_loss import read_out
 from gradlab.textbook.models.graph.sequential import Sequential
-from gradlab.textbook.models.graph.tensors import Input, Tensor
 from gradlab.textbook.models.graph.training import History
 
 __all__ = [

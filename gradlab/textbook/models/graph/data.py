@@ -1,4 +1,4 @@
-"""What is given for several inputs or outputs: a list in their order, or a dict by their names."""
+"""Data for several inputs or outputs, given as a list in their order, or as a dict by their names."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array
-from gradlab.textbook.models.graph.tensors import Tensor
+from gradlab.textbook.models.graph.layers import Tensor
 
 
-def each(given: Any, names: Sequence[str], what: str) -> list[Any]:
-    """Return what is given for each name, in the order of `names`.
+def one_per_name(given: Any, names: Sequence[str], what: str) -> list[Any]:
+    """Return, in the order of `names`, the item of `given` for each name; messages call `given` by `what`.
 
     Raises
     ------
     ValueError
-        If it is neither a dict with these names nor, where there are several, a list of as many.
+        If `given` is neither a dict with these names nor, where there are several names, a list of as many items.
     """
     if isinstance(given, Mapping):
         if set(given) != set(names):
@@ -34,15 +34,15 @@ def each(given: Any, names: Sequence[str], what: str) -> list[Any]:
 def input_arrays(
     given: Any, inputs: Sequence[Tensor], names: Sequence[str], ids: set[Tensor], dtype: Any
 ) -> list[Array]:
-    """Return an array for each input, in `dtype`, but for word ids.
+    """Return an array for each input, in `dtype` except for the inputs `ids`, which take word ids.
 
     Raises
     ------
     ValueError
-        If one does not have the shape (N, *its input's shape), with one N above 0 for all.
+        If an array does not have the shape (N, *its input's shape), with one N above 0 for all.
     """
     found = []
-    for name, tensor, values in zip(names, inputs, each(given, names, "x"), strict=True):
+    for name, tensor, values in zip(names, inputs, one_per_name(given, names, "x"), strict=True):
         array = np.asarray(values)
         if array.shape[1:] != tensor.shape or array.ndim == 0 or not len(array):
             wanted = ", ".join(["N", *map(str, tensor.shape)])

@@ -19,8 +19,8 @@ from gradlab.nodes.loss import (
     softmax_with_loss,
 )
 from gradlab.textbook.models.graph import sequence_loss
+from gradlab.textbook.models.graph.layers import Shape, Tensor
 from gradlab.textbook.models.graph.layers.activation import ACTIVATIONS, last_activation
-from gradlab.textbook.models.graph.tensors import Shape, Tensor
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class Loss:
     Attributes
     ----------
     name, task : str
-        What to call it, and what it is for.
+        The loss's name, and the task that it is for, as messages call it.
     targets : callable
         ``targets(t, shape, dtype)`` returns the targets for outputs of `shape` (the batch included) as the node takes
         them, or raises a `ValueError`.
     activations : tuple of str
-        The last activations that it goes with.
+        The last activations that the loss goes with.
     node : module
         Its ``forward(y, t)`` and ``backward(residuals, g)``, whose first gradient is that of the output y.
     on_logits : module, optional
-        The same on what goes into the first of `activations`.
+        A node of the same loss that takes the input of the first of `activations` in place of its output.
     """
 
     name: str
@@ -66,12 +66,12 @@ def loss_named(name: Any) -> Loss:
     return found
 
 
-def place(loss: Loss, output: Tensor) -> tuple[Tensor, ModuleType]:
-    """Return the tensor that a loss is taken of, and its node there.
+def loss_input(loss: Loss, output: Tensor) -> tuple[Tensor, ModuleType]:
+    """Return the tensor that a loss is taken of, and the node that computes the loss from this tensor.
 
-    That is the output, or what goes into its last activation where this keeps the digits: the logarithm of a
-    probability that was rounded to 0 is nothing to learn from, so softmax with categorical cross-entropy and sigmoid
-    with binary cross-entropy are computed from the logits.
+    The tensor is the output, or the input of the output's last activation where the loss keeps more digits so: the
+    logarithm of a probability that was rounded to 0 is nothing to learn from, and softmax with categorical
+    cross-entropy and sigmoid with binary cross-entropy are computed from the logits.
     """
     if loss.on_logits and last_activation(output) == loss.activations[0]:
         return output.inputs[0], loss.on_logits
@@ -79,7 +79,7 @@ def place(loss: Loss, output: Tensor) -> tuple[Tensor, ModuleType]:
 
 
 def mismatch(loss: Loss, output: Tensor, name: str) -> str:
-    """Return what is to be said against this loss behind this output's last activation, empty if nothing is."""
+    """Return the objection to a loss behind the last activation of this output, an empty string if there is none."""
     last, (best, *_) = last_activation(output), loss.activations
     if last == "softmax" and output.shape[-1] == 1:
         return f"{name}: softmax over one unit is always 1: use sigmoid, or two units"
@@ -104,7 +104,7 @@ def like_output(t: Array, shape: Shape, dtype: Any) -> Array:
     return t.reshape(shape).astype(dtype, copy=False)
 
 
-def rows(t: Array, shape: Shape, dtype: Any) -> Array:
+def one_hot_rows(t: Array, shape: Shape, dtype: Any) -> Array:
     """Return one-hot rows, or rows of probabilities."""
     if t.shape != shape:
         sparse = t.shape == shape[:-1]
@@ -124,7 +124,7 @@ def class_indices(t: Array, shape: Shape, dtype: Any) -> Array:
 
 
 def label_sequences(t: Array, shape: Shape, dtype: Any) -> Array:
-    """Return rows of labels, filled up with blanks behind."""
+    """Return rows of labels, each filled up with blanks at its end."""
     if len(shape) != 3 or t.shape[:-1] != shape[:1] or not np.issubdtype(t.dtype, np.integer):
         raise ValueError(
             f"t has shape {t.shape} and dtype {t.dtype} for an output of shape {shape}: "
@@ -176,7 +176,7 @@ LOSSES: dict[str, Loss] = {
             binary_cross_entropy,
             sigmoid_with_loss,
         ),
-        Loss("categorical_crossentropy", _SEVERAL, rows, *_ON_SOFTMAX),
+        Loss("categorical_crossentropy", _SEVERAL, one_hot_rows, *_ON_SOFTMAX),
         Loss("sparse_categorical_crossentropy", _SEVERAL, class_indices, *_ON_SOFTMAX),
         # CTC takes logits, which are what goes into softmax, or what comes without it
         Loss("ctc", "sequences", label_sequences, ("softmax", "linear"), sequence_loss, sequence_loss),

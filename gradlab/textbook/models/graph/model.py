@@ -10,11 +10,11 @@ import numpy as np
 from gradlab.node import Array
 from gradlab.textbook.incremental import incremental_gradient
 from gradlab.textbook.models.graph import passes, training
-from gradlab.textbook.models.graph.data import check_rows, each, input_arrays
-from gradlab.textbook.models.graph.differences import graph_program
-from gradlab.textbook.models.graph.layers import Embedding, GraphLayer
+from gradlab.textbook.models.graph.data import check_rows, input_arrays, one_per_name
+from gradlab.textbook.models.graph.layers import Embedding, GraphLayer, Tensor
 from gradlab.textbook.models.graph.layers.activation import is_shorthand, maker
-from gradlab.textbook.models.graph.naming import numbered, unique_names
+from gradlab.textbook.models.graph.names import numbered_names, unique_names
+from gradlab.textbook.models.graph.program import graph_program
 from gradlab.textbook.models.graph.summary import summary
 from gradlab.textbook.models.graph.tasks import (
     Compiled,
@@ -22,9 +22,8 @@ from gradlab.textbook.models.graph.tasks import (
     make_tasks,
     score_names,
     scores,
-    total,
+    total_loss,
 )
-from gradlab.textbook.models.graph.tensors import Tensor
 from gradlab.textbook.models.graph.training import History
 from gradlab.textbook.models.parameters import Parameters
 
@@ -46,13 +45,14 @@ class Model:
     Attributes
     ----------
     layers : list of GraphLayer
-        Each once, however often it is called, in the order of the graph.
+        Each layer once, however often it is called, in the order of the graph.
     params : dict
         The parameters by names such as "dense/W"; assigning writes into the layer's array.
     state : dict
-        What is kept and not trained, such as running statistics, in the same way.
+        The arrays that are kept and not trained, such as running statistics, in the same way.
     input_names, output_names : list of str
-        By which data, losses and metrics may be given in dicts: the input's name, and the layer's.
+        The names by which data, losses and metrics may be given in dicts: those of the inputs, and of the layers that
+        make the outputs.
 
     Raises
     ------
@@ -79,7 +79,7 @@ class Model:
     ) -> None:
         self.inputs, self.outputs = _listed(inputs), _listed(outputs)
         self.dtype = np.dtype(dtype)
-        self._tensors = passes.in_order(self.outputs)
+        self._tensors = passes.topological_order(self.outputs)
         first_calls: dict[GraphLayer, Tensor] = {}
         for tensor in self._tensors:
             if tensor.layer is not None and not is_shorthand(tensor.layer):
@@ -93,7 +93,7 @@ class Model:
             layer.build(first_calls[layer].inputs[0].shape, stream, self.dtype)
         self.params, self.state = Parameters(self._arrays("params")), Parameters(self._arrays("state"))
         self.input_names = [self._names[tensor] for tensor in self.inputs]
-        self.output_names = numbered(self._names[maker(tensor) or tensor] for tensor in self.outputs)
+        self.output_names = numbered_names(self._names[maker(tensor) or tensor] for tensor in self.outputs)
         self._ids = {tensor.inputs[0] for tensor in self._tensors if isinstance(tensor.layer, Embedding)}
         self._compiled: Compiled | None = None
 
@@ -116,7 +116,7 @@ class Model:
 
     @property
     def compiled(self) -> Compiled:
-        """The optimizer, and what each output is trained for."""
+        """The optimizer, and the task of each output."""
         if self._compiled is None:
             raise RuntimeError("the model has no loss yet: call compile(optimizer=..., loss=...) first")
         return self._compiled
@@ -128,7 +128,7 @@ class Model:
         metrics: Any = (),
         loss_weights: Any = None,
     ) -> None:
-        """Say what to train for.
+        """Set the optimizer, the losses and the metrics of the training.
 
         Parameters
         ----------
@@ -186,16 +186,16 @@ class Model:
         Returns
         -------
         History
-            Ctrl-C ends the loop and keeps what was reached.
+            Ctrl-C ends the loop and keeps the steps that were taken.
 
         Raises
         ------
         ValueError
-            If an array has not the shape that is wanted; the message has both.
+            If an array has another shape than the model takes; the message has both shapes.
 
         Notes
         -----
-        On a terminal, a bar on stderr shows how far it is.
+        On a terminal, a bar on stderr shows the progress.
         """
         data = self._data(x, t)
         validation = None if validation_data is None else self._data(*validation_data)
@@ -207,7 +207,7 @@ class Model:
 
     @property
     def metrics_names(self) -> list[str]:
-        """What `evaluate` returns: "loss", with several outputs the loss of each, and the metrics."""
+        """The names of the scores of `evaluate`: "loss", with several outputs the loss of each, and the metrics."""
         return score_names(self.compiled.tasks)
 
     def predict(self, x: Any, *, batch_size: int = 32) -> Any:
@@ -221,7 +221,7 @@ class Model:
         return found[0] if len(found) == 1 else found
 
     def loss(self, x: Any, t: Any, *, rng: Rng = 0) -> float:
-        """Return the loss of a batch as training sees it: dropout drops, batch statistics are used.
+        """Return the loss of a batch as in training: dropout drops, batch statistics are used.
 
         Parameters
         ----------
@@ -233,7 +233,7 @@ class Model:
         xs, ts = self._data(x, t)
         values, _ = self._forward(xs, True, np.random.default_rng(rng))
         losses, _ = training.losses(self.compiled.tasks, values, ts)
-        return total(self.compiled.tasks, losses)
+        return total_loss(self.compiled.tasks, losses)
 
     def gradient(self, x: Any, t: Any, *, rng: Rng = 0) -> dict[str, Array]:
         """Return the gradient of `loss` by every parameter, by backprop."""
@@ -273,7 +273,7 @@ class Model:
     def step(
         self, xs: Sequence[Array], ts: Sequence[Array], rng: np.random.Generator
     ) -> tuple[Array, dict[str, Array]]:
-        """Return the scores and the gradient of a batch, and let the layers take what it showed into their state."""
+        """Return the scores and the gradient of a batch, and bring the state of the layers up to date."""
         found, gradient, residuals = self._differentiate(xs, ts, rng)
         for tensor, kept in residuals.items():
             if tensor.layer is not None:
@@ -281,7 +281,7 @@ class Model:
         return found, gradient
 
     def values(self, xs: Sequence[Array]) -> dict[Tensor, Array]:
-        """Return the value of every tensor for these inputs, nothing dropped and by running statistics."""
+        """Return the value of every tensor as in prediction: nothing is dropped, running statistics are used."""
         return self._forward(xs, False, np.random.default_rng(0))[0]
 
     def _forward(
@@ -306,7 +306,7 @@ class Model:
 
     def _data(self, x: Any, t: Any) -> tuple[list[Array], list[Array]]:
         xs, ts = self._inputs(x), []
-        for task, values in zip(self.compiled.tasks, each(t, self.output_names, "t"), strict=True):
+        for task, values in zip(self.compiled.tasks, one_per_name(t, self.output_names, "t"), strict=True):
             array = np.atleast_1d(values)
             check_rows(["x", f"t for {task.name}"], [xs[0], array])
             ts.append(task.loss.targets(array, (len(array), *task.output.shape), self.dtype))

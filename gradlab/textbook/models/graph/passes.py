@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array
-from gradlab.textbook.models.graph.layers import GraphLayer
-from gradlab.textbook.models.graph.tensors import Tensor
+from gradlab.textbook.models.graph.layers import GraphLayer, Tensor
 
 
-def in_order(outputs: Iterable[Tensor]) -> list[Tensor]:
-    """Return all tensors that `outputs` are made of, inputs included, each behind what it is made of.
+def topological_order(outputs: Iterable[Tensor]) -> list[Tensor]:
+    """Return all tensors that `outputs` are made of, inputs included, each behind those it is made of.
 
     By depth first, a branch after the other, and without recursion: a graph may be a thousand layers deep.
     """
@@ -34,7 +33,7 @@ def forward(
     Parameters
     ----------
     tensors : sequence of Tensor
-        As from `in_order`.
+        As from `topological_order`.
     given : mapping
         The values of the inputs.
     training : bool
@@ -72,6 +71,6 @@ def backward(
 
 
 def add_to(sums: dict[Any, Array], key: Any, g: Array) -> None:
-    """Add a gradient to what has come to its place before."""
+    """Add a gradient to the sum under its key, or begin the sum with it."""
     # not in place: the first of several may be another's array
     sums[key] = sums[key] + g if key in sums else g

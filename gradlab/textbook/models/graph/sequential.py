@@ -1,13 +1,12 @@
-"""Models that are one layer behind the other."""
+"""Models whose layers lie one behind the other."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from gradlab.textbook.models.graph.layers import GraphLayer
+from gradlab.textbook.models.graph.layers import GraphLayer, Input, Tensor
 from gradlab.textbook.models.graph.model import Model, Rng
-from gradlab.textbook.models.graph.tensors import Input, Tensor
 
 
 class Sequential(Model):

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gradlab.textbook.models.graph.layers import GraphLayer
+from gradlab.textbook.models.graph.layers import GraphLayer, Shape, Tensor
 from gradlab.textbook.models.graph.layers.activation import Activation, is_shorthand, maker
-from gradlab.textbook.models.graph.tensors import Shape, Tensor
 
 
 def summary(tensors: Sequence[Tensor], names: Mapping[Any, str]) -> str:

@@ -1,4 +1,4 @@
-"""What a model is trained for: an optimizer, and for each output a loss and what else is measured."""
+"""The tasks of training: for each output a loss and metrics; and the optimizer."""
 
 import inspect
 import warnings
@@ -11,13 +11,13 @@ import numpy as np
 
 from gradlab.node import Array
 from gradlab.textbook import optimizers
-from gradlab.textbook.models.graph.data import each
-from gradlab.textbook.models.graph.losses import Loss, accuracy, loss_named, mismatch, place
-from gradlab.textbook.models.graph.tensors import Tensor
+from gradlab.textbook.models.graph.data import one_per_name
+from gradlab.textbook.models.graph.layers import Tensor
+from gradlab.textbook.models.graph.losses import Loss, accuracy, loss_input, loss_named, mismatch
 
 
 class OptimizerLike(Protocol):
-    """What `gradlab.textbook.optimizers` has, and anything like it."""
+    """An optimizer of `gradlab.textbook.optimizers`, or any other object with this method."""
 
     def update(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
         """Change every array of `params` in place."""
@@ -25,19 +25,19 @@ class OptimizerLike(Protocol):
 
 @dataclass(frozen=True)
 class OutputTask:
-    """What one output is trained for.
+    """The loss and the metrics that one output is trained with.
 
     Attributes
     ----------
     name : str
-        The output's.
+        The output's name.
     output, at : Tensor
-        The output, and the tensor that the loss is taken of: the output, or what goes into its last activation.
+        The output, and the tensor that the loss is taken of: the output, or the input of its last activation.
     loss : Loss
     node : module
-        The loss's node there.
+        The node that computes the loss from `at`.
     weight : float
-        The loss's part in the sum.
+        The factor of the loss in the sum of all losses.
     metrics : tuple of str
         "accuracy", or the names of losses.
     """
@@ -71,19 +71,19 @@ def make_tasks(
     """Return the task of each output, and warn of a loss that does not go with its last activation."""
     if loss is None or isinstance(loss, str):
         loss = dict.fromkeys(names, loss)
-    losses = [loss_named(name) for name in each(loss, names, "loss")]
+    losses = [loss_named(name) for name in one_per_name(loss, names, "loss")]
     even = dict.fromkeys(names, 1 / len(names))
-    weights = each(even if loss_weights is None else loss_weights, names, "loss_weights")
+    weights = one_per_name(even if loss_weights is None else loss_weights, names, "loss_weights")
     metrics = [metrics] if isinstance(metrics, str) else metrics
     wanted = metrics if isinstance(metrics, Mapping) else dict.fromkeys(names, metrics)
     tasks = []
     for name, output, found, weight, of_output in zip(
-        names, outputs, losses, weights, each(wanted, names, "metrics"), strict=True
+        names, outputs, losses, weights, one_per_name(wanted, names, "metrics"), strict=True
     ):
         if complaint := mismatch(found, output, name):
             warnings.warn(complaint, UserWarning, stacklevel=3)  # at the line that called compile
         measured = tuple(_metric_named(metric) for metric in of_output)
-        at, node = place(found, output)
+        at, node = loss_input(found, output)
         tasks.append(OutputTask(name, output, at, found, node, weight, measured))
     return tuple(tasks)
 
@@ -96,31 +96,31 @@ def score_names(tasks: Sequence[OutputTask]) -> list[str]:
     return ["loss", *own, *metrics]
 
 
-def total(tasks: Sequence[OutputTask], losses: Sequence[Any]) -> float:
-    """Return the one number that is descended: the weighted sum of the losses."""
+def total_loss(tasks: Sequence[OutputTask], losses: Sequence[Any]) -> float:
+    """Return the number that training makes small: the weighted sum of the losses."""
     return float(sum(task.weight * loss for task, loss in zip(tasks, losses, strict=True)))
 
 
 def scores(
     tasks: Sequence[OutputTask], values: Mapping[Tensor, Array], ts: Sequence[Array], losses: Sequence[Any]
 ) -> Array:
-    """Return the numbers that go with `score_names`, given the loss of each task."""
+    """Return the numbers whose names are those of `score_names`, given the loss of each task."""
     own = [] if len(tasks) == 1 else losses
     metrics = [task.measure(values[task.output], t) for task, t in zip(tasks, ts, strict=True)]
     return np.array(
-        [total(tasks, losses), *own, *(number for of_task in metrics for number in of_task)], dtype=float
+        [total_loss(tasks, losses), *own, *(number for of_task in metrics for number in of_task)], dtype=float
     )
 
 
 def chosen_optimizer(optimizer: Any) -> OptimizerLike:
-    """Return an optimizer by its name in `gradlab.textbook.optimizers`, or as it is given.
+    """Return the optimizer of a name in `gradlab.textbook.optimizers`, or the given optimizer itself.
 
     Raises
     ------
     ValueError
-        If there is none of that name.
+        If there is no optimizer of that name.
     TypeError
-        If it has no update, or is a class.
+        If the given object has no update, or is a class.
     """
     if isinstance(optimizer, str):
         return optimizers.get(optimizer)

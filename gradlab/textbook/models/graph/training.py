@@ -1,35 +1,47 @@
-"""One step of training, and the loop."""
-
-from __future__ import annotations
+"""The loss of a batch and its cotangents, and the loop of training."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from gradlab.node import Array
 from gradlab.textbook.models.graph import passes
-from gradlab.textbook.models.graph.layers.layer import whole
-from gradlab.textbook.models.graph.tasks import OutputTask, score_names, scores
-from gradlab.textbook.models.graph.tensors import Tensor
-
-if TYPE_CHECKING:
-    from gradlab.textbook.models.graph.model import Model
-
+from gradlab.textbook.models.graph.layers import Tensor
+from gradlab.textbook.models.graph.layers.layer import whole_number
+from gradlab.textbook.models.graph.tasks import Compiled, OutputTask, score_names, scores
 
 Arrays = Sequence[Array]
 
 
+class Trainable(Protocol):
+    """The part of a model that the training loop uses."""
+
+    @property
+    def params(self) -> Mapping[str, Array]:
+        """The parameters by name, changed in place by the optimizer."""
+
+    @property
+    def compiled(self) -> Compiled:
+        """The optimizer, and the task of each output."""
+
+    def step(self, xs: Arrays, ts: Arrays, rng: np.random.Generator) -> tuple[Array, Mapping[str, Array]]:
+        """Return the scores and the gradient of a batch."""
+
+    def values(self, xs: Arrays) -> Mapping[Tensor, Array]:
+        """Return the value of every tensor for these inputs, as in prediction."""
+
+
 @dataclass
 class History:
-    """What training went through.
+    """The scores of a training, epoch by epoch.
 
     Attributes
     ----------
     history : dict
-        For each score ("loss", "accuracy", "val_loss", ...) a list of one number an epoch. Those of the training data
-        are averages over the epoch, each batch's before its step.
+        For each score ("loss", "accuracy", "val_loss", ...) a list of one number an epoch. The scores of the training
+        data are averages over the epoch, each batch's taken before its step.
     interrupted : bool
         Whether Ctrl-C ended the training, in the epoch after the last one here.
     """
@@ -48,7 +60,7 @@ def losses(
 
 
 def cotangents(tasks: Sequence[OutputTask], residuals: Sequence[Any], dtype: Any) -> dict[Tensor, Array]:
-    """Return the gradient of the weighted sum of the losses by the tensors that these are taken of."""
+    """Return the gradient of the weighted sum of the losses by each tensor that a loss is taken of."""
     found: dict[Tensor, Array] = {}
     for task, kept in zip(tasks, residuals, strict=True):
         passes.add_to(found, task.at, task.node.backward(kept, np.asarray(task.weight, dtype))[0])
@@ -56,21 +68,21 @@ def cotangents(tasks: Sequence[OutputTask], residuals: Sequence[Any], dtype: Any
 
 
 def fit(
-    model: Model,
+    model: Trainable,
     data: tuple[Arrays, Arrays],
     validation: tuple[Arrays, Arrays] | None,
     batch_size: int,
     epochs: int,
     rng: np.random.Generator | int,
 ) -> History:
-    """Train by one step a batch, in a new order each epoch; see `Model.fit`."""
+    """Train by one step for each batch, with the examples in a new order each epoch; see `Model.fit`."""
     from tqdm import tqdm
 
     history = History()
-    whole("epochs", epochs)
+    whole_number("epochs", epochs)
     for_order, for_masks = np.random.default_rng(rng).spawn(2)
     count = len(data[0][0])
-    steps = -(-count // whole("batch_size", batch_size)) * epochs
+    steps = -(-count // whole_number("batch_size", batch_size)) * epochs
     # disable=None: a bar on a terminal, none in a pipe
     with tqdm(total=steps, unit="step", leave=False, disable=None) as bar:
         try:
@@ -88,7 +100,7 @@ def fit(
 
 
 def _epoch(
-    model: Model,
+    model: Trainable,
     data: tuple[Arrays, Arrays],
     order: Array,
     batch_size: int,
@@ -105,10 +117,10 @@ def _epoch(
     return _named(model.compiled.tasks, total / len(order))
 
 
-def evaluate(model: Model, xs: Arrays, ts: Arrays, batch_size: int) -> dict[str, float]:
-    """Return the scores of all rows, by name; nothing is trained, nothing dropped."""
+def evaluate(model: Trainable, xs: Arrays, ts: Arrays, batch_size: int) -> dict[str, float]:
+    """Return the scores of all rows, by name, as in prediction."""
     tasks, total = model.compiled.tasks, np.zeros(())
-    for some_xs, some_ts in _batches(xs, ts, whole("batch_size", batch_size)):
+    for some_xs, some_ts in _batches(xs, ts, whole_number("batch_size", batch_size)):
         values = model.values(some_xs)
         values_of, _ = losses(tasks, values, some_ts)
         total = total + len(some_xs[0]) * scores(tasks, values, some_ts, values_of)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from gradlab.nodes import NODES
-from gradlab.textbook.models.check_model import check_model
 from gradlab.textbook.models.graph import (
     GRU,
     LSTM,
@@ -25,6 +24,7 @@ from gradlab.textbook.models.graph import (
     Model,
     Sequential,
 )
+from gradlab.textbook.models.model_check import check_model
 
 RNG = np.random.default_rng(0)
 

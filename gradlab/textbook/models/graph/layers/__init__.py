@@ -1,9 +1,9 @@
-"""The layers that a graph is made of."""
+"""The layers that a graph is made of, and the tensors between them."""
 
 from gradlab.textbook.models.graph.layers.activation import ACTIVATIONS, Activation
 from gradlab.textbook.models.graph.layers.convolutional import Conv2D, MaxPooling2D
 from gradlab.textbook.models.graph.layers.dense import BatchNormalization, Dense, Dropout, Flatten
-from gradlab.textbook.models.graph.layers.layer import GraphLayer
+from gradlab.textbook.models.graph.layers.layer import GraphLayer, Input, Shape, Tensor
 from gradlab.textbook.models.graph.layers.merging import Add, Concatenate
 from gradlab.textbook.models.graph.layers.recurrent import GRU, LSTM, Embedding
 
@@ -21,5 +21,8 @@ __all__ = [
     "Embedding",
     "Flatten",
     "GraphLayer",
+    "Input",
     "MaxPooling2D",
+    "Shape",
+    "Tensor",
 ]

@@ -1,14 +1,13 @@
-"""Activations by name, as layers and as the last part of one."""
+"""Activations by name, as layers and as the last part of other layers."""
 
 import difflib
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from gradlab.textbook.models.graph.layers.layer import GraphLayer, NodeLayer
-from gradlab.textbook.models.graph.tensors import Tensor
+from gradlab.textbook.models.graph.layers.layer import GraphLayer, NodeLayer, Tensor
 
-# The nodes that mean by their name what Keras means by it, without settings.
+# The nodes that, without settings, are what Keras means by their names.
 ACTIVATIONS = (
     "elu", "gelu", "relu", "selu", "sigmoid", "silu", "softmax", "softplus", "softsign", "tanh"
 )  # fmt: skip
@@ -46,7 +45,7 @@ class Activated(GraphLayer):
         self.activation = None if none else Activation(str(activation), shorthand=True)
 
     def __call__(self, inputs: Tensor | Sequence[Tensor]) -> Tensor:
-        """Return what the activation makes of what this layer makes of a tensor."""
+        """Return the tensor that this layer and then its activation make of a tensor."""
         tensor = super().__call__(inputs)
         return tensor if self.activation is None else self.activation(tensor)
 
@@ -62,5 +61,5 @@ def is_shorthand(layer: GraphLayer | None) -> bool:
 
 
 def maker(tensor: Tensor) -> GraphLayer | None:
-    """Return the layer that whoever wrote the graph knows as this tensor's, None for an input."""
+    """Return the layer that was called to make this tensor, not its activation by shorthand; None for an input."""
     return tensor.inputs[0].layer if is_shorthand(tensor.layer) else tensor.layer

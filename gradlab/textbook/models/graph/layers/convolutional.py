@@ -12,11 +12,11 @@ from gradlab.textbook.models.graph.layers.activation import Activated
 from gradlab.textbook.models.graph.layers.layer import (
     Gradients,
     GraphLayer,
+    Shape,
     check_rank,
     glorot_uniform,
-    whole,
+    whole_number,
 )
-from gradlab.textbook.models.graph.tensors import Shape
 
 Pair = tuple[int, int]
 
@@ -34,8 +34,8 @@ class Conv2D(Activated):
     filters : int
     kernel_size, strides : int or pair of int
     padding : {"valid", "same"}
-        "same": zeros around the image, so that the output is as large as the image (over the strides); an odd one
-        lies below and to the right, as in Keras.
+        "same": zeros around the image, so that the output is as large as the image (over the strides); an odd row or
+        column of zeros lies below or to the right, as in Keras.
     activation : str, optional
         One of `ACTIVATIONS`.
     name, input_shape
@@ -54,7 +54,7 @@ class Conv2D(Activated):
         **common: Any,
     ) -> None:
         super().__init__(activation, **common)
-        self.filters = whole("filters", filters)
+        self.filters = whole_number("filters", filters)
         self.kernel_size, self.strides = pair("kernel_size", kernel_size), pair("strides", strides)
         self.padding = checked_padding(padding)
 
@@ -140,7 +140,7 @@ def pair(name: str, value: Any) -> Pair:
     values = value if isinstance(value, tuple | list) else (value, value)
     if len(values) != 2:
         raise ValueError(f"{name} is {value!r}: give a whole number, or a pair of them")
-    return whole(name, values[0]), whole(name, values[1])
+    return whole_number(name, values[0]), whole_number(name, values[1])
 
 
 def checked_padding(padding: str) -> str:
@@ -151,7 +151,7 @@ def checked_padding(padding: str) -> str:
 
 
 def window_places(layer: GraphLayer, shape: Shape, size: Pair, strides: Pair, padding: str) -> Shape:
-    """Return how many windows there are along height and width, or say that none fits."""
+    """Return the number of windows along height and width, or raise a `ValueError` if none fits."""
     check_rank(layer, shape, IMAGES, "give images, with one channel if they are grey")
     if padding == "same":
         return tuple(-(-n // s) for n, s in zip(shape, strides, strict=False))

@@ -10,8 +10,14 @@ from gradlab.nodes.linear import affine
 from gradlab.nodes.normalisation import batch_norm, batch_norm_inference, dropout
 from gradlab.nodes.shape import reshape
 from gradlab.textbook.models.graph.layers.activation import Activated
-from gradlab.textbook.models.graph.layers.layer import Gradients, GraphLayer, NodeLayer, glorot_uniform, whole
-from gradlab.textbook.models.graph.tensors import Shape
+from gradlab.textbook.models.graph.layers.layer import (
+    Gradients,
+    GraphLayer,
+    NodeLayer,
+    Shape,
+    glorot_uniform,
+    whole_number,
+)
 
 
 class Dense(Activated):
@@ -32,7 +38,7 @@ class Dense(Activated):
 
     def __init__(self, units: int, activation: str | None = None, **common: Any) -> None:
         super().__init__(activation, **common)
-        self.units = whole("units", units)
+        self.units = whole_number("units", units)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Return the shape with `units` for the features."""
@@ -115,12 +121,12 @@ class BatchNormalization(GraphLayer):
     """Each feature, or channel, by its mean and variance: of the batch in training, running ones otherwise.
 
     Features are the last axis, as in Keras, and so are momentum, epsilon and the start (gamma 1, beta 0, running
-    mean 0 and variance 1). The running variance takes up that of the batch with 1/M.
+    mean 0 and variance 1). The running variance is moved towards the batch's, which divides by M.
 
     Parameters
     ----------
     momentum : float
-        What the running statistics keep of themselves at each step, from 0 to 1.
+        The share of the running statistics that is kept at each step, from 0 to 1.
     epsilon : float
         Added to the variance, above 0.
     name, input_shape

@@ -1,23 +1,68 @@
-"""What every layer of a graph has: parameters that are made once, and two pure passes."""
+"""Tensors, the symbols with which a graph is drawn before there are numbers, and the layers that make them.
+
+A tensor knows the layer that made it; every layer has parameters that are made once, and two pure passes.
+"""
+
+from __future__ import annotations
 
 import copy
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from gradlab.node import Array
-from gradlab.textbook.models.graph.tensors import Shape, Tensor, checked_shape
 
+Shape = tuple[int, ...]
 Gradients = tuple[tuple[Array | None, ...], dict[str, Array]]
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """The symbol of an input, or of the output of a layer's call; two of one shape are still two.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Without the batch axis.
+    name : str
+        The name that an input was given; empty otherwise.
+    layer, inputs : GraphLayer or None, tuple of Tensor
+        The layer whose call makes the tensor, and the tensors that the layer is called on; None and () for an input.
+    """
+
+    shape: Shape
+    name: str = ""
+    layer: GraphLayer | None = None
+    # left out of the repr, in which a branching graph would be written out many times
+    inputs: tuple[Tensor, ...] = field(default=(), repr=False)
+
+
+def Input(shape: Shape, name: str = "") -> Tensor:
+    """Return a tensor to begin a graph with.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Without the batch axis: (features,), (time, features), (height, width, channels); (time,) for word ids.
+    name : str
+        The name by which `Model` takes the input's data from a dict; by default "input", "input_1", ...
+
+    Raises
+    ------
+    ValueError
+        If `shape` is no tuple of whole numbers above 0.
+    """
+    return Tensor(checked_shape(shape), name)
 
 
 class GraphLayer:
     """A layer that can be called on tensors, as often as wanted: every call shares its parameters.
 
-    It keeps nothing of a pass: what backward needs is in the residuals, so that one layer may stand at several
+    A layer keeps nothing of a pass: what backward needs is in the residuals, so that one layer may stand at several
     places of a graph, and the gradients of its parameters add up.
 
     Parameters
@@ -30,14 +75,14 @@ class GraphLayer:
     Attributes
     ----------
     params : dict
-        What is trained, by name; empty until a model builds the layer.
+        The arrays that are trained, by name; empty until a model builds the layer.
     state : dict
-        What is kept and not trained (running statistics).
+        The arrays that are kept and not trained (running statistics).
     """
 
     # whether the sizes of the parameters follow from the size of the input's last axis
     ties_features: ClassVar[bool] = False
-    # whether it joins several tensors
+    # whether the layer joins several tensors
     merges: ClassVar[bool] = False
 
     def __init__(self, *, name: str = "", input_shape: Shape | None = None) -> None:
@@ -56,7 +101,7 @@ class GraphLayer:
         Raises
         ------
         TypeError
-            If that is no tensor.
+            If an input is no tensor.
         ValueError
             If a tensor has the wrong rank or size; the message has both shapes.
         """
@@ -73,6 +118,7 @@ class GraphLayer:
         return Tensor(shape, layer=self, inputs=tensors)
 
     def _tensors(self, inputs: Any) -> tuple[Tensor, ...]:
+        """Return the inputs of a call as a tuple, or raise an error if the layer cannot be called on them."""
         tensors = tuple(inputs) if isinstance(inputs, list | tuple) else (inputs,)
         for tensor in tensors:
             if not isinstance(tensor, Tensor):
@@ -134,7 +180,7 @@ class GraphLayer:
         raise NotImplementedError(f"{type(self).__name__} has no backward: write one")
 
     def after_step(self, residuals: Any) -> None:
-        """Take into the state what a step of training showed."""
+        """Bring the state up to date after a step of training, by the residuals of its forward pass."""
 
 
 class NodeLayer(GraphLayer):
@@ -160,12 +206,22 @@ class NodeLayer(GraphLayer):
         return gradients[:inputs], dict(zip(self.params, gradients[inputs:], strict=True))
 
 
+def checked_shape(shape: Any) -> Shape:
+    """Return `shape` as a tuple, or raise a `ValueError` unless it holds whole numbers above 0."""
+    whole = isinstance(shape, tuple | list) and all(isinstance(n, int) and n > 0 for n in shape)
+    if not whole:
+        raise ValueError(
+            f"shape is {shape!r}: give a tuple of whole numbers above 0, without the batch axis, such as (784,)"
+        )
+    return tuple(shape)
+
+
 def snake_case(name: str) -> str:
     """Return the name of a class as Keras names its layers: MaxPooling2D becomes max_pooling2d."""
     return re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
-def whole(name: str, value: Any) -> int:
+def whole_number(name: str, value: Any) -> int:
     """Return `value` if it is a whole number above 0, and raise a `ValueError` otherwise."""
     if not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name} is {value!r}: give a whole number above 0")

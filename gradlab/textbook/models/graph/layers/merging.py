@@ -7,8 +7,7 @@ import numpy as np
 from gradlab.node import Array
 from gradlab.nodes.arithmetic import add
 from gradlab.nodes.shape import concatenate
-from gradlab.textbook.models.graph.layers.layer import Gradients, GraphLayer
-from gradlab.textbook.models.graph.tensors import Shape
+from gradlab.textbook.models.graph.layers.layer import Gradients, GraphLayer, Shape
 
 
 class Add(GraphLayer):

@@ -10,11 +10,12 @@ from gradlab.nodes.recurrent import gru, lstm
 from gradlab.textbook.models.graph.layers.layer import (
     Gradients,
     GraphLayer,
+    Shape,
+    Tensor,
     check_rank,
     glorot_uniform,
-    whole,
+    whole_number,
 )
-from gradlab.textbook.models.graph.tensors import Shape, Tensor
 
 
 class Embedding(GraphLayer):
@@ -23,7 +24,7 @@ class Embedding(GraphLayer):
     Parameters
     ----------
     input_dim : int
-        How many ids there are, from 0 on.
+        The number of ids, from 0 on.
     output_dim : int
     name, input_shape
         As for `GraphLayer`.
@@ -31,7 +32,10 @@ class Embedding(GraphLayer):
 
     def __init__(self, input_dim: int, output_dim: int, **common: Any) -> None:
         super().__init__(**common)
-        self.input_dim, self.output_dim = whole("input_dim", input_dim), whole("output_dim", output_dim)
+        self.input_dim, self.output_dim = (
+            whole_number("input_dim", input_dim),
+            whole_number("output_dim", output_dim),
+        )
 
     def _tensors(self, inputs: Any) -> tuple[Tensor, ...]:
         tensors = super()._tensors(inputs)
@@ -70,7 +74,7 @@ class _Recurrent(GraphLayer):
 
     def __init__(self, units: int, return_sequences: bool = False, **common: Any) -> None:
         super().__init__(**common)
-        self.units, self.return_sequences = whole("units", units), return_sequences
+        self.units, self.return_sequences = whole_number("units", units), return_sequences
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Return (units,), or (time, units) for sequences."""
@@ -96,7 +100,7 @@ class _Recurrent(GraphLayer):
         return states if self.return_sequences else states[:, -1]
 
     def _all_steps(self, g: Array, steps: int) -> Array:
-        """Return the cotangent of all states: 0 for those that were not given out."""
+        """Return the cotangent of all states: 0 for states that the layer does not return."""
         if self.return_sequences:
             return g
         states = np.zeros((len(g), steps, self.units), g.dtype)

@@ -26,9 +26,9 @@ from gradlab.textbook.models.graph.layers import (
     Flatten,
     GraphLayer,
     MaxPooling2D,
+    Tensor,
 )
 from gradlab.textbook.models.graph.tasks import OutputTask
-from gradlab.textbook.models.graph.tensors import Tensor
 
 # Layers of which each row of the output depends on the same row of the inputs alone.
 ROW_BY_ROW = (Add, Concatenate, Conv2D, Dense, Embedding, Flatten, GRU, LSTM, MaxPooling2D)
@@ -41,16 +41,16 @@ def graph_program(
     targets: Sequence[Array],
     rng: np.random.Generator,
 ) -> Program:
-    """Return the program of a model's loss as training sees it.
+    """Return the program of a model's loss as in training.
 
     Parameters
     ----------
     tensors : sequence of Tensor
-        As from `passes.in_order`.
+        As from `passes.topological_order`.
     given : mapping
         The values of the inputs.
     tasks, targets : sequences
-        What each output is trained for, and towards.
+        The task and the targets of each output.
     rng : numpy.random.Generator
         Draws the masks of dropout, once for all differences.
     """
@@ -77,7 +77,7 @@ def _step(
     params, kind = tuple(layer.params.values()), _kind(layer, inputs)
     if kind != "batch" or type(layer) is BatchNormalization:
         return Step(lambda inputs, _: layer.forward(inputs, True, rng)[0], sources, params, kind)
-    # whatever it draws is drawn again each time
+    # the random numbers that the layer draws are the same each time
     start = deepcopy(rng)
     return Step(lambda inputs, _: layer.forward(inputs, True, deepcopy(start))[0], sources, params)
 

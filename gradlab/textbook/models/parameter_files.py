@@ -43,7 +43,7 @@ def save(path: StrPath, arrays: Mapping[str, Array]) -> None:
 
     Notes
     -----
-    Whatever interrupts it leaves the old file as it was. Source of the format: NumPy Enhancement Proposal 1: a zip
+    An interruption leaves the old file as it was. Source of the format: NumPy Enhancement Proposal 1: a zip
     archive, not compressed, of one ``.npy`` file for each array.
     """
     given = _mapping("arrays", arrays)

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol, Unpack
 
 import numpy as np
 
-from gradlab.directions import FULL_BELOW, is_large
+from gradlab.directions import is_large
 from gradlab.node import Array
-from gradlab.numerical.estimate import Estimate, exact
+from gradlab.numerical.estimate import Estimate, exact_estimate
 from gradlab.report import Report, Row
-from gradlab.running.options import check_full_below, check_seed
+from gradlab.running.options import NumericalKeywords, options_of, takes_options
 from gradlab.running.timing import best_time
 from gradlab.textbook.models._directional_rows import rows_along
 from gradlab.textbook.models._loss_differences import Named, differences, named
@@ -19,7 +19,7 @@ from gradlab.workers.worker_map import Workers
 
 
 class Differentiable(Protocol):
-    """What is needed of a model: parameters, a loss that depends on nothing else, and its gradient."""
+    """A model that can be checked: parameters, a loss that depends on nothing else, and the gradient of the loss."""
 
     @property
     def params(self) -> Named:
@@ -32,20 +32,24 @@ class Differentiable(Protocol):
         """Return the gradient of every parameter, as `params` has them."""
 
 
+class ModelKeywords(NumericalKeywords, total=False):
+    """The keywords of `check_model`, for type checkers and editors: see `CheckOptions`."""
+
+    workers: Workers
+
+
+@takes_options()
 def check_model(
     model: Differentiable,
     x: Any,
     t: Any,
-    *,
-    rtol: float | None = None,
-    atol: float | None = None,
-    method: Literal["auto", "central"] = "auto",
-    workers: Workers = None,
-    full_below: int | None = FULL_BELOW,
-    seed: int = 0,
-    name: str | None = None,
+    **keywords: Unpack[ModelKeywords],
 ) -> Report:
     """Compare the gradient of every parameter by backprop with a numerical one of the loss.
+
+    The methods are "auto", up to 32 losses an element, and "central", five. With more than `full_below` elements, all
+    parameters together are one vector, whose gradient is compared along random directions. Each of the `workers` has
+    models of its own, and ``numerical_s`` is the sum of their times.
 
     Parameters
     ----------
@@ -55,21 +59,6 @@ def check_model(
     x, t
         A batch, as the model's `loss` takes it. Where the loss draws random numbers (dropout), it must draw the same
         at every call.
-    rtol, atol : float, optional
-        Tolerances; by default they follow from the dtype and the size of the gradient (see `gradlab.verdict`).
-    method : {"auto", "central"}
-        As for `estimate_gradient`: up to 32 losses an element, or five.
-    workers : int or map-like callable, optional
-        Who shares the losses: that many processes, or ``workers(function, iterable)``, as for `estimate_gradient`;
-        each has models of its own. The numbers do not depend on it, and ``numerical_s`` is the sum of theirs.
-    full_below : int, optional
-        With more parameters than this, 10,000 elements, all of them together are one vector, whose gradient is compared
-        along random directions, in under 100 losses; what is wrong in it is found by halving. The rows' notes say which
-        error in one element would have been caught. None: every element, always.
-    seed : int
-        Of these directions, not negative.
-    name : str, optional
-        By default that of the model's class.
 
     Returns
     -------
@@ -97,8 +86,8 @@ def check_model(
     >>> check_model(TwoLayerNet(4, 3, 2), np.ones((5, 4)), np.array([0, 1, 0, 1, 1])).ok
     True
     """
-    check_seed(seed)
-    check_full_below(full_below)
+    options = options_of(check_model, keywords)
+    rtol, atol, method = options.rtol, options.atol, options.method
     precise = _in_double(model)
     params = named(precise.params)
 
@@ -112,11 +101,11 @@ def check_model(
         "forward_s": best_time(lambda: model.loss(x, t)),
         "backward_s": best_time(lambda: model.gradient(x, t)),
     }
-    common = {"node": name or type(model).__name__, "sample": f"batch of {_batch_size(x)}", **times}
-    if is_large(list(params.values()), full_below):
-        return Report(rows_along(loss, params, analytic, common, seed, rtol, atol, method))
+    common = {"node": options.name or type(model).__name__, "sample": f"batch of {_batch_size(x)}", **times}
+    if is_large(list(params.values()), options.full_below):
+        return Report(rows_along(loss, params, analytic, common, options.seed, rtol, atol, method))
     rows, estimates = [], {}
-    for key, (estimate, textbook, numerical_s) in differences(precise, x, t, method, workers).items():
+    for key, (estimate, textbook, numerical_s) in differences(precise, x, t, method, options.workers).items():
         estimates[key] = estimate
         found = _judged(analytic.get(key), estimates[key], textbook, rtol, atol)
         dtype = str(analytic[key].dtype) if key in analytic else ""
@@ -157,7 +146,7 @@ def _judged(
             Verdict.WRONG, note=f"the gradient is {shape}, and the parameter of shape {textbook.shape}"
         )
     found = compare(analytic, estimate, rtol=rtol, atol=atol)
-    return replace(found, textbook_error=compare(analytic, exact(textbook)).relative_error)
+    return replace(found, textbook_error=compare(analytic, exact_estimate(textbook)).relative_error)
 
 
 def _row(common: Mapping[str, Any], found: CheckResult, dtype: str, numerical_s: float) -> Row:

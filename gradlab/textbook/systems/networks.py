@@ -1,4 +1,4 @@
-"""The systems from the perceptron to gradient descent's batches."""
+"""The textbooks' own networks, from the perceptron to the MLP, and a line fitted by gradient descent."""
 
 from collections.abc import Callable
 from functools import partial
@@ -36,7 +36,7 @@ def xor() -> Built:
 
 
 def learn_xor(gradient: str, model: LogicGate, x: Array, t: Array) -> str:
-    """Train for the textbook's 20,001 steps."""
+    """Train for the textbook's 20,001 steps, and return the rows that are right, and the loss."""
     train(model, x, t, gradient=gradient)
     return f"{model.accuracy(x, t) * 4:.0f} of 4 rows, loss {model.loss(x, t):.4f}"
 
@@ -53,7 +53,7 @@ def three_directions() -> Built:
 
 
 def learn_directions(model: Any, x: Array, t: Array) -> str:
-    """Descend along the whole gradient."""
+    """Descend along the gradient of all points for 300 steps, and return the share that is classified rightly."""
     optimizer = SGD(1.0)
     for _ in range(300):
         optimizer.update(model.params, model.gradient(x, t))
@@ -83,7 +83,7 @@ def spiral_of_mlp() -> Built:
 
 
 def line() -> Built:
-    """Return a line with nothing learned, and noisy points on another."""
+    """Return the line 0 x + 0 as a model, and noisy points about another line."""
     x, t = line_through_points(np.random.default_rng(0))
     w = np.zeros(2)
     model = SimpleNamespace(
@@ -95,13 +95,13 @@ def line() -> Built:
 
 
 def learn_line(model: Any, x: Array, t: Array) -> str:
-    """Descend by mini-batches of 10 for 50 epochs."""
+    """Descend by mini-batches of 10 for 50 epochs, and return the line."""
     in_batches(model, x, t, batch_size=10, lr=0.1, epochs=50)
     return "{:.2f} x + {:.2f} for 2 x + 1".format(*model.params["w"])
 
 
 def learn_classes(batch_size: int, lr: float, epochs: int, model: Any, x: Array, t: Array) -> str:
-    """Train a classifier in mini-batches."""
+    """Train a classifier in mini-batches, and return the share of examples that is classified rightly."""
     in_batches(model, x, t, batch_size=batch_size, lr=lr, epochs=epochs)
     return _right(model.predict(x).argmax(axis=1) == t)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from gradlab.textbook.optimizers._optimizer import Optimizer
-from gradlab.textbook.optimizers.adaptive import AdaGrad, RMSprop
+from gradlab.textbook.optimizers.adaptive_rates import AdaGrad, RMSprop
 from gradlab.textbook.optimizers.descent import SGD
 from gradlab.textbook.optimizers.moments import Adam, AdamW
 from gradlab.textbook.optimizers.momentum import Momentum, Nesterov

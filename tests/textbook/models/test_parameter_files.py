@@ -14,7 +14,7 @@ import pytest
 
 from gradlab.report.files import write_bytes_atomically
 from gradlab.textbook.models import TwoLayerNet
-from gradlab.textbook.models.saving import load, load_model_parameters, save, save_model
+from gradlab.textbook.models.parameter_files import load, load_model_parameters, save, save_model
 
 RNG = np.random.default_rng(0)
 ARRAYS = {
@@ -135,7 +135,7 @@ def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch, error):
 def test_a_killed_save_leaves_the_old_file(tmp_path):
     save(tmp_path / "a", {"W": np.ones(3)})
     code = (
-        "import os, sys, numpy as np; from gradlab.textbook.models.saving import save; "
+        "import os, sys, numpy as np; from gradlab.textbook.models.parameter_files import save; "
         "write = np.lib.format.write_array; "
         "np.lib.format.write_array = lambda *a, **k: (write(*a, **k), a[0]._fileobj.flush(), os._exit(9)); "
         "save(sys.argv[1], {'W': np.zeros(1000)})"

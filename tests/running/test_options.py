@@ -1,0 +1,77 @@
+"""One list of keywords behind every check: shown in each signature, documented once, and refused with the cure."""
+
+import inspect
+import re
+from dataclasses import fields
+from typing import get_type_hints
+
+import numpy as np
+import pytest
+
+import gradlab
+from gradlab.running.options import CheckKeywords, CheckOptions, NumericalKeywords, SharedCheckKeywords
+from gradlab.textbook.models import check_model
+
+CHECKS = [getattr(gradlab, name) for name in gradlab.__all__ if name.startswith("check_") or name == "verify"]
+CHECKS.append(check_model)
+FIELDS = {field.name: field for field in fields(CheckOptions)}
+X = np.array([1.0, 2.0])
+
+
+def shared(check):
+    return {name: p for name, p in inspect.signature(check).parameters.items() if name in FIELDS}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_signature_shows_every_keyword_with_its_default(check):
+    parameters = inspect.signature(check).parameters
+    assert not any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for name, p in shared(check).items():
+        strict_by_default = check is gradlab.check_vjp and name == "strict"
+        assert p.kind is p.KEYWORD_ONLY
+        assert p.default == (True if strict_by_default else FIELDS[name].default)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_documentation_has_each_keyword_once_and_no_other(check):
+    text = inspect.getdoc(check)
+    section = re.search(r"Parameters\n-+\n(.*?)\n\nReturns\n", text, re.DOTALL)[1]
+    entries = re.findall(r"^([*\w][*\w, ]*)(?: :.*)?$", section, re.MULTILINE)
+    documented = [name.strip("* ") for entry in entries for name in entry.split(", ")]
+    assert len(documented) == len(set(documented))
+    assert set(shared(check)) == {name for name in documented if name in FIELDS} - missing_twin(check)
+
+
+def missing_twin(check):
+    # rtol and atol stand in one entry
+    return set() if {"rtol", "atol"} <= set(shared(check)) else {"rtol", "atol"}
+
+
+def test_the_keywords_of_the_type_checkers_are_the_options():
+    hints = get_type_hints(SharedCheckKeywords)
+    assert set(hints) == set(FIELDS)
+    assert hints == {name: get_type_hints(CheckOptions)[name] for name in hints}
+    assert set(NumericalKeywords.__annotations__) < set(CheckKeywords.__annotations__) < set(hints)
+
+
+@pytest.mark.parametrize(
+    "keyword, cure", [("rtoll", "did you mean rtol\\?"), ("nonsense", "there are rtol, atol, seed")]
+)
+def test_a_keyword_that_does_not_exist_is_told_with_the_cure(keyword, cure):
+    with pytest.raises(TypeError, match=f"check_gradient takes no '{keyword}': {cure}"):
+        gradlab.check_gradient(np.sum, np.ones_like, X, **{keyword: 1})
+
+
+def test_the_complaint_names_the_function_that_was_called():
+    with pytest.raises(TypeError, match="^check_cached_pair takes no 'sed': did you mean seed"):
+        gradlab.check_cached_pair(lambda x: (x, None), lambda g, cache: g, (X,), sed=1)
+    with pytest.raises(TypeError, match="^check_hessian takes no 'worker'"):
+        gradlab.check_hessian(np.sum, np.ones_like, lambda x: np.zeros((2, 2)), X, worker=2)
+
+
+def test_what_cannot_share_its_work_takes_no_workers():
+    assert {check.__name__ for check in CHECKS if "workers" in shared(check)} == {
+        "check_model",
+        "check_vjp",
+        "verify",
+    }
