@@ -17,7 +17,7 @@ from gradlab.report.files import write_atomically
 from gradlab.report.pages import made_by
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from tests.corpora.wrong_layers import WRONG, Wrong
+from tests.corpora.wrong.catalogue import WRONG, Wrong
 
 
 def report_of(mistake: Wrong) -> Report:

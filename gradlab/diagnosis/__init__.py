@@ -1,12 +1,12 @@
-"""Which named mistake explains a mismatch: hypotheses, tried from the simplest on, each against all that was seen.
+"""Which named mistake explains a mismatch: hypotheses, tried from the simplest on, each against all the evidence.
 
-A hypothesis is a function that returns a `Finding` where what backward gave is what this mistake would give, and
-None elsewhere. Adding one is adding one function, and its name to one of the tables below.
+A hypothesis is a function that returns a `Finding` where this mistake would give the gradients that backward gave,
+and None elsewhere. Adding a hypothesis is adding a function, and its name to one of the tables below.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-from gradlab.checks.exploration.derived_inputs import derived
+from gradlab.checks.exploration.derived_inputs import derived_trials
 from gradlab.checks.trial import Trial, quiet
 from gradlab.diagnosis import _behaviour_mistakes as _behaviour
 from gradlab.diagnosis import _located_mistakes as _places
@@ -29,12 +29,12 @@ NAMES = (
     "assumes-contiguous", "nondeterministic", "wrong-dtype", "wrong-shape", "not-finite",
 )  # fmt: skip
 
-# From this confidence on the simpler of two comes first.
+# Of two findings that are both at least this sure, the simpler comes first.
 SURE = 0.9
-# Nobody reads more explanations of one mismatch than these.
+# Nobody reads more explanations of a mismatch than this.
 ENOUGH = 3
-# Of the values of one primal's gradient, the simplest first.
-VALUES: tuple[Callable[[PrimalEvidence], Finding | None], ...] = (
+# The hypotheses on the values of one primal's gradient, the simplest first.
+VALUE_HYPOTHESES: tuple[Callable[[PrimalEvidence], Finding | None], ...] = (
     _places.not_finite,
     _scaled.zero_gradient,
     _cotangent.ignores_cotangent,
@@ -47,7 +47,7 @@ VALUES: tuple[Callable[[PrimalEvidence], Finding | None], ...] = (
     _scaled.constant_factor,
     _arranged.swapped_primals,
     _arranged.transposed,
-    _arranged.partly_summed,
+    _arranged.wrongly_summed,
     _places.tie_or_kink,
     _places.single_element,
     _places.border,
@@ -56,11 +56,11 @@ VALUES: tuple[Callable[[PrimalEvidence], Finding | None], ...] = (
     _arranged.axes_permuted,
     _terms.missing_term,
     _paths.other_places_dropped,
-    _paths.some_shares,
-    _paths.block,
+    _paths.sum_of_some_shares,
+    _paths.wrong_block,
     _paths.empty_block,
     _paths.factor_held_constant,
-    _paths.path_of_others,
+    _paths.path_through_other_primals,
 )
 
 
@@ -79,13 +79,13 @@ def diagnose(trials: Sequence[Trial], failed: Collection[str]) -> list[Finding]:
     list of Finding
         Empty where nothing explains it: a diagnosis needs evidence.
     """
-    # where forward has no value nothing is known, and what it raises is told by the checks
+    # where forward has no value nothing is known of the gradients, and the checks tell what forward raises
     accepted = [trial for trial in trials if trial.accepted]
     with quiet():
         return list(_findings(accepted, failed)) if accepted else []
 
 
-# Checks whose failure may have its cause in the values, or in what is kept between calls.
+# Checks that may fail because of the gradient's values, or of what backward keeps between calls.
 OF_VALUES = {
     "matches_numerical", "complex_step_agrees", "finite_where_expected", "hessian_is_symmetric",
     "linear_in_cotangent", "repeatable",
@@ -94,8 +94,8 @@ OF_VALUES = {
 
 def _findings(trials: Sequence[Trial], failed: Collection[str]) -> Iterator[Finding]:
     found: list[Finding | None] = []
-    # what shows at no sample may have been found beyond them
-    everywhere = [*trials, *(d.trials[0] for trial in trials for d in derived(trial))]
+    # a mistake that shows at no sample may show at the primals derived from them
+    everywhere = [*trials, *(d.trials[0] for trial in trials for d in derived_trials(trial))]
     if "leaves_arguments_unchanged" in failed or "any_layout" in failed:
         found.append(_behaviour.mutates_argument(everywhere))
     if OF_VALUES & set(failed):
@@ -105,7 +105,7 @@ def _findings(trials: Sequence[Trial], failed: Collection[str]) -> Iterator[Find
         if changing is None:
             found.insert(0, _behaviour.stale_residuals(trials, known))
         if not any(found):
-            found += _of_values(known)
+            found += _value_findings(known)
         if not any(found):
             found += _behaviour.wrong_form(broken)
     else:
@@ -118,25 +118,27 @@ def _findings(trials: Sequence[Trial], failed: Collection[str]) -> Iterator[Find
         found.append(_behaviour.assumes_contiguous(trials))
     if "owns_its_memory" in failed:
         found.append(_behaviour.aliases_memory(everywhere))
-    seen: set[tuple[str, str]] = set()
+    told: set[tuple[str, str]] = set()
     for finding in found:
-        if finding and (finding.name, finding.primal) not in seen:
-            seen.add((finding.name, finding.primal))
+        if finding and (finding.name, finding.primal) not in told:
+            told.add((finding.name, finding.primal))
             yield finding
 
 
-def _of_values(known: Sequence[PointEvidence]) -> Iterator[Finding]:
-    """Yield what explains the values of each primal's gradient."""
+def _value_findings(known: Sequence[PointEvidence]) -> Iterator[Finding]:
+    """Yield the findings that explain the values of each primal's gradient."""
     # some samples may have more primals than others, as concatenate's
     for i in range(max((len(p.gradients) for p in known), default=0)):
-        seen = PrimalEvidence([p for p in known if i < len(p.gradients)], i)
-        if seen.wrong:
+        evidence = PrimalEvidence([p for p in known if i < len(p.gradients)], i)
+        if evidence.wrong_points:
             of_primal: list[Finding] = []
-            for hypothesis in VALUES:
-                finding = hypothesis(seen)
+            for hypothesis in VALUE_HYPOTHESES:
+                finding = hypothesis(evidence)
                 of_primal += [finding] if finding else []
                 if sum(f.confidence >= SURE for f in of_primal) == ENOUGH:
                     break
             yield from sorted(of_primal, key=lambda finding: finding.confidence < SURE)
         else:
-            yield from filter(None, [_places.tie_or_kink(seen), _cotangent.nonlinear_in_cotangent(seen)])
+            yield from filter(
+                None, [_places.tie_or_kink(evidence), _cotangent.nonlinear_in_cotangent(evidence)]
+            )

@@ -10,41 +10,44 @@ from gradlab.checks import any_layout, finite_where_expected, leaves_arguments_u
 from gradlab.checks.trial import Trial, map_arrays, quiet, same_bits
 from gradlab.diagnosis._finding import Finding
 from gradlab.diagnosis.cotangent_mistakes import same
-from gradlab.diagnosis.point_evidence import PointEvidence, flat, is_large, jacobians_of, point
+from gradlab.diagnosis.point_evidence import PointEvidence, flat, has_large_jacobian, jacobians_of, point
 from gradlab.node import Array, as_tuple
 from gradlab.verdict import Verdict
 
-# Now and then may be every third call.
+# So many calls are made: a backward that is wrong now and then may be so in every third call only.
 CALLS = 7
 
 
 def mutates_argument(trials: Sequence[Trial]) -> Finding | None:
-    """See whether forward or backward writes into what it is given."""
-    note = _says(leaves_arguments_unchanged.check, trials)
+    """See whether forward or backward writes into an argument."""
+    note = _complaint(leaves_arguments_unchanged.check, trials)
     return Finding("mutates-argument", "", 1.0, note, "write into a copy") if note else None
 
 
 def aliases_memory(trials: Sequence[Trial]) -> Finding | None:
-    """See whether a gradient is somebody else's memory."""
-    note = _says(owns_its_memory.check, trials)
+    """See whether a gradient shares memory with an argument or with another gradient."""
+    note = _complaint(owns_its_memory.check, trials)
     return Finding("aliases-memory", "", 1.0, note, "return a copy") if note else None
 
 
 def assumes_contiguous(trials: Sequence[Trial]) -> Finding | None:
-    """See whether another layout of the same numbers gives another gradient, or none."""
-    note = _says(any_layout.check, trials, ("where the cotangent", "where the primals"))
+    """See whether the same numbers in another memory layout give another gradient, or none."""
+    note = _complaint(any_layout.check, trials, ("where the cotangent", "where the primals"))
     cure = "read arrays by index, or take np.ascontiguousarray of them first"
     return Finding("assumes-contiguous", "", 1.0, note, cure) if note else None
 
 
 def not_finite(trials: Sequence[Trial]) -> Finding | None:
-    """See whether it is no number at extreme primals."""
-    note = _says(finite_where_expected.check, trials)
+    """See whether a gradient is not finite at extreme primals."""
+    note = _complaint(finite_where_expected.check, trials)
     return Finding("not-finite", "", 1.0, note, "avoid the overflow, or 0 / 0") if note else None
 
 
-def _says(check: Any, trials: Sequence[Trial], parts: tuple[str, ...] = ()) -> str:
-    """Return what a check finds wrong at some trial, without its cure; empty if nothing."""
+def _complaint(check: Any, trials: Sequence[Trial], parts: tuple[str, ...] = ()) -> str:
+    """Return the first complaint of a check, without its cure; empty if the check complains at no trial.
+
+    With `parts` only a complaint that contains one of them counts.
+    """
     for trial in trials:
         with quiet():
             try:
@@ -59,8 +62,8 @@ def _says(check: Any, trials: Sequence[Trial], parts: tuple[str, ...] = ()) -> s
     return ""
 
 
-def _calls(trial: Trial, fresh: bool) -> list[tuple[Array, ...]]:
-    """Return the gradients of some calls for one cotangent: after one forward, or each after its own."""
+def _gradients_of_calls(trial: Trial, fresh: bool) -> list[tuple[Array, ...]]:
+    """Return the gradients of several calls of backward: all after one forward, or each after a `fresh` one."""
     residuals = trial.forward()[1]
     found = []
     for _ in range(CALLS):
@@ -71,12 +74,12 @@ def _calls(trial: Trial, fresh: bool) -> list[tuple[Array, ...]]:
 
 
 def changes_between_calls(trials: Sequence[Trial]) -> Finding | None:
-    """See whether it adds up over calls, or is another each time."""
+    """See whether a gradient adds up over calls, or is another in each call."""
     for trial in trials:
         for fresh in (False, True):
             with quiet():
                 try:
-                    calls = _calls(trial, fresh)
+                    calls = _gradients_of_calls(trial, fresh)
                 except Exception:
                     continue
             for name, sequence in zip(trial.names, zip(*calls, strict=False), strict=False):
@@ -95,11 +98,11 @@ def changes_between_calls(trials: Sequence[Trial]) -> Finding | None:
 
 
 def stale_residuals(trials: Sequence[Trial], known: Sequence[PointEvidence]) -> Finding | None:
-    """See whether the gradient belongs to another forward: the last before it, or the first of all."""
+    """See whether the gradients belong to another call of forward: the latest one, or the first of all."""
     cure = "let forward return what backward needs, and keep nothing between calls"
     first = [p for p in known if p.is_given and not any(p.wrong(i).any() for i in range(len(p.gradients)))]
     for trial in trials:
-        others = _others(trial)
+        others = _trials_at_other_primals(trial)
         for other in others.values():
             with quiet():
                 try:
@@ -112,7 +115,7 @@ def stale_residuals(trials: Sequence[Trial], known: Sequence[PointEvidence]) -> 
                 evidence = "a forward at other primals, before this backward, changes its gradient"
                 return Finding("stale-residuals", "", 1.0, evidence, cure)
         for p in first:
-            belongs = {how: _belongs_to(other, p) for how, other in others.items()}
+            belongs = {how: _is_right_at_earlier_point(other, p) for how, other in others.items()}
             if belongs.get("times 0.75") and False not in belongs.values():
                 evidence = (
                     f"the gradient is right for the primals of an earlier call ({p.trial.sample.name!r})"
@@ -121,7 +124,7 @@ def stale_residuals(trials: Sequence[Trial], known: Sequence[PointEvidence]) -> 
     return None
 
 
-def _others(trial: Trial) -> dict[str, Trial]:
+def _trials_at_other_primals(trial: Trial) -> dict[str, Trial]:
     changes: dict[str, Any] = {
         "turned round": np.flip,
         "times 0.75": lambda x: x * x.dtype.type(0.75),
@@ -133,23 +136,23 @@ def _others(trial: Trial) -> dict[str, Trial]:
     return {how: other for how, other in others.items() if other.accepted}
 
 
-def _belongs_to(other: Trial, p: PointEvidence) -> bool | None:
-    """Return whether a wrong gradient at one point is what is right at another that came before.
+def _is_right_at_earlier_point(other: Trial, p: PointEvidence) -> bool | None:
+    """Return whether a wrong gradient at `other` is what would be right at `p`, a point of an earlier call.
 
-    None where it is not wrong, or the two have nothing in common.
+    None where no gradient is wrong at `other`, or the two points differ in their shapes.
     """
     here = point(other)
     if here is None or [x.shape for x in p.trial.sample.primals] != [x.shape for x in other.sample.primals]:
         return None
     for i, gradient in enumerate(here.gradients):
         if gradient.size > 1 and here.wrong(i).any() and p.g.size == here.g.size:
-            expected = p.pulled(i, here.g)
+            expected = p.numerical_for(i, here.g)
             return same(expected, gradient, 1e-5) and not same(expected, here.numerical(i), 1e-4)
     return None
 
 
 def wrong_form(trials: Sequence[Trial]) -> Iterator[Finding]:
-    """Yield what is wrong with the shapes and dtypes of what backward returned."""
+    """Yield what is wrong with the shapes and dtypes of the gradients that backward returned."""
     named = set()
     for trial in trials:
         with quiet():
@@ -164,34 +167,39 @@ def wrong_form(trials: Sequence[Trial]) -> Iterator[Finding]:
                     named.add((name, "wrong-shape"))
                     yield Finding("wrong-shape", name, 1.0, f"backward returned no gradient for {name}", cure)
                 continue
-            finding = _form_of(trial, i, name, x, list(map(np.asarray, returned)))
+            finding = _wrong_form_of(trial, i, name, x, list(map(np.asarray, returned)))
             if finding and (name, finding.name) not in named:
                 named.add((name, finding.name))
                 yield finding
 
 
-def _form_of(trial: Trial, i: int, name: str, x: Array, returned: Sequence[Array]) -> Finding | None:
+def _wrong_form_of(trial: Trial, i: int, name: str, x: Array, returned: Sequence[Array]) -> Finding | None:
     d = returned[i]
     if d.shape != x.shape:
-        return _shape(trial, i, name, x, returned)
+        return _wrong_shape(trial, i, name, x, returned)
     if d.dtype != x.dtype:
         evidence = f"the gradient of {name} is {d.dtype}, {name} is {x.dtype}"
         return Finding("wrong-dtype", name, 1.0, evidence, "keep the primal's dtype")
     return None
 
 
-def _shape(trial: Trial, i: int, name: str, x: Array, returned: Sequence[Array]) -> Finding:
+def _wrong_shape(trial: Trial, i: int, name: str, x: Array, returned: Sequence[Array]) -> Finding:
     d = returned[i]
     evidence = f"the gradient of {name} has shape {d.shape}, {name} has shape {x.shape}"
-    if is_large(trial):
+    if has_large_jacobian(trial):
         return Finding("wrong-shape", name, 1.0, evidence, "return it in the primal's shape")
     with quiet():
         jacobians, *_ = trial.remembered("jacobians", jacobians_of)
-        pulled = [flat(trial.cotangent()) @ j for j in jacobians]
-    right = pulled[i].reshape(x.shape)
+        numerical = [flat(trial.cotangent()) @ j for j in jacobians]
+    right = numerical[i].reshape(x.shape)
     for j, other in enumerate(trial.sample.primals):
         exchanged = j < len(returned) and returned[j].shape == x.shape
-        if j != i and exchanged and d.shape == other.shape and same(d, pulled[j].reshape(other.shape), 1e-5):
+        if (
+            j != i
+            and exchanged
+            and d.shape == other.shape
+            and same(d, numerical[j].reshape(other.shape), 1e-5)
+        ):
             evidence += f", and is what that of {trial.names[j]} should be"
             return Finding("swapped-primals", name, 1.0, evidence, "return them in the primals' order")
     if d.ndim == 2 and d.T.shape == x.shape and x.shape[0] != x.shape[1] and same(d.T, right, 1e-5):
@@ -201,7 +209,7 @@ def _shape(trial: Trial, i: int, name: str, x: Array, returned: Sequence[Array])
     if d.size > x.size and _adds_up_to(d, right):
         cure = "sum over every axis along which it was broadcast"
         return Finding("missing-broadcast-sum", name, 1.0, f"{evidence}, and added up it is right", cure)
-    axes = _summed_over(d, right)
+    axes = _axes_summed_over(d, right)
     if axes:
         evidence += f", and is what is right, summed over axis {' and '.join(map(str, axes))} as well"
         cure = "sum over the axes along which it was broadcast, and over no other"
@@ -209,8 +217,8 @@ def _shape(trial: Trial, i: int, name: str, x: Array, returned: Sequence[Array])
     return Finding("wrong-shape", name, 1.0, evidence, "return it in the primal's shape")
 
 
-def _summed_over(d: Array, right: Array) -> tuple[int, ...]:
-    """Return the axes over which what is right, summed up, is what backward gave; none if there are none."""
+def _axes_summed_over(d: Array, right: Array) -> tuple[int, ...]:
+    """Return the axes over which the right gradient sums up to `d`, what backward gave; empty if there are none."""
     ways = (axes for n in range(1, right.ndim + 1) for axes in combinations(range(right.ndim), n))
     squeezed = np.squeeze(d)
     for axes in ways:
@@ -221,6 +229,7 @@ def _summed_over(d: Array, right: Array) -> tuple[int, ...]:
 
 
 def _adds_up_to(d: Array, right: Array) -> bool:
+    """Return whether `d`, summed over the axes that it has more of or that are longer, is the right gradient."""
     if d.size == right.size:
         return False
     missing = d.ndim - right.ndim
@@ -233,7 +242,7 @@ def _adds_up_to(d: Array, right: Array) -> bool:
 
 
 def loses_its_dtype(trials: Sequence[Trial]) -> Finding | None:
-    """See whether single precision gives another dtype."""
+    """See whether the gradients of float32 primals have another dtype."""
     for trial in trials:
         single = trial.at(
             "in float32",

@@ -1,11 +1,11 @@
-"""A named explanation of a mismatch."""
+"""A finding: the name of a mistake, what was observed of it, and its cure."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A mistake that would explain what was seen.
+    """A mistake that would explain the mismatch between analytic and numerical gradient.
 
     Attributes
     ----------
@@ -14,9 +14,9 @@ class Finding:
     primal : str
         The primal whose gradient is wrong; empty where it is the backward as a whole.
     confidence : float
-        The share of the mismatch that it explains, from 0 to 1.
+        The share of the mismatch that the mistake explains, from 0 to 1.
     evidence : str
-        What was seen.
+        What was observed.
     cure : str
         What to change.
     """

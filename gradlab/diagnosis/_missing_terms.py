@@ -9,9 +9,9 @@ from gradlab.diagnosis._primal_evidence import PrimalEvidence
 from gradlab.diagnosis.point_evidence import PointEvidence
 from gradlab.node import Array, as_tuple
 
-# The difference must be of its form to this share of it.
+# The difference numerical - analytic has a form if no more than this share of it is left.
 LEFT = 0.01
-# Beyond what is free in the form, so many elements must bear it out.
+# So many more elements than the form has free coefficients must have it.
 ENOUGH = 3
 
 CURE = (
@@ -28,46 +28,46 @@ _FORMS = {
 }
 
 
-def missing_term(seen: PrimalEvidence) -> Finding | None:
-    """See whether the difference is a mean, constant along an axis, or a projection on the primal or the output."""
-    given = [p for p in seen.wrong if p.is_given] or seen.wrong
-    ndim = max((seen.primal(p).ndim for p in given), default=0)
+def missing_term(evidence: PrimalEvidence) -> Finding | None:
+    """See whether the missing part is a mean, constant along an axis, or a multiple of primal or output."""
+    given = [p for p in evidence.wrong_points if p.is_given] or evidence.wrong_points
+    ndim = max((evidence.primal(p).ndim for p in given), default=0)
     axes = [None, *range(-ndim, 0), *range(ndim)]  # samples may differ in their number of axes
     for form, said in _FORMS.items():
-        said = said.format(x=seen.name)
+        said = said.format(x=evidence.name)
         for axis in axes:
             if (form == "constant" and axis is None) or (form == "cotangent" and axis is not None):
                 continue
             surplus = 0
             for p in given:
-                spare = _spare(seen, p, form, axis)
+                spare = _spare_elements(evidence, p, form, axis)
                 if spare is None:
                     break
                 surplus += spare
             else:
                 if surplus >= ENOUGH:
                     along = "" if axis is None else f" along axis {axis}"
-                    mean = " (a mean)" if form == "constant" and _is_mean(seen, given, axis) else ""
-                    evidence = f"numerical - analytic is {said}{along}{mean}"
-                    return seen.found("missing-term", 0.95, evidence, CURE)
-    return _mean_of_everything(seen, given)
+                    mean = " (a mean)" if form == "constant" and _is_mean(evidence, given, axis) else ""
+                    observed = f"numerical - analytic is {said}{along}{mean}"
+                    return evidence.finding("missing-term", 0.95, observed, CURE)
+    return _mean_of_everything(evidence, given)
 
 
-def _mean_of_everything(seen: PrimalEvidence, given: list[PointEvidence]) -> Finding | None:
-    large = [p for p in given if seen.primal(p).size > 2]
+def _mean_of_everything(evidence: PrimalEvidence, given: list[PointEvidence]) -> Finding | None:
+    large = [p for p in given if evidence.primal(p).size > 2]
     if not large:
         return None
     for p in large:
-        d = p.numerical(seen.i) - seen.analytic(p)
+        d = p.numerical(evidence.i) - evidence.analytic(p)
         if np.ptp(d) > LEFT * np.abs(d).max():
             return None
-    return seen.found("missing-term", 0.9, "numerical - analytic is one number (a mean)", CURE)
+    return evidence.finding("missing-term", 0.9, "numerical - analytic is one number (a mean)", CURE)
 
 
-def _spare(seen: PrimalEvidence, p: PointEvidence, form: str, axis: int | None) -> int | None:
-    """Return how many elements bear the form out beyond what is free in it; None if it does not hold."""
-    d = (p.numerical(seen.i) - seen.analytic(p)).astype(np.float64)  # linalg knows no longdouble
-    basis = list(_basis(seen, p, form))
+def _spare_elements(evidence: PrimalEvidence, p: PointEvidence, form: str, axis: int | None) -> int | None:
+    """Return how many more elements than free coefficients the form explains; None if it does not explain them all."""
+    d = (p.numerical(evidence.i) - evidence.analytic(p)).astype(np.float64)  # linalg knows no longdouble
+    basis = list(_basis(evidence, p, form))
     if not basis or (axis is not None and not -d.ndim <= axis < d.ndim):
         return None
     rows = d.reshape(1, -1) if axis is None else np.moveaxis(d, axis, -1).reshape(-1, d.shape[axis])
@@ -86,8 +86,9 @@ def _spare(seen: PrimalEvidence, p: PointEvidence, form: str, axis: int | None) 
     return spare
 
 
-def _basis(seen: PrimalEvidence, p: PointEvidence, form: str) -> Iterator[Array]:
-    x = seen.primal(p).astype(np.float64)
+def _basis(evidence: PrimalEvidence, p: PointEvidence, form: str) -> Iterator[Array]:
+    """Yield the arrays that a form is a linear combination of; nothing where the output has not the primal's shape."""
+    x = evidence.primal(p).astype(np.float64)
     if "primal" in form:
         yield x
     if "output" in form or form == "cotangent":
@@ -99,9 +100,10 @@ def _basis(seen: PrimalEvidence, p: PointEvidence, form: str) -> Iterator[Array]
         yield np.ones_like(x)
 
 
-def _is_mean(seen: PrimalEvidence, given: list[PointEvidence], axis: int | None) -> bool:
+def _is_mean(evidence: PrimalEvidence, given: list[PointEvidence], axis: int | None) -> bool:
+    """Return whether the missing part is the mean of the right gradient, or of the analytic one, but for its sign."""
     for p in given:
-        numerical, analytic = p.numerical(seen.i), seen.analytic(p)
+        numerical, analytic = p.numerical(evidence.i), evidence.analytic(p)
         d = np.abs(numerical - analytic)
         means = [
             np.abs(np.broadcast_to(v.mean(axis=axis, keepdims=True), d.shape)) for v in (numerical, analytic)

@@ -1,4 +1,4 @@
-"""All that was seen of one primal's gradient: where it is wrong, and whether a guess gives what backward gave."""
+"""What is known of one primal's gradient at all points: where it is wrong, and how much of that a guess explains."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from gradlab.diagnosis._finding import Finding
 from gradlab.diagnosis.point_evidence import PointEvidence
 from gradlab.node import Array
 
-# A guess explains a mismatch if it leaves no more than this share of it, at every sample, and at this share of the
-# points beyond them (which may be badly conditioned).
+# A guess explains a mismatch if it leaves no more than LEFT of it: at every sample, and at the share ALMOST_ALL of the
+# points beyond the samples (which may be badly conditioned).
 LEFT, ALMOST_ALL = 0.02, 0.8
-# Where a gradient is this much smaller than at the samples, a mistake in it may not show.
+# At a point where a gradient is this much smaller than at the samples, a mistake in it may not show.
 VISIBLE = 1e-5
 
 Guess = Callable[[PointEvidence], Array | None]
@@ -39,39 +39,41 @@ class PrimalEvidence:
         return str(self.points[0].trial.names[self.i])
 
     @cached_property
-    def all_wrong(self) -> list[PointEvidence]:
+    def all_wrong_points(self) -> list[PointEvidence]:
         """The points where some element is wrong."""
         return [p for p in self.points if p.wrong(self.i).any()]
 
     @cached_property
-    def wrong(self) -> list[PointEvidence]:
-        """Those of them without a kink, where what is right is no choice; all of them if each has one."""
-        return [p for p in self.all_wrong if not p.kinks[self.i].any()] or self.all_wrong
+    def wrong_points(self) -> list[PointEvidence]:
+        """The wrong points without a kink, as at a kink several gradients are right; all if each has a kink."""
+        return [p for p in self.all_wrong_points if not p.kinks[self.i].any()] or self.all_wrong_points
 
     @cached_property
-    def right(self) -> list[PointEvidence]:
-        """The points where none is, and where it could have been seen: the gradient is not as good as zero."""
-        usual = max((self.size(p) for p in self.points if p.is_given), default=0.0)
-        return [p for p in self.points if not p.wrong(self.i).any() and self.size(p) > VISIBLE * usual]
+    def right_points(self) -> list[PointEvidence]:
+        """The points where no element is wrong, and the gradient is large enough for a mistake to show."""
+        usual = max((self.numerical_size(p) for p in self.points if p.is_given), default=0.0)
+        return [
+            p for p in self.points if not p.wrong(self.i).any() and self.numerical_size(p) > VISIBLE * usual
+        ]
 
-    def size(self, p: PointEvidence) -> float:
-        """Return the size of what should be there at a point."""
+    def numerical_size(self, p: PointEvidence) -> float:
+        """Return the largest element that the gradient should have at a point."""
         return float(np.nan_to_num(np.abs(p.numerical(self.i))).max(initial=0.0))
 
     def analytic(self, p: PointEvidence) -> Array:
-        """Return what backward gave at a point."""
+        """Return the gradient that backward gave at a point."""
         return p.gradients[self.i]
 
     def primal(self, p: PointEvidence) -> Array:
         """Return the primal at a point."""
         return p.trial.sample.primals[self.i]
 
-    def share(self, p: PointEvidence, guess: Array | None) -> float:
-        """Return the share of the mismatch at a point that a guess explains: 1 if it is what backward gave."""
+    def explained_share_at(self, p: PointEvidence, guess: Array | None) -> float:
+        """Return the share of the mismatch at a point that a guess explains: 1 if the guess is what backward gave."""
         analytic = self.analytic(p)
         if guess is None or guess.shape != analytic.shape:
             return 0.0
-        # at a kink what is right is a choice
+        # at a kink several gradients are right
         smooth = ~p.kinks[self.i]
         off = float(np.abs(analytic - p.numerical(self.i))[smooth].max(initial=0.0))
         left = float(np.abs(analytic - guess)[smooth].max(initial=0.0))
@@ -79,17 +81,20 @@ class PrimalEvidence:
 
     @cached_property
     def _smoothly_wrong(self) -> list[PointEvidence]:
-        """The points where more than a kink is wrong, the samples first."""
-        smooth = [p for p in self.wrong if (p.wrong(self.i) & ~p.kinks[self.i]).any()]
+        """The points where elements without a kink are wrong, the samples first."""
+        smooth = [p for p in self.wrong_points if (p.wrong(self.i) & ~p.kinks[self.i]).any()]
         return sorted(smooth, key=lambda p: not p.is_given)
 
-    def explained(self, guess: Guess) -> float:
-        """Return the share of the mismatch that a guess explains, 0 if it fails somewhere."""
+    def explained_share(self, guess: Guess) -> float:
+        """Return the share of the mismatch that a guess explains, on average over the points where it fits.
+
+        0 if the guess fails at a sample, or at too many of the points beyond the samples.
+        """
         shares = []
         beyond = sum(not p.is_given for p in self._smoothly_wrong)
         may_fail = int((1 - ALMOST_ALL) * beyond)
         for p in self._smoothly_wrong:
-            share = self.share(p, guess(p))
+            share = self.explained_share_at(p, guess(p))
             if share >= 1 - LEFT:
                 shares.append(share)
             elif p.is_given or may_fail == 0:
@@ -98,6 +103,6 @@ class PrimalEvidence:
                 may_fail -= 1
         return float(np.mean(shares)) if shares else 0.0
 
-    def found(self, name: str, confidence: float, evidence: str, cure: str) -> Finding:
+    def finding(self, name: str, confidence: float, observed: str, cure: str) -> Finding:
         """Return a finding about this primal."""
-        return Finding(name, self.name, confidence, evidence, cure)
+        return Finding(name, self.name, confidence, observed, cure)

@@ -9,80 +9,88 @@ from gradlab.diagnosis._primal_evidence import PrimalEvidence
 from gradlab.diagnosis.point_evidence import PointEvidence
 from gradlab.node import Array, as_tuple
 
-# An element is looked at only if its gradient is at least this share of the largest: in a smaller one a mistake
-# may not show.
+# An element is looked at only if its gradient is at least the share VISIBLE of the point's largest, and beyond the
+# samples also the share FAINT of the samples' largest: in a smaller one a mistake may not show.
 VISIBLE, FAINT = 1e-4, 1e-5
-# So many right elements and wrong ones make a condition more than chance.
+# A condition that separates so many wrong elements from so many right ones is no chance.
 ENOUGH = 3
 
 Mask = Array
 
 
-def visible(seen: PrimalEvidence, p: PointEvidence) -> Mask:
+def visible(evidence: PrimalEvidence, p: PointEvidence) -> Mask:
     """Return which elements have a gradient large enough for a mistake in it to show."""
-    size = np.abs(p.numerical(seen.i))
+    size = np.abs(p.numerical(evidence.i))
     finite = np.isfinite(size)
     least = VISIBLE * float(size[finite].max(initial=0.0))
     if not p.is_given:
-        # by differences a gradient is not known to so many digits
-        usual = [np.abs(q.numerical(seen.i)).max(initial=0.0) for q in seen.points if q.is_given]
+        # beyond the samples the gradient, by differences, is known to fewer digits
+        usual = [np.abs(q.numerical(evidence.i)).max(initial=0.0) for q in evidence.points if q.is_given]
         least = max(least, FAINT * float(np.nan_to_num(max(usual, default=0.0))))
-    return np.asarray((finite & (size > least)) | p.wrong(seen.i))
+    return np.asarray((finite & (size > least)) | p.wrong(evidence.i))
 
 
-def condition(seen: PrimalEvidence) -> str:
-    """Return the condition on x, y or a target that separates wrong elements from right ones; empty if none does."""
-    every = [*seen.wrong, *seen.right]
-    sources: list[tuple[str, Callable[[PointEvidence], Array | None]]] = [(seen.name, seen.primal)]
-    sources += [("the output", lambda p: _like(seen, p, p.trial.output))]
-    names = seen.points[0].trial.names
-    sources += [(names[j], partial(_other_primal, seen, j)) for j in range(len(names)) if j != seen.i]
-    targets = seen.points[0].trial.sample.settings
-    sources += [(name, partial(_setting, seen, name, False)) for name in targets]
-    sources += [(f"{seen.name} - {name}", partial(_setting, seen, name, True)) for name in targets]
+def separating_condition(evidence: PrimalEvidence) -> str:
+    """Return the condition on primals, output or settings that separates wrong elements from right ones, or ''."""
+    every = [*evidence.wrong_points, *evidence.right_points]
+    sources: list[tuple[str, Callable[[PointEvidence], Array | None]]] = [(evidence.name, evidence.primal)]
+    sources += [("the output", lambda p: _of_primals_shape(evidence, p, p.trial.output))]
+    names = evidence.points[0].trial.names
+    sources += [
+        (names[j], partial(_other_primal_values, evidence, j)) for j in range(len(names)) if j != evidence.i
+    ]
+    targets = evidence.points[0].trial.sample.settings
+    sources += [(name, partial(_setting_values, evidence, name, False)) for name in targets]
+    sources += [
+        (f"{evidence.name} - {name}", partial(_setting_values, evidence, name, True)) for name in targets
+    ]
     for name, source in sources:
         values, wrong = [], []
         for p in every:
             value = source(p)
             if value is None:
                 break
-            looked = visible(seen, p) & ~p.kinks[seen.i]
+            looked = visible(evidence, p) & ~p.kinks[evidence.i]
             if name == "the output":
-                looked = looked & (seen.primal(p) != 0)  # of 0 it is 0 whatever a mask says
+                # the output of 0 is often 0, on both sides of a mask
+                looked = looked & (evidence.primal(p) != 0)
             values.append(np.asarray(value, np.float64)[looked])
-            wrong.append(p.wrong(seen.i)[looked])
+            wrong.append(p.wrong(evidence.i)[looked])
         else:
-            found = _separates(name, np.concatenate(values), np.concatenate(wrong)) if values else ""
+            found = _condition_between(name, np.concatenate(values), np.concatenate(wrong)) if values else ""
             if found:
                 return found
     return ""
 
 
-def _other_primal(seen: PrimalEvidence, j: int, p: PointEvidence) -> Array | None:
-    return _like(seen, p, p.trial.sample.primals[j])
+def _other_primal_values(evidence: PrimalEvidence, j: int, p: PointEvidence) -> Array | None:
+    return _of_primals_shape(evidence, p, p.trial.sample.primals[j])
 
 
-def _setting(seen: PrimalEvidence, name: str, less: bool, p: PointEvidence) -> Array | None:
-    """Return a setting that has a number for each element, targets among them, or how far the element is above it."""
+def _setting_values(evidence: PrimalEvidence, name: str, less: bool, p: PointEvidence) -> Array | None:
+    """Return a setting that has a number for each element, as targets do; if `less`, the primal minus this setting."""
     value = p.trial.sample.settings.get(name)
     numbers = isinstance(value, np.ndarray) and value.dtype.kind in "fiub"
-    found = _like(seen, p, value) if numbers else None
-    return seen.primal(p) - found if found is not None and less else found
+    found = _of_primals_shape(evidence, p, value) if numbers else None
+    return evidence.primal(p) - found if found is not None and less else found
 
 
-def labelled(seen: PrimalEvidence) -> str:
-    """Return of which labels it is that it is wrong exactly at the classes that they name; empty if of none."""
-    every = [*seen.wrong, *seen.right]
-    for name in seen.points[0].trial.sample.settings:
-        masks = [(_of_labels(seen, p, name), p.wrong(seen.i), visible(seen, p)) for p in every]
+def label_condition(evidence: PrimalEvidence) -> str:
+    """Return the condition that the gradient is wrong exactly at the classes that labels name, or ''."""
+    every = [*evidence.wrong_points, *evidence.right_points]
+    for name in evidence.points[0].trial.sample.settings:
+        masks = [
+            (_mask_of_labels(evidence, p, name), p.wrong(evidence.i), visible(evidence, p)) for p in every
+        ]
         fits = all(label is not None and (label == wrong)[looked].all() for label, wrong, looked in masks)
         if fits and sum(int(wrong.sum()) for _, wrong, _ in masks) >= ENOUGH:
             return f"the index along the last axis is the one that {name} says"
     return ""
 
 
-def _of_labels(seen: PrimalEvidence, p: PointEvidence, name: str) -> Mask | None:
-    value, shape = p.trial.sample.settings.get(name), seen.primal(p).shape
+def _mask_of_labels(evidence: PrimalEvidence, p: PointEvidence, name: str) -> Mask | None:
+    """Return the elements that a setting names as labels of the last axis; None if the setting is no labels."""
+    value, shape = p.trial.sample.settings.get(name), evidence.primal(p).shape
     if (
         not isinstance(value, np.ndarray)
         or value.dtype.kind not in "iu"
@@ -93,13 +101,15 @@ def _of_labels(seen: PrimalEvidence, p: PointEvidence, name: str) -> Mask | None
     return np.asarray(np.arange(shape[-1]) == value[..., np.newaxis])
 
 
-def _like(seen: PrimalEvidence, p: PointEvidence, values: object) -> Array | None:
-    shape = seen.primal(p).shape
+def _of_primals_shape(evidence: PrimalEvidence, p: PointEvidence, values: object) -> Array | None:
+    """Return `values` if they are one array of the primal's shape, else None."""
+    shape = evidence.primal(p).shape
     parts = as_tuple(values)
     return np.asarray(parts[0]) if len(parts) == 1 and np.shape(parts[0]) == shape and shape else None
 
 
-def _separates(name: str, values: Array, wrong: Mask) -> str:
+def _condition_between(name: str, values: Array, wrong: Mask) -> str:
+    """Return the condition on `values` that holds exactly where `wrong` does, or ''."""
     inside, outside = values[wrong], values[~wrong]
     if not inside.size or outside.size < ENOUGH:
         return ""
@@ -110,21 +120,22 @@ def _separates(name: str, values: Array, wrong: Mask) -> str:
     for form, mapped in ((name, lambda v: v), (f"|{name}|", np.abs)):
         low, high = mapped(inside), mapped(outside)
         if low.max() < high.min():
-            return f"{form} < {_between(low.max(), high.min())}"
+            return f"{form} < {_plainest_between(low.max(), high.min())}"
         if low.min() > high.max():
-            return f"{form} > {_between(high.max(), low.min())}"
+            return f"{form} > {_plainest_between(high.max(), low.min())}"
     below, above = inside[inside < outside.min()], inside[inside > outside.max()]
     if below.size + above.size == inside.size and min(below.size, above.size) > 0:
-        ends = _between(below.max(), outside.min()), _between(outside.max(), above.min())
+        ends = _plainest_between(below.max(), outside.min()), _plainest_between(outside.max(), above.min())
         return f"{name} < {ends[0]} or {name} > {ends[1]}"
     below, above = outside[outside < inside.min()], outside[outside > inside.max()]
     if below.size + above.size == outside.size and min(below.size, above.size) >= ENOUGH:
-        return f"{_between(below.max(), inside.min())} < {name} < {_between(inside.max(), above.min())}"
+        ends = _plainest_between(below.max(), inside.min()), _plainest_between(inside.max(), above.min())
+        return f"{ends[0]} < {name} < {ends[1]}"
     return ""
 
 
-def _between(low: float, high: float) -> str:
-    """Return the plainest number between two."""
+def _plainest_between(low: float, high: float) -> str:
+    """Return the number with the fewest digits between two."""
     for digits in range(4):
         number = round((low + high) / 2, digits)
         if low <= number <= high:

@@ -12,17 +12,19 @@ from gradlab.diagnosis._primal_evidence import PrimalEvidence
 from gradlab.diagnosis.point_evidence import PointEvidence, flat
 from gradlab.node import Array, as_tuple
 
-# Two gradients are the same if they differ by no more than this share of the larger, which is far more than rounding.
+# Two gradients are the same if they differ by no more than this share of the larger: far more than rounding does.
 SAME = 1e-7
 # A cotangent that any clip would cut.
 LARGE = 2.0**10
 
 
-def gradient_for(seen: PrimalEvidence, p: PointEvidence, change: Callable[[Array], Array]) -> Array | None:
-    """Return what backward gives for a changed cotangent; None where it gives nothing."""
+def analytic_for(
+    evidence: PrimalEvidence, p: PointEvidence, change: Callable[[Array], Array]
+) -> Array | None:
+    """Return what backward gives for a changed cotangent; None where backward fails."""
     with quiet():
         try:
-            d = p.trial.gradients(map_arrays(change, p.trial.cotangent()))[seen.i]
+            d = p.trial.gradients(map_arrays(change, p.trial.cotangent()))[evidence.i]
         except Exception:
             return None
     return d.astype(np.promote_types(d.dtype, np.float64))
@@ -36,37 +38,37 @@ def same(a: Array | None, b: Array | None, rtol: float = SAME) -> bool:
     return bool(np.abs(a - b).max(initial=0.0) <= rtol * size)
 
 
-def ignores_cotangent(seen: PrimalEvidence) -> Finding | None:
-    """See whether it is the same gradient for every cotangent, and not zero."""
-    looked = seen.wrong[:4]
+def ignores_cotangent(evidence: PrimalEvidence) -> Finding | None:
+    """See whether the gradient is the same for every cotangent, and not zero."""
+    looked = evidence.wrong_points[:4]
     if not looked or not all(
-        seen.analytic(p).any() and same(gradient_for(seen, p, lambda g: -3 * g), seen.analytic(p))
+        evidence.analytic(p).any() and same(analytic_for(evidence, p, lambda g: -3 * g), evidence.analytic(p))
         for p in looked
     ):
         return None
-    evidence = "the gradient is the same for every cotangent"
-    ones = seen.explained(lambda p: p.pulled(seen.i, np.ones_like(p.g)))
+    observed = "the gradient is the same for every cotangent"
+    ones = evidence.explained_share(lambda p: p.numerical_for(evidence.i, np.ones_like(p.g)))
     if ones:
-        evidence += ", that of a cotangent of ones"
-    return seen.found("ignores-cotangent", 1.0, evidence, "multiply by the cotangent, dout")
+        observed += ", that of a cotangent of ones"
+    return evidence.finding("ignores-cotangent", 1.0, observed, "multiply by the cotangent, dout")
 
 
-def wrong_cotangent(seen: PrimalEvidence) -> Finding | None:
-    """See whether of several outputs another's cotangent was taken for one of them, or none."""
-    if not any(len(as_tuple(p.trial.cotangent())) > 1 for p in seen.wrong):
+def wrong_cotangent(evidence: PrimalEvidence) -> Finding | None:
+    """See whether some output's cotangent is ignored, or another output's cotangent taken for it."""
+    if not any(len(as_tuple(p.trial.cotangent())) > 1 for p in evidence.wrong_points):
         return None
     for how, choose in _CHOICES.items():
-        confidence = seen.explained(partial(_pulled, seen, choose))
+        confidence = evidence.explained_share(partial(_numerical_for_choice, evidence, choose))
         if confidence and "without" in how:
             cure = "use the cotangent of every output"
-            return seen.found("ignores-cotangent", confidence, f"the gradient is right {how}", cure)
+            return evidence.finding("ignores-cotangent", confidence, f"the gradient is right {how}", cure)
         if confidence:
             cure = "give each output its own cotangent"
-            return seen.found("wrong-cotangent", confidence, f"the gradient is right {how}", cure)
+            return evidence.finding("wrong-cotangent", confidence, f"the gradient is right {how}", cure)
     return None
 
 
-# Of so many outputs, which one's cotangent is taken for each; -1 for none.
+# Given the number of outputs, the index of the cotangent that is taken for each output; -1 for none.
 _CHOICES: dict[str, Callable[[int], list[int]]] = {
     "if the first output's cotangent stands for all": lambda n: [0] * n,
     "if the last output's cotangent stands for all": lambda n: [n - 1] * n,
@@ -80,28 +82,30 @@ _CHOICES: dict[str, Callable[[int], list[int]]] = {
 }
 
 
-def _pulled(seen: PrimalEvidence, choose: Callable[[int], list[int]], p: PointEvidence) -> Array | None:
+def _numerical_for_choice(
+    evidence: PrimalEvidence, choose: Callable[[int], list[int]], p: PointEvidence
+) -> Array | None:
     parts = as_tuple(p.trial.cotangent())
     chosen: list[Any] = []
     for part, taken in zip(parts, choose(len(parts)), strict=True):
         if parts[taken].shape != part.shape and taken >= 0:
             return None
         chosen.append(parts[taken] if taken >= 0 else np.zeros_like(part))
-    return p.pulled(seen.i, flat(tuple(chosen)))
+    return p.numerical_for(evidence.i, flat(tuple(chosen)))
 
 
-def nonlinear_in_cotangent(seen: PrimalEvidence) -> Finding | None:
-    """See whether twice the cotangent does not give twice the gradient, nor its negative the negative."""
+def nonlinear_in_cotangent(evidence: PrimalEvidence) -> Finding | None:
+    """See whether a multiple of the cotangent does not give the same multiple of the gradient."""
     for change, c in ((lambda g: 2 * g, 2.0), (lambda g: -g, -1.0), (lambda g: LARGE * g, LARGE)):
-        for p in (seen.wrong or list(seen.points))[:6]:
-            scaled = gradient_for(seen, p, change)
-            if scaled is not None and not same(scaled, c * seen.analytic(p), 1e-6):
+        for p in (evidence.wrong_points or list(evidence.points))[:6]:
+            scaled = analytic_for(evidence, p, change)
+            if scaled is not None and not same(scaled, c * evidence.analytic(p), 1e-6):
                 size = float(np.abs(scaled).max(initial=0.0)) / max(
-                    float(np.abs(seen.analytic(p)).max()), 1e-300
+                    float(np.abs(evidence.analytic(p)).max()), 1e-300
                 )
-                evidence = f"for {c:g} times the cotangent the gradient's largest element is {size:.4g} times as large"
+                observed = f"for {c:g} times the cotangent the gradient's largest element is {size:.4g} times as large"
                 cure = "use the cotangent once, as a factor: no square, no sign, no clip, no norm"
-                return seen.found("nonlinear-in-cotangent", 1.0, evidence, cure)
+                return evidence.finding("nonlinear-in-cotangent", 1.0, observed, cure)
     return None
 
 
@@ -110,78 +114,82 @@ BIAS_CURE = (
 )
 
 
-def bias_at_zero(seen: PrimalEvidence) -> Finding | None:
-    """See whether something is there for a cotangent of zero too."""
-    offsets = [gradient_for(seen, p, np.zeros_like) for p in seen.wrong[:6]]
+def bias_at_zero(evidence: PrimalEvidence) -> Finding | None:
+    """See whether the gradient is not zero for a cotangent of zero."""
+    offsets = [analytic_for(evidence, p, np.zeros_like) for p in evidence.wrong_points[:6]]
     known = [offset for offset in offsets if offset is not None]
     if not known or not all(offset.any() and np.isfinite(offset).all() for offset in known):
         return None
     largest = max(float(np.abs(offset).max()) for offset in known)
-    evidence = f"for a cotangent of zero the gradient is not zero but up to {largest:.4g}"
-    return seen.found("additive-bias", 1.0, evidence, BIAS_CURE)
+    observed = f"for a cotangent of zero the gradient is not zero but up to {largest:.4g}"
+    return evidence.finding("additive-bias", 1.0, observed, BIAS_CURE)
 
 
-def additive_bias(seen: PrimalEvidence) -> Finding | None:
-    """See whether one number is added to every element, and no mean."""
-    given = [p for p in seen.wrong if p.is_given] or seen.wrong
-    large = [p for p in given if seen.primal(p).size > 2]
+def additive_bias(evidence: PrimalEvidence) -> Finding | None:
+    """See whether the same number is added to every element, and is no mean of the right gradient."""
+    given = [p for p in evidence.wrong_points if p.is_given] or evidence.wrong_points
+    large = [p for p in given if evidence.primal(p).size > 2]
     for p in large:
-        numerical = p.numerical(seen.i)
-        d = seen.analytic(p) - numerical
+        numerical = p.numerical(evidence.i)
+        d = evidence.analytic(p) - numerical
         added = float(np.mean(d))
         if np.ptp(d) > 0.01 * abs(added) or abs(abs(added) - abs(float(np.mean(numerical)))) <= 0.01 * abs(
             added
         ):
             return None
-    # of a gradient that is one number everywhere, another number everywhere is as well a multiple
+    # where the right gradient is the same everywhere, what is added to it may as well be a factor
     if not large or all(
-        np.ptp(p.numerical(seen.i)) <= 1e-3 * np.abs(p.numerical(seen.i)).max() for p in large
+        np.ptp(p.numerical(evidence.i)) <= 1e-3 * np.abs(p.numerical(evidence.i)).max() for p in large
     ):
         return None
-    number = float(np.mean(seen.analytic(large[0]) - large[0].numerical(seen.i)))
-    return seen.found("additive-bias", 0.95, f"{number:.4g} is added to every element", BIAS_CURE)
+    number = float(np.mean(evidence.analytic(large[0]) - large[0].numerical(evidence.i)))
+    return evidence.finding("additive-bias", 0.95, f"{number:.4g} is added to every element", BIAS_CURE)
 
 
-def float32_round_trip(seen: PrimalEvidence) -> Finding | None:
-    """See whether it is off by the rounding of a narrower dtype, no more, and not by one factor."""
-    given = [p for p in seen.wrong if p.is_given and seen.primal(p).dtype == np.float64]
-    if not given or len(given) < sum(p.is_given for p in seen.wrong):
+def float32_round_trip(evidence: PrimalEvidence) -> Finding | None:
+    """See whether the gradient is off by no more than the rounding of a narrower dtype, and not by a factor."""
+    given = [p for p in evidence.wrong_points if p.is_given and evidence.primal(p).dtype == np.float64]
+    if not given or len(given) < sum(p.is_given for p in evidence.wrong_points):
         return None
     for narrow in (np.float32, np.float16):
         unit = float(np.finfo(narrow).eps)
-        fits = all(_is_rounded(seen, p, narrow) for p in given)
-        near = all(_is_within(seen, p, unit) for p in given)
-        rounded = narrow is np.float16 and bool(seen.explained(partial(_rounded, seen, narrow)))
-        if (fits and near) or rounded or (narrow is np.float32 and near and _is_irregular(seen, given)):
-            evidence = (
+        fits = all(_is_rounded(evidence, p, narrow) for p in given)
+        near = all(_is_within_rounding(evidence, p, unit) for p in given)
+        rounded = narrow is np.float16 and bool(
+            evidence.explained_share(partial(_numerical_for_rounded, evidence, narrow))
+        )
+        if (fits and near) or rounded or (narrow is np.float32 and near and _is_irregular(evidence, given)):
+            observed = (
                 f"the gradient is right to the {np.finfo(narrow).precision} digits of {np.dtype(narrow).name}"
             )
             cure = f"compute in the primal's dtype throughout, without {np.dtype(narrow).name} on the way"
-            return seen.found("float32-round-trip", 0.95, evidence, cure)
+            return evidence.finding("float32-round-trip", 0.95, observed, cure)
     return None
 
 
-def _is_rounded(seen: PrimalEvidence, p: PointEvidence, narrow: Any) -> bool:
-    """Return whether all numbers, or those for a cotangent of ones, which no other factor follows, are of a dtype."""
-    found = (seen.analytic(p), gradient_for(seen, p, np.ones_like))
+def _is_rounded(evidence: PrimalEvidence, p: PointEvidence, narrow: Any) -> bool:
+    """Return whether the gradient, for this cotangent or for one of ones, has only values that a dtype can hold."""
+    found = (evidence.analytic(p), analytic_for(evidence, p, np.ones_like))
     return any(d is not None and same(d, d.astype(narrow).astype(np.float64), 0.0) for d in found)
 
 
-def _rounded(seen: PrimalEvidence, narrow: Any, p: PointEvidence) -> Array:
-    return p.pulled(seen.i, p.g.astype(narrow).astype(np.float64))
+def _numerical_for_rounded(evidence: PrimalEvidence, narrow: Any, p: PointEvidence) -> Array:
+    return p.numerical_for(evidence.i, p.g.astype(narrow).astype(np.float64))
 
 
-def _is_within(seen: PrimalEvidence, p: PointEvidence, unit: float) -> bool:
-    numerical = p.numerical(seen.i)
-    terms = np.abs(numerical) + np.nan_to_num(p.trial.estimates[seen.i].terms, posinf=0.0)
-    return bool((np.abs(seen.analytic(p) - numerical) <= 2 * unit * terms).all())
+def _is_within_rounding(evidence: PrimalEvidence, p: PointEvidence, unit: float) -> bool:
+    numerical = p.numerical(evidence.i)
+    terms = np.abs(numerical) + np.nan_to_num(p.trial.estimates[evidence.i].terms, posinf=0.0)
+    return bool((np.abs(evidence.analytic(p) - numerical) <= 2 * unit * terms).all())
 
 
-def _is_irregular(seen: PrimalEvidence, given: list[PointEvidence]) -> bool:
-    """Return whether the relative error is another in each element: not a factor."""
+def _is_irregular(evidence: PrimalEvidence, given: list[PointEvidence]) -> bool:
+    """Return whether the relative error is another in each element, so that it is no factor."""
     parts = []
     for p in given:
-        numerical = p.numerical(seen.i)
-        parts.append(((seen.analytic(p) - numerical) / np.where(numerical == 0, np.inf, numerical)).ravel())
+        numerical = p.numerical(evidence.i)
+        parts.append(
+            ((evidence.analytic(p) - numerical) / np.where(numerical == 0, np.inf, numerical)).ravel()
+        )
     off = np.concatenate(parts)
     return bool(off.size > 2 and np.ptp(off) > 0.5 * np.abs(off).max())

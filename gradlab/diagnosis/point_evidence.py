@@ -7,31 +7,31 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.checks.exploration.derived_inputs import Derived, derived
+from gradlab.checks.exploration.derived_inputs import DerivedTrials, derived_trials
 from gradlab.checks.trial import Trial, quiet
 from gradlab.node import Array, as_tuple
-from gradlab.verdict import crumbs, rtol_for
+from gradlab.verdict import atol_for, rtol_for
 
-# The step of the Jacobian's differences, relative to an element; and how far its slopes may be off by truncation
-# and rounding, relative to each and to the largest.
+# The step of the Jacobian's differences, relative to an element, and by how much it shrinks near an edge of the domain;
+# and how far slopes may be off by truncation and rounding, relative to each slope and to the largest.
 STEP, NEARER, RTOL, ATOL = 2.0**-13, 2.0**-10, 1e-6, 1e-7
-# So many points beyond the samples are looked at, with so many elements in all.
+# At most so many points beyond the samples are looked at, with at most so many elements in all.
 POINTS, ELEMENTS = 60, 2000
-# Of large samples too, this many: one of each kind.
+# At least so many points beyond the samples are looked at, however large they are: one of each kind.
 KINDS = 16
-# A Jacobian of more numbers is not computed.
+# A Jacobian of more numbers than this is not computed.
 LARGEST = 2**18
 
 
 @dataclass(frozen=True)
 class PointEvidence:
-    """A trial, the gradients that backward gave there, and what forward says of them.
+    """A trial, the gradients that backward gave there, and the gradients that forward's differences give.
 
     Attributes
     ----------
     trial : Trial
     gradients : tuple of ndarray
-        One a primal, of the primal's shape, in double precision at least.
+        One for each primal, of the primal's shape, in double precision at least.
     """
 
     trial: Trial
@@ -39,12 +39,12 @@ class PointEvidence:
 
     @property
     def jacobians(self) -> tuple[Array, ...]:
-        """Of each primal, the slopes of all outputs in a row, shape (outputs, elements)."""
+        """For each primal the slopes of all outputs, shape (outputs, elements)."""
         return self._differences[0]
 
     @property
     def kinks(self) -> tuple[Array, ...]:
-        """Of each primal, the elements whose one-sided slopes differ, in the primal's shape."""
+        """For each primal which elements have one-sided slopes that differ, in the primal's shape."""
         if self.is_given:
             return tuple(estimate.kink for estimate in self.trial.estimates)
         return self._differences[2]
@@ -56,19 +56,19 @@ class PointEvidence:
 
     @cached_property
     def g(self) -> Array:
-        """The cotangent of all outputs in a row."""
+        """The cotangents of all outputs in a row."""
         return flat(self.trial.cotangent())
 
     @property
     def is_given(self) -> bool:
-        """Whether this is a sample, not derived from one."""
+        """Whether the trial is a sample, not derived from a sample."""
         return self.trial.origin is None
 
     def numerical(self, i: int) -> Array:
         """Return what the gradient of primal `i` should be: at a sample the estimate, elsewhere by the Jacobian."""
         if ("numerical", i) not in self._known:
             self._known["numerical", i] = (
-                self.trial.estimates[i].value if self.is_given else self.pulled(i, self.g)
+                self.trial.estimates[i].value if self.is_given else self.numerical_for(i, self.g)
             )
         return self._known["numerical", i]
 
@@ -76,9 +76,12 @@ class PointEvidence:
     def _known(self) -> dict[tuple[str, int], Array]:
         return {}
 
-    def pulled(self, i: int, g: Array) -> Array:
-        """Return the gradient of primal `i` for another cotangent, all outputs in a row; NaN if that is too large."""
-        if is_large(self.trial):
+    def numerical_for(self, i: int, g: Array) -> Array:
+        """Return what the gradient of primal `i` should be for a cotangent `g`, all outputs in a row.
+
+        NaN where the Jacobian is too large to be computed.
+        """
+        if has_large_jacobian(self.trial):
             return np.full(self.trial.sample.primals[i].shape, np.nan)
         return np.asarray((g @ self.jacobians[i]).reshape(self.trial.sample.primals[i].shape))
 
@@ -94,7 +97,7 @@ class PointEvidence:
         if self.is_given:
             estimate = self.trial.estimates[i]
             dtype = self.trial.sample.primals[i].dtype
-            allowed = crumbs(estimate, dtype) + rtol_for(dtype) * np.abs(numerical) + estimate.error
+            allowed = atol_for(estimate, dtype) + rtol_for(dtype) * np.abs(numerical) + estimate.error
             between = (estimate.lower - allowed <= analytic) & (analytic <= estimate.upper + allowed)
             return np.asarray(~between | (~np.isfinite(analytic) & np.isfinite(numerical)))
         truncation = (np.abs(self.g) @ self._differences[1][i]).reshape(numerical.shape)
@@ -116,9 +119,14 @@ def flat(outputs: Any) -> Array:
 
 
 def points(trials: Sequence[Trial]) -> tuple[list[PointEvidence], list[Trial]]:
-    """Return what is known at the trials and at primals derived from them, and the trials where backward fails."""
-    ways = [d for trial in trials for d in derived(trial) if not d.guessed and not is_large(d.trials[0])]
-    # of every sample some, not all of the first
+    """Return the evidence at the trials and at primals derived from them, and the trials at which backward fails."""
+    ways = [
+        d
+        for trial in trials
+        for d in derived_trials(trial)
+        if not d.guessed and not has_large_jacobian(d.trials[0])
+    ]
+    # some points for every sample, not all of them for the first one
     size = max((sum(x.size for x in d.trials[0].sample.primals) for d in ways), default=1)
     ways = _every_kind_first(ways)[: min(POINTS, max(KINDS, ELEMENTS // max(size, 1)))]
     known, broken = [], []
@@ -132,12 +140,12 @@ def points(trials: Sequence[Trial]) -> tuple[list[PointEvidence], list[Trial]]:
     return known, broken
 
 
-def _every_kind_first(ways: Sequence[Derived]) -> list[Derived]:
-    """Return ways of deriving in such an order that each kind comes up once before any comes up again.
+def _every_kind_first(ways: Sequence[DerivedTrials]) -> list[DerivedTrials]:
+    """Return the derived trials in an order in which each kind comes up once before any kind comes up again.
 
-    And the kinds at different samples: the first of one, the second of the next.
+    Each kind starts at another sample: the first kind at the first sample, the second at the second.
     """
-    kinds: dict[str, list[Derived]] = {}
+    kinds: dict[str, list[DerivedTrials]] = {}
     for d in ways:
         kinds.setdefault(d.how.partition(" (")[0], []).append(d)
     turns = [
@@ -148,14 +156,14 @@ def _every_kind_first(ways: Sequence[Derived]) -> list[Derived]:
     return [d for _, _, d in sorted(turns, key=lambda turn: turn[:2])]
 
 
-def is_large(trial: Trial) -> bool:
+def has_large_jacobian(trial: Trial) -> bool:
     """Return whether forward's Jacobian has too many numbers to be computed."""
     outputs = flat(trial.witness.output if trial.witness else trial.output).size
     return any(x.size * outputs > LARGEST for x in trial.sample.primals)
 
 
 def point(trial: Trial) -> PointEvidence | None:
-    """Return what is known at a trial, or None where backward gives nothing that can be compared."""
+    """Return the evidence at a trial, or None where backward gives no gradients that can be compared."""
     try:
         gradients = trial.gradients(trial.cotangent())
     except Exception:
@@ -165,29 +173,31 @@ def point(trial: Trial) -> PointEvidence | None:
 
 
 def jacobians_of(trial: Trial) -> tuple[tuple[Array, ...], ...]:
-    """Return forward's Jacobian for each primal, by differences, and the elements that sit at a kink."""
+    """Return, for each primal, forward's Jacobian by differences, its errors, and which elements sit at a kink."""
     if trial.witness:
         known: tuple[tuple[Array, ...], ...] = trial.witness.remembered("jacobians", jacobians_of)
         return known
     primals = [x.astype(np.promote_types(x.dtype, np.float64)) for x in trial.sample.primals]
     here = flat(trial.function(*primals))
     columns, errors, kinks = zip(
-        *(_jacobian(trial, primals, i, here) for i in range(len(primals))), strict=True
+        *(_jacobian_by_differences(trial, primals, i, here) for i in range(len(primals))), strict=True
     )
     return columns, errors, kinks
 
 
-def _jacobian(trial: Trial, primals: list[Array], i: int, here: Array) -> tuple[Array, Array, Array]:
+def _jacobian_by_differences(
+    trial: Trial, primals: list[Array], i: int, here: Array
+) -> tuple[Array, Array, Array]:
     x = primals[i]
     usual = float(np.sqrt(np.mean(x**2))) if x.size else 0.0
     columns, errors = np.zeros((2, here.size, x.size))
     kinks = np.zeros(x.size, dtype=bool)
     for k in range(x.size):
         h = STEP * max(abs(float(x.flat[k])), 0.1 * usual or 1.0)
-        up, down, half_up, half_down = _four(trial, primals, i, k, h)
+        up, down, half_up, half_down = _outputs_at_four_steps(trial, primals, i, k, h)
         if not np.isfinite(up + down).all():
             h *= NEARER  # the edge of the domain, or a pole, may be near
-            up, down, half_up, half_down = _four(trial, primals, i, k, h)
+            up, down, half_up, half_down = _outputs_at_four_steps(trial, primals, i, k, h)
         columns[:, k] = (8 * (half_up - half_down) - (up - down)) / (6 * h)
         errors[:, k] = np.abs(columns[:, k] - (half_up - half_down) / h)
         right, left = (4 * half_up - up - 3 * here) / h, (3 * here + down - 4 * half_down) / h
@@ -196,11 +206,12 @@ def _jacobian(trial: Trial, primals: list[Array], i: int, here: Array) -> tuple[
     return columns, errors, kinks.reshape(x.shape)
 
 
-def _four(trial: Trial, primals: list[Array], i: int, k: int, h: float) -> list[Array]:
-    return [_moved(trial, primals, i, k, t) for t in (h, -h, h / 2, -h / 2)]
+def _outputs_at_four_steps(trial: Trial, primals: list[Array], i: int, k: int, h: float) -> list[Array]:
+    """Return all outputs with element `k` of primal `i` moved by h, -h, h / 2 and -h / 2."""
+    return [_outputs_at_step(trial, primals, i, k, t) for t in (h, -h, h / 2, -h / 2)]
 
 
-def _moved(trial: Trial, primals: list[Array], i: int, k: int, t: float) -> Array:
+def _outputs_at_step(trial: Trial, primals: list[Array], i: int, k: int, t: float) -> Array:
     moved = primals[i].copy()
     moved.reshape(-1)[k] += t
     try:

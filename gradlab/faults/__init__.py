@@ -1,8 +1,9 @@
 """Fault injection: wrong backward passes, made from a right one on purpose.
 
-A pass is worth what the checks would have caught. `mutants` puts one fault at a time into a node: into the
-source of its backward, and around it. `equivalent` tells a mutant that is the same function after all from one
-that a check has missed, and `run_bounded` keeps a mutant that never ends from ending the run.
+A check that passes is worth no more than the faults that it would have caught. `mutants` puts one fault at a time
+into a node: into the source of its backward, or around it. `equivalent` tells a mutant that is the same function
+after all from a mutant that the checks have missed, and `run_bounded` keeps a mutant that never ends from holding
+up the run.
 """
 
 from gradlab.faults._derived_samples import derived_samples
@@ -33,12 +34,12 @@ def mutants(node: Node, seed: int = 0) -> list[Mutant]:
     node : Node
         A right node.
     seed : int
-        Fixes whatever is drawn (which element is wrong, the noise), not negative. The same seed gives the
-        same mutants in the same order, so that a worker process can be told a number instead of a function.
+        Fixes whatever is drawn (which element is wrong, the noise), not negative. The same seed gives the same
+        mutants in the same order, so that a worker process can be sent a mutant's number instead of a function.
 
     Returns
     -------
     list of Mutant
-        No two alike: by their normalised source, and by what they did where they were tried.
+        No two alike, neither in their normalised source nor in what they do where they were tried.
     """
     return [*source_mutants(node), *behaviour_mutants(node, seed)]

@@ -1,12 +1,12 @@
 """Edits of arithmetic: operators, signs, terms, factors, numbers and their order.
 
-An edit takes a node of the syntax tree and yields what could stand there instead, one mistake away.
+An edit takes a node of the syntax tree and yields the nodes that could stand there instead, each one mistake away.
 """
 
 import ast
 from collections.abc import Iterator
 
-from gradlab.faults._syntax_places import changed, negative, number, number_in, shifted
+from gradlab.faults._syntax_nodes import changed, negative, number, number_in, shifted
 
 SWAPPED_OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub,
@@ -57,7 +57,7 @@ def operator_swapped(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def sign_changed(node: ast.AST) -> Iterator[ast.AST]:
-    """Drop a minus, or put one before a result, an assigned value or the first of two terms."""
+    """Drop a minus sign, or put one before a result, an assigned value or the first of two terms."""
     value = number_in(node)
     if value is not None:
         yield number(-value)
@@ -91,7 +91,7 @@ def factor_dropped(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def exponent_changed(node: ast.AST) -> Iterator[ast.AST]:
-    """Raise to the power above, or to that below."""
+    """Raise the exponent by 1, lower it by 1, or put a product for the power."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
         yield changed(node, right=shifted(node.right, 1))
         yield changed(node, right=shifted(node.right, -1))
@@ -99,7 +99,7 @@ def exponent_changed(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def constant_changed(node: ast.AST) -> Iterator[ast.AST]:
-    """Count one more or one less; double or halve what is no whole number; turn True and False."""
+    """Add 1 to a whole number or take 1 away, double or halve any other, exchange True and False."""
     value = number_in(node)
     if isinstance(node, ast.Constant) and isinstance(node.value, bool):
         yield ast.Constant(not node.value)
@@ -112,7 +112,7 @@ def constant_changed(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def operands_swapped(node: ast.AST) -> Iterator[ast.AST]:
-    """Exchange the two sides where they do not commute: of an operator, of a call, of several results."""
+    """Exchange two neighbours whose order matters: sides of an operator, arguments of a call, results of a tuple."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub | ast.Div | ast.MatMult | ast.Pow):
         yield changed(node, left=node.right, right=node.left)
     if isinstance(node, ast.Call) and called(node) not in COMMUTATIVE:
@@ -134,7 +134,7 @@ def _neighbours_swapped(items: list[ast.expr]) -> Iterator[list[ast.expr]]:
 
 
 def function_swapped(node: ast.AST) -> Iterator[ast.AST]:
-    """Call the function's neighbour: the minimum for the maximum, ones for zeros."""
+    """Call a function's counterpart: the minimum for the maximum, ones for zeros."""
     for pair in SWAPPED_FUNCTIONS:
         if isinstance(node, ast.Call) and called(node) in pair:
             yield renamed(node, pair[1 - pair.index(called(node))])

@@ -1,4 +1,4 @@
-"""Primals near a node's samples: where a fault is looked for that the samples do not show."""
+"""Samples derived from a node's own, to look for faults that its own samples do not show."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -37,8 +37,8 @@ CHANGES: tuple[tuple[str, Callable[[Array], Array]], ...] = (
 def derived_samples(node: Node, samples: Sequence[Sample]) -> Iterator[Sample]:
     """Yield samples derived from the given ones, where forward takes them and stays finite.
 
-    So a domain is respected without being declared: the logarithm of a negative number is not finite. Here a
-    fault is looked for that the given samples do not show; what a check explores is the check's own affair.
+    So a domain is respected without being declared: the logarithm of a negative number is not finite. The checks
+    do not use these samples: they explore on their own.
     """
     for sample in samples:
         for name, change in CHANGES:
@@ -52,9 +52,9 @@ def derived_samples(node: Node, samples: Sequence[Sample]) -> Iterator[Sample]:
 
 
 def accepts(node: Node, sample: Sample) -> bool:
-    """Return whether forward takes the primals of a sample, and it and its slope are finite there.
+    """Return whether forward takes the primals of a sample, and its output and its slope are finite there.
 
-    Where there is no slope, as of a square root at 0, no gradient is right and none is wrong.
+    Where there is no slope, as for a square root at 0, no gradient is right and none is wrong.
     """
     with catch_warnings(), np.errstate(all="ignore"):
         simplefilter("ignore")
@@ -73,9 +73,10 @@ def accepts(node: Node, sample: Sample) -> bool:
 
 
 def _is_steep_edge(node: Node, sample: Sample) -> bool:
-    """Return whether some primal lies at the edge of forward's domain, and it is the steeper there the nearer.
+    """Return whether some primal lies at an edge of forward's domain where the slope has no limit.
 
-    As p log p at 0, for which a backward may well state a number. Or there is nothing on either side.
+    An example is p log p at 0, for which a backward may well state a number. A primal with no finite output on either
+    side of it counts as well.
     """
     try:
         return any(_is_steep_along(node, sample, i) for i in range(len(sample.primals)))
@@ -105,8 +106,8 @@ def _batch_of_one(sample: Sample) -> Sample | None:
 
     settings: Mapping[str, Any] = {name: _cut_array(cut, value) for name, value in sample.settings.items()}
     first, *others = sample.primals
-    # of the other primals, those that go with the batch have as many axes; W of x W has too, but then it does
-    # not fit, and forward says so
+    # other primals that go with the batch have as many axes as it has; a weight W in x W may have as many too, but cut
+    # it does not fit, and forward refuses it
     rest = (cut(x) if x.ndim == first.ndim else x for x in others)
     return Sample(f"{sample.name}, batch cut to 1", (cut(first), *rest), settings)
 

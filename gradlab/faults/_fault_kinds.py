@@ -1,4 +1,4 @@
-"""What a fault is before it is put into a node, and how it is put there."""
+"""Kinds of faults, and how a fault is put into a node."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,8 +12,8 @@ from gradlab.node import Array, Node
 Gradients = tuple[Any, ...]
 
 
-class Saved(NamedTuple):
-    """What the forward of a mutant hands on to its backward, in the place of the right residuals."""
+class MutantResiduals(NamedTuple):
+    """The residuals of a mutant: what its forward hands on to its backward, the right residuals among it."""
 
     primals: tuple[Array, ...]
     settings: Mapping[str, Any]
@@ -22,7 +22,7 @@ class Saved(NamedTuple):
 
 
 class FaultContext(NamedTuple):
-    """One call of a backward: the right node, and all that a fault may look at."""
+    """One call of a backward with everything that a fault may use: the right node, its arguments and its output."""
 
     node: Node
     primals: tuple[Array, ...]
@@ -41,50 +41,50 @@ class FaultContext(NamedTuple):
         return self._replace(primals=primals, output=output, residuals=residuals)
 
 
-class Acts(NamedTuple):
-    """What a mutant does instead of the right backward, and after the right forward."""
+class FaultyPasses(NamedTuple):
+    """A function that runs instead of the right backward, and one that runs after the right forward."""
 
     backward: Callable[[FaultContext], Gradients]
-    forward: Callable[[Saved], object] = lambda saved: None
+    forward: Callable[[MutantResiduals], object] = lambda saved: None
 
 
 Change = Callable[[Array, FaultContext, int], Any]
-Start = Callable[[np.random.Generator, int], Acts]
+MakePasses = Callable[[np.random.Generator, int], FaultyPasses]
 
 
 class FaultKind(NamedTuple):
     """A row of the table of faults.
 
-    `start` makes the acts afresh for every mutant that is made, from a generator and from the number of the
-    primal whose gradient is to be wrong, so that whatever a fault remembers or draws belongs to one node.
-    In `text` stands {x} for that primal. `of_primal` says whether there is one, and `at_samples` whether the
-    fault is one of this node only if the node's own samples show it: at x = 0 even exp's gradient equals its
-    cotangent, and nobody returns that one for it.
+    `make_passes` makes the faulty passes afresh for every mutant, from a generator and from the number of the primal
+    whose gradient is to be wrong, so that whatever a fault remembers or draws belongs to one node. In `text` {x}
+    stands for the name of this primal. `of_primal` says whether the fault is in the gradient of one primal.
+    `at_samples` says whether a fault that shows only at derived samples is to be left out: at x = 0 even exp's
+    gradient equals its cotangent, but nobody would return the cotangent for it.
     """
 
     name: str
     diagnosis: str
     text: str
-    start: Start
+    make_passes: MakePasses
     of_primal: bool = True
     at_samples: bool = False
 
 
-def wrong_gradient(change: Change) -> Start:
-    """Put ``change(gradient, call, i)`` in the place of the right gradient of primal `i`."""
-    return started_gradient(lambda rng: change)
+def wrong_gradient(change: Change) -> MakePasses:
+    """Return a fault that puts ``change(gradient, call, i)`` in the place of the right gradient of primal `i`."""
+    return wrong_gradient_with_state(lambda rng: change)
 
 
 def value_fault(name: str, diagnosis: str, text: str, change: Change) -> FaultKind:
-    """Return the fault of which `wrong_gradient` is all there is to say."""
+    """Return the kind of fault that changes the gradient of one primal by a function without memory."""
     return FaultKind(name, diagnosis, text, wrong_gradient(change))
 
 
-def started_gradient(start: Callable[[np.random.Generator], Change]) -> Start:
-    """Do as `wrong_gradient` does, with a change that is made afresh: it may draw, and remember."""
+def wrong_gradient_with_state(make_change: Callable[[np.random.Generator], Change]) -> MakePasses:
+    """Do as `wrong_gradient` does, with a change made afresh for every mutant: it may draw, and remember."""
 
-    def begin(rng: np.random.Generator, i: int) -> Acts:
-        change = start(rng)
+    def make_passes(rng: np.random.Generator, i: int) -> FaultyPasses:
+        change = make_change(rng)
 
         def backward(call: FaultContext) -> Gradients:
             gradients = call.gradients()
@@ -93,36 +93,36 @@ def started_gradient(start: Callable[[np.random.Generator], Change]) -> Start:
             wrong = change(np.array(gradients[i]), call, i)
             return (*gradients[:i], wrong, *gradients[i + 1 :])
 
-        return Acts(backward)
+        return FaultyPasses(backward)
 
-    return begin
+    return make_passes
 
 
-def wrong_cotangent(change: Callable[[Any, FaultContext], Any]) -> Start:
-    """Compute the gradient of one primal from another cotangent."""
+def wrong_cotangent(change: Callable[[Any, FaultContext], Any]) -> MakePasses:
+    """Return a fault that computes the gradient of one primal from another cotangent."""
     return wrong_gradient(lambda d, call, i: call._replace(g=change(call.g, call)).gradients()[i])
 
 
-def wrong_backward(backward: Callable[[FaultContext], Gradients]) -> Start:
-    """Put another function in the place of backward."""
-    return lambda rng, i: Acts(backward)
+def wrong_backward(backward: Callable[[FaultContext], Gradients]) -> MakePasses:
+    """Return a fault that puts another function in the place of backward."""
+    return lambda rng, i: FaultyPasses(backward)
 
 
-def put_into(node: Node, acts: Acts) -> Node:
-    """Return the node with a backward that is wrong in this way.
+def mutated(node: Node, passes: FaultyPasses) -> Node:
+    """Return the node with faulty passes.
 
-    Forward computes what it did, and keeps its arguments for backward besides.
+    Forward returns the right output, and keeps its arguments for backward besides the right residuals.
     """
 
     @wraps(node.forward)
-    def forward(*primals: Array, **settings: Any) -> tuple[Any, Saved]:
+    def forward(*primals: Array, **settings: Any) -> tuple[Any, MutantResiduals]:
         output, residuals = node.forward(*primals, **settings)
-        saved = Saved(primals, settings, output, residuals)
-        acts.forward(saved)
+        saved = MutantResiduals(primals, settings, output, residuals)
+        passes.forward(saved)
         return output, saved
 
     @wraps(node.backward)
-    def backward(residuals: Saved, g: Any) -> Gradients:
-        return acts.backward(FaultContext(node, *residuals, g))
+    def backward(residuals: MutantResiduals, g: Any) -> Gradients:
+        return passes.backward(FaultContext(node, *residuals, g))
 
     return replace(node, forward=forward, backward=backward)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from gradlab.faults._arithmetic_edits import called
-from gradlab.faults._syntax_places import changed, shifted
+from gradlab.faults._syntax_nodes import changed, shifted
 
 Kind = TypeVar("Kind", bound=ast.AST)
 
@@ -32,7 +32,7 @@ def comparison_turned(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def condition_changed(node: ast.AST) -> Iterator[ast.AST]:
-    """Turn a condition round, or take one of its sides always."""
+    """Negate a condition, or take always the same side of it."""
     if isinstance(node, ast.If | ast.IfExp | ast.While):
         yield changed(node, test=ast.UnaryOp(ast.Not(), node.test))
         yield changed(node, test=ast.Constant(False))
@@ -43,7 +43,7 @@ def condition_changed(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def loop_bound_shifted(node: ast.AST) -> Iterator[ast.AST]:
-    """Go round once less, at either end, or once more."""
+    """Go through a loop once less, at either end, or once more."""
     if isinstance(node, ast.Call) and called(node) == "range" and node.args:
         *lower, upper = node.args[:2]
         step = node.args[2:]
@@ -66,24 +66,24 @@ def accumulation_overwritten(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def statement_dropped(node: ast.AST) -> Iterator[ast.AST]:
-    """Leave out what is done in place."""
+    """Leave out a statement that works in place: an augmented assignment, or a call whose result is not used."""
     if isinstance(node, ast.AugAssign) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
         yield ast.Pass()
 
 
 def name_mixed_up(function: ast.FunctionDef) -> Callable[[ast.AST], Iterator[ast.AST]]:
-    """Return the edit that puts another variable of this function for one, if it has a value by then."""
+    """Return the edit that puts another variable of `function` for a variable, if the other has a value by then."""
     bound = {argument.arg: 0 for argument in (*function.args.args, *function.args.kwonlyargs)}
     inner = {
         id(name)
-        for comprehension in _all(function, ast.comprehension)
+        for comprehension in _nodes_of(function, ast.comprehension)
         for name in ast.walk(comprehension.target)
     }
-    for name in _all(function, ast.Name):
+    for name in _nodes_of(function, ast.Name):
         if isinstance(name.ctx, ast.Store) and id(name) not in inner:
             bound[name.id] = min(name.lineno, bound.get(name.id, name.lineno))
-    # x, y = residuals: from here on residuals is another word for them
-    unpacked = {a.value.id for a in _all(function, ast.Assign) if isinstance(a.value, ast.Name)}
+    # after x, y = residuals the name residuals is only another word for x and y
+    unpacked = {a.value.id for a in _nodes_of(function, ast.Assign) if isinstance(a.value, ast.Name)}
 
     def edit(node: ast.AST) -> Iterator[ast.AST]:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in bound:
@@ -94,5 +94,5 @@ def name_mixed_up(function: ast.FunctionDef) -> Callable[[ast.AST], Iterator[ast
     return edit
 
 
-def _all(function: ast.FunctionDef, kind: type[Kind]) -> Iterator[Kind]:
+def _nodes_of(function: ast.FunctionDef, kind: type[Kind]) -> Iterator[Kind]:
     return (node for node in ast.walk(function) if isinstance(node, kind))

@@ -1,4 +1,4 @@
-"""Faults of form: the numbers are right, or nearly, and their dtype or shape is not."""
+"""Faults of form: the numbers of a gradient are right, or nearly, but not its dtype or its shape."""
 
 from collections.abc import Callable
 
@@ -8,12 +8,12 @@ from gradlab.faults._fault_kinds import FaultKind, value_fault
 from gradlab.node import Array
 
 
-def _dtype(dtype: type[np.floating]) -> FaultKind:
+def _dtype_fault(dtype: type[np.floating]) -> FaultKind:
     text = f"the gradient of {{x}} is {np.dtype(dtype).name}, whatever {{x}} is"
     return value_fault("wrong dtype", "wrong-dtype", text, lambda d, call, i: d.astype(dtype))
 
 
-def _shape(text: str, reshaped: Callable[[Array], Array]) -> FaultKind:
+def _shape_fault(text: str, reshaped: Callable[[Array], Array]) -> FaultKind:
     return value_fault(
         "wrong shape",
         "wrong-shape",
@@ -23,11 +23,11 @@ def _shape(text: str, reshaped: Callable[[Array], Array]) -> FaultKind:
 
 
 FAULTS: tuple[FaultKind, ...] = (
-    _dtype(np.float32),
-    _dtype(np.float64),
-    _dtype(np.longdouble),
-    _shape("is flattened", np.ravel),
-    _shape("has a leading axis of 1 too many", lambda d: d[None]),
-    _shape("has lost its axes of length 1", np.squeeze),
-    _shape("is summed to one number", np.sum),
+    _dtype_fault(np.float32),
+    _dtype_fault(np.float64),
+    _dtype_fault(np.longdouble),
+    _shape_fault("is flattened", np.ravel),
+    _shape_fault("has a leading axis of 1 too many", lambda d: d[None]),
+    _shape_fault("has lost its axes of length 1", np.squeeze),
+    _shape_fault("is summed to one number", np.sum),
 )

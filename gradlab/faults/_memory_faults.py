@@ -1,4 +1,4 @@
-"""Faults that leave the numbers right and do something to memory: arguments written to, arrays shared."""
+"""Faults that leave the numbers right but misuse memory: arguments written to, arrays shared."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -6,22 +6,22 @@ from typing import Any
 import numpy as np
 
 from gradlab.faults._fault_kinds import (
-    Acts,
     Change,
     FaultContext,
     FaultKind,
+    FaultyPasses,
     Gradients,
-    Saved,
-    started_gradient,
+    MutantResiduals,
     wrong_backward,
     wrong_gradient,
+    wrong_gradient_with_state,
 )
 from gradlab.node import Array, as_tuple
 
 
-def _written(
+def _writing_into(
     arrays: Callable[[FaultContext], tuple[Any, ...]], write: Callable[[Array], Any]
-) -> Callable[..., Acts]:
+) -> Callable[..., FaultyPasses]:
     def backward(call: FaultContext) -> Gradients:
         gradients = tuple(np.array(d) for d in call.gradients())
         for array in arrays(call):
@@ -40,7 +40,7 @@ def _settings(call: FaultContext) -> tuple[Any, ...]:
     return tuple(call.settings.values())
 
 
-def _fill(value: float) -> Callable[[Array], None]:
+def _filled_with(value: float) -> Callable[[Array], None]:
     return lambda array: array.fill(value)
 
 
@@ -52,19 +52,20 @@ def _drop_negatives(array: Array) -> None:
     array[array < 0] = 0
 
 
-def _primal_written_in_backward(rng: np.random.Generator, i: int) -> Acts:
-    return _written(lambda call: call.primals[i : i + 1], _fill(0))(rng, i)
+def _primal_written_in_backward(rng: np.random.Generator, i: int) -> FaultyPasses:
+    return _writing_into(lambda call: call.primals[i : i + 1], _filled_with(0))(rng, i)
 
 
-def _primal_written_in_forward(rng: np.random.Generator, i: int) -> Acts:
-    def forward(saved: Saved) -> None:
+def _primal_written_in_forward(rng: np.random.Generator, i: int) -> FaultyPasses:
+    def forward(saved: MutantResiduals) -> None:
         for x in saved.primals[i : i + 1]:
             x[...] = 2 * x
 
-    return Acts(FaultContext.gradients, forward)
+    return FaultyPasses(FaultContext.gradients, forward)
 
 
-def _views(d: Array, source: Any) -> Iterator[Array]:
+def _views_like(d: Array, source: Any) -> Iterator[Array]:
+    """Yield views of `source` in the shape of `d`, reshaped or broadcast."""
     if isinstance(source, np.ndarray) and source.dtype == d.dtype:
         if source.size == d.size:
             yield source.reshape(d.shape)
@@ -80,15 +81,15 @@ def _stretches(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
         return False
 
 
-def _view_of(sources: Callable[[FaultContext, int], tuple[Any, ...]]) -> Change:
+def _replaced_by_view_of(sources: Callable[[FaultContext, int], tuple[Any, ...]]) -> Change:
     def change(d: Array, call: FaultContext, i: int) -> Array:
-        same = (v for source in sources(call, i) for v in _views(d, source) if np.array_equal(v, d))
+        same = (v for source in sources(call, i) for v in _views_like(d, source) if np.array_equal(v, d))
         return next(same, d)
 
     return change
 
 
-def _shared(rng: np.random.Generator, i: int) -> Acts:
+def _one_array_for_two(rng: np.random.Generator, i: int) -> FaultyPasses:
     def backward(call: FaultContext) -> Gradients:
         gradients = list(call.gradients())
         for j in range(i + 1, len(gradients)):
@@ -96,7 +97,7 @@ def _shared(rng: np.random.Generator, i: int) -> Acts:
                 gradients[j] = gradients[i]
         return tuple(gradients)
 
-    return Acts(backward)
+    return FaultyPasses(backward)
 
 
 def _one_buffer(rng: np.random.Generator) -> Change:
@@ -115,28 +116,28 @@ FAULTS: tuple[FaultKind, ...] = (
         "mutated cotangent",
         "mutates-argument",
         "backward fills the cotangent with zeros",
-        _written(_cotangents, _fill(0)),
+        _writing_into(_cotangents, _filled_with(0)),
         of_primal=False,
     ),
     FaultKind(
         "mutated cotangent",
         "mutates-argument",
         "backward doubles the cotangent in place",
-        _written(_cotangents, _double),
+        _writing_into(_cotangents, _double),
         of_primal=False,
     ),
     FaultKind(
         "mutated cotangent",
         "mutates-argument",
         "backward writes zeros over the negative elements of the cotangent",
-        _written(_cotangents, _drop_negatives),
+        _writing_into(_cotangents, _drop_negatives),
         of_primal=False,
     ),
     FaultKind(
         "mutated setting",
         "mutates-argument",
         "backward writes zeros into the settings",
-        _written(_settings, _fill(0)),
+        _writing_into(_settings, _filled_with(0)),
         of_primal=False,
     ),
     FaultKind(
@@ -152,27 +153,27 @@ FAULTS: tuple[FaultKind, ...] = (
         "aliased memory",
         "aliases-memory",
         "the gradient of {x} is the cotangent itself, or a view of it, where they are equal",
-        wrong_gradient(_view_of(lambda call, i: as_tuple(call.g))),
+        wrong_gradient(_replaced_by_view_of(lambda call, i: as_tuple(call.g))),
         at_samples=True,
     ),
     FaultKind(
         "aliased memory",
         "aliases-memory",
         "the gradient of {x} is a view of a primal where they are equal",
-        wrong_gradient(_view_of(lambda call, i: call.primals)),
+        wrong_gradient(_replaced_by_view_of(lambda call, i: call.primals)),
         at_samples=True,
     ),
     FaultKind(
         "aliased memory",
         "aliases-memory",
         "the gradient of {x} and that of a later primal are one array where they are equal",
-        _shared,
+        _one_array_for_two,
         at_samples=True,
     ),
     FaultKind(
         "aliased memory",
         "aliases-memory",
         "the gradient of {x} stands in a buffer that the next call writes over",
-        started_gradient(_one_buffer),
+        wrong_gradient_with_state(_one_buffer),
     ),
 )

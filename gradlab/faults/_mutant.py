@@ -15,18 +15,18 @@ class Mutant:
     node : str
         The name of the right node.
     fault : str
-        The class of the fault ("sign flipped", "source: operator swapped"); every row of a table by faults.
+        The class of the fault ("sign flipped", "source: operator swapped"), by which tables are sorted.
     description : str
-        One line for a reader: what was changed, and for a change of the source the line before and after.
+        One line for a reader: what was changed; for a change of the source, the line before and after.
     make : callable
-        ``make() -> Node`` gives the mutated node. Some faults remember (they accumulate, or keep the first
-        residuals they saw), so every check that is to be judged by itself asks for a node of its own. It can be
-        pickled where the node's own functions can.
+        ``make() -> Node`` returns the mutated node, a new one in each call: some faults remember (they accumulate, or
+        keep the first residuals they got), so every check that is judged by itself needs a node of its own. `make`
+        can be pickled where the node's own functions can.
     primal : str
-        The primal whose gradient is wrong; empty where it is the backward as a whole.
+        The primal whose gradient is wrong; empty where the backward as a whole is wrong.
     diagnosis : str
-        The name of the mistake that a diagnosis should give; empty for a change of the source, which may look
-        like anything.
+        The name of the mistake that a diagnosis should give; empty for a change of the source, which may look like
+        any mistake.
     """
 
     node: str

@@ -1,4 +1,4 @@
-"""Faults of position: elements that are wrong by where they stand, or that stand in the wrong place."""
+"""Faults of position: elements that are wrong because of their place, or that stand in the wrong place."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,20 +6,20 @@ from typing import Any
 import numpy as np
 
 from gradlab.faults._fault_kinds import (
-    Acts,
     Change,
     FaultContext,
     FaultKind,
+    FaultyPasses,
     Gradients,
-    Start,
-    started_gradient,
+    MakePasses,
     value_fault,
+    wrong_gradient_with_state,
 )
 from gradlab.node import Array
 
 
-def _one_element(factor: float) -> Start:
-    def start(rng: np.random.Generator) -> Change:
+def _one_element(factor: float) -> MakePasses:
+    def make_change(rng: np.random.Generator) -> Change:
         where = rng.random()
 
         def change(d: Array, call: FaultContext, i: int) -> Array:
@@ -29,7 +29,7 @@ def _one_element(factor: float) -> Start:
 
         return change
 
-    return started_gradient(start)
+    return wrong_gradient_with_state(make_change)
 
 
 def _middle_row(factor: float) -> Change:
@@ -91,7 +91,7 @@ def _moved_on(d: Array, call: FaultContext, i: int) -> Array:
     return d
 
 
-def _swapped(rng: np.random.Generator, i: int) -> Acts:
+def _swapped(rng: np.random.Generator, i: int) -> FaultyPasses:
     def backward(call: FaultContext) -> Gradients:
         gradients = list(call.gradients())
         alike = [j for j in range(i + 1, len(gradients)) if np.shape(gradients[j]) == np.shape(gradients[i])]
@@ -99,7 +99,7 @@ def _swapped(rng: np.random.Generator, i: int) -> Acts:
             gradients[i], gradients[alike[0]] = gradients[alike[0]], gradients[i]
         return tuple(gradients)
 
-    return Acts(backward)
+    return FaultyPasses(backward)
 
 
 FAULTS: tuple[FaultKind, ...] = (

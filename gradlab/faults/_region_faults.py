@@ -1,4 +1,4 @@
-"""Faults that are there only where a primal has certain values: nobody who samples elsewhere sees them."""
+"""Faults that are there only where a primal has certain values, and show at no other sample."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from gradlab.faults._fault_kinds import Change, FaultContext, FaultKind, value_f
 from gradlab.node import Array
 
 
-def _where(condition: Callable[[Array], Array], wrong: Callable[[Array], Array]) -> Change:
+def _wrong_where(condition: Callable[[Array], Array], wrong: Callable[[Array], Array]) -> Change:
     def change(d: Array, call: FaultContext, i: int) -> Array:
         d[...] = np.where(condition(call.primals[i]), wrong(d), d)
         return d
@@ -17,7 +17,7 @@ def _where(condition: Callable[[Array], Array], wrong: Callable[[Array], Array])
 
 
 def tied(x: Array) -> Array:
-    """Return where an element is equal to another one of its array."""
+    """Return which elements are equal to another element of the array."""
     _, which, counts = np.unique(x, return_inverse=True, return_counts=True)
     return np.asarray(counts[which.reshape(x.shape)] > 1)
 
@@ -55,57 +55,60 @@ FAULTS: tuple[FaultKind, ...] = (
         "region of the domain",
         "masked-region",
         "the gradient of {x} is zero where {x} < -2",
-        _where(lambda x: x < -2, _zero),
+        _wrong_where(lambda x: x < -2, _zero),
     ),
     value_fault(
         "region of the domain",
         "masked-region",
         "the gradient of {x} is twice too large where {x} > 2",
-        _where(lambda x: x > 2, _doubled),
+        _wrong_where(lambda x: x > 2, _doubled),
     ),
     value_fault(
         "region of the domain",
         "masked-region",
         "the gradient of {x} has the wrong sign where {x} < 0",
-        _where(lambda x: x < 0, _negated),
+        _wrong_where(lambda x: x < 0, _negated),
     ),
     value_fault(
         "region of the domain",
         "masked-region",
         "the gradient of {x} is halved where |{x}| > 10",
-        _where(lambda x: np.abs(x) > 10, _halved),
+        _wrong_where(lambda x: np.abs(x) > 10, _halved),
     ),
     value_fault(
         "region of the domain",
         "masked-region",
         "the gradient of {x} is zero where {x} is exactly 0",
-        _where(lambda x: x == 0, _zero),
+        _wrong_where(lambda x: x == 0, _zero),
     ),
     value_fault(
         "ties",
         "tie-or-kink",
         "the gradient of {x} is twice too large where {x} has equal values",
-        _where(tied, _doubled),
+        _wrong_where(tied, _doubled),
     ),
     value_fault(
-        "ties", "tie-or-kink", "the gradient of {x} is zero where {x} has equal values", _where(tied, _zero)
+        "ties",
+        "tie-or-kink",
+        "the gradient of {x} is zero where {x} has equal values",
+        _wrong_where(tied, _zero),
     ),
     value_fault(
         "not finite",
         "not-finite",
         "the gradient of {x} is NaN in its last element",
-        _where(_last, _nan),
+        _wrong_where(_last, _nan),
     ),
     value_fault(
         "not finite",
         "not-finite",
         "the gradient of {x} is NaN where {x} is exactly 0",
-        _where(lambda x: x == 0, _nan),
+        _wrong_where(lambda x: x == 0, _nan),
     ),
     value_fault(
         "not finite",
         "not-finite",
         "the gradient of {x} is infinite where |{x}| > 10",
-        _where(lambda x: np.abs(x) > 10, _infinite),
+        _wrong_where(lambda x: np.abs(x) > 10, _infinite),
     ),
 )

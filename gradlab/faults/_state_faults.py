@@ -1,4 +1,4 @@
-"""Faults of a backward that remembers, or that rolls dice."""
+"""Faults of a backward that remembers earlier calls, or that draws random numbers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,39 +6,43 @@ from typing import Any
 import numpy as np
 
 from gradlab.faults._fault_kinds import (
-    Acts,
     Change,
     FaultContext,
     FaultKind,
+    FaultyPasses,
     Gradients,
-    Saved,
-    started_gradient,
+    MutantResiduals,
+    wrong_gradient_with_state,
 )
 from gradlab.node import Array
 
 
-def _shapes(saved: Saved | FaultContext) -> Any:
+def _shapes_and_settings(saved: MutantResiduals | FaultContext) -> Any:
     settings = tuple(sorted((name, np.shape(value), repr(value)) for name, value in saved.settings.items()))
     return tuple((x.shape, x.dtype) for x in saved.primals), settings
 
 
-def _first_residuals(rng: np.random.Generator, i: int) -> Acts:
-    # one memory for each shape, or the fault would give itself away by an error
+def _first_residuals(rng: np.random.Generator, i: int) -> FaultyPasses:
+    # kept apart by shape, as residuals of another shape would raise an error
     first: dict[Any, Any] = {}
 
     def backward(call: FaultContext) -> Gradients:
-        return call._replace(residuals=first.setdefault(_shapes(call), call.residuals)).gradients()
+        return call._replace(
+            residuals=first.setdefault(_shapes_and_settings(call), call.residuals)
+        ).gradients()
 
-    return Acts(backward)
+    return FaultyPasses(backward)
 
 
-def _latest_residuals(rng: np.random.Generator, i: int) -> Acts:
+def _latest_residuals(rng: np.random.Generator, i: int) -> FaultyPasses:
     latest: dict[Any, Any] = {}
 
-    def forward(saved: Saved) -> None:
-        latest[_shapes(saved)] = saved.residuals
+    def forward(saved: MutantResiduals) -> None:
+        latest[_shapes_and_settings(saved)] = saved.residuals
 
-    return Acts(lambda call: call._replace(residuals=latest[_shapes(call)]).gradients(), forward)
+    return FaultyPasses(
+        lambda call: call._replace(residuals=latest[_shapes_and_settings(call)]).gradients(), forward
+    )
 
 
 def _accumulated(rng: np.random.Generator) -> Change:
@@ -53,10 +57,10 @@ def _accumulated(rng: np.random.Generator) -> Change:
 
 
 def _noise(size: float) -> Callable[[np.random.Generator], Change]:
-    def start(rng: np.random.Generator) -> Change:
+    def make_change(rng: np.random.Generator) -> Change:
         return lambda d, call, i: (d * (1 + size * rng.standard_normal(d.shape))).astype(d.dtype)
 
-    return start
+    return make_change
 
 
 def _now_and_then(rng: np.random.Generator) -> Change:
@@ -89,24 +93,24 @@ FAULTS: tuple[FaultKind, ...] = (
         "accumulation",
         "accumulates",
         "the gradient of {x} is added to those of the calls before it",
-        started_gradient(_accumulated),
+        wrong_gradient_with_state(_accumulated),
     ),
     FaultKind(
         "nondeterminism",
         "nondeterministic",
         "the gradient of {x} carries random noise of 1e-6 of each element",
-        started_gradient(_noise(1e-6)),
+        wrong_gradient_with_state(_noise(1e-6)),
     ),
     FaultKind(
         "nondeterminism",
         "nondeterministic",
         "the gradient of {x} carries random noise of 1e-12 of each element",
-        started_gradient(_noise(1e-12)),
+        wrong_gradient_with_state(_noise(1e-12)),
     ),
     FaultKind(
         "nondeterminism",
         "nondeterministic",
         "now and then, at least in every third call, the gradient of {x} is half as large again",
-        started_gradient(_now_and_then),
+        wrong_gradient_with_state(_now_and_then),
     ),
 )

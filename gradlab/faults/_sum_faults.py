@@ -10,10 +10,10 @@ from gradlab.node import Array
 
 
 def unsummed(call: FaultContext, i: int) -> Array | None:
-    """Return the gradient of a primal as it is before its sum, in the output's shape; None if there is no sum.
+    """Return the gradient of a broadcast primal before it is summed, in the output's shape; None without a broadcast.
 
-    A primal was broadcast if forward gives the same for the primal that is stretched beforehand; and the
-    gradient of the stretched one is what was to be summed.
+    A primal was broadcast if forward gives the same output for the primal stretched beforehand to the output's shape,
+    and the gradient of the stretched primal is the one to be summed.
     """
     if isinstance(call.output, tuple):
         return None
@@ -26,7 +26,7 @@ def unsummed(call: FaultContext, i: int) -> Array | None:
         if not np.array_equal(there.output, call.output):
             return None
         d = np.asarray(there.gradients()[i])
-    except Exception:  # forward does not take it, so it does not broadcast
+    except Exception:  # forward does not take the stretched primal, so it does not broadcast
         return None
     return d if d.shape == shape else None
 
@@ -61,12 +61,12 @@ def _not_summed(d: Array, call: FaultContext, i: int) -> Array:
 
 
 def _one_axis_missed(full: Array, axes: tuple[int, ...]) -> Array:
-    # with one axis to sum over this would be the first slice again
+    # with a single axis to sum over this would be the first slice once more
     return _first_slice(full.sum(axis=axes[1:], keepdims=True), axes[:1]) if len(axes) > 1 else full.sum(axes)
 
 
 def _wrong_axis(d: Array, call: FaultContext, i: int) -> Any:
-    """Sum over the other axis, where that gives the right shape as well."""
+    """Return the sum over the last axis, where it has the right shape as well."""
     full = unsummed(call, i)
     if full is None or full.ndim != d.ndim + 1:
         return d
@@ -81,8 +81,10 @@ def _over_everything(d: Array, call: FaultContext, i: int) -> Any:
 
 def _sum_fault(diagnosis: str, text: str, change: Change) -> FaultKind:
     # at x = 0 the sum of x equals that of a stretched x, and looks like a broadcast
-    start = wrong_gradient(change)
-    return FaultKind("broadcast sum", diagnosis, f"the gradient of {{x}} {text}", start, at_samples=True)
+    make_passes = wrong_gradient(change)
+    return FaultKind(
+        "broadcast sum", diagnosis, f"the gradient of {{x}} {text}", make_passes, at_samples=True
+    )
 
 
 FAULTS: tuple[FaultKind, ...] = (

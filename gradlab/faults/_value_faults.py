@@ -1,4 +1,4 @@
-"""Faults in a gradient's values that are there at every element: signs, factors, biases, terms, digits."""
+"""Faults in the values of every element of a gradient: signs, factors, biases, terms, digits."""
 
 import math
 from collections.abc import Callable
@@ -17,7 +17,7 @@ def _length(call: FaultContext, i: int, axis: int) -> int:
     return x.shape[axis] if x.ndim else 1
 
 
-# a division by a length of 0 has nothing to divide, see _scaled
+# a length of 0 divides nothing, as then the gradient has no elements and _scaled leaves it alone
 FACTORS: tuple[tuple[str, Factor], ...] = (
     ("is twice too large", lambda call, i: 2.0),
     ("is halved", lambda call, i: 0.5),
@@ -50,25 +50,25 @@ def _largest(d: Array) -> float:
     return float(np.max(np.abs(d), initial=0.0))
 
 
-def _without(d: Array, term: Any, call: FaultContext) -> Any:
-    # softmax's gradients sum to zero but for crumbs of its cotangent: to take their mean away is no fault
+def _without_term(d: Array, term: Any, call: FaultContext) -> Any:
+    # softmax's gradients sum to zero but for the rounding of its cotangent: to take their mean away is no fault
     sizes = [_largest(d), *(_largest(np.asarray(g)) for g in as_tuple(call.g))]
     return d - term if _largest(term) > 64 * np.finfo(d.dtype).eps * max(sizes) else d
 
 
 def _without_mean(d: Array, call: FaultContext, i: int) -> Any:
-    return _without(d, d.mean(axis=-1, keepdims=True), call) if d.ndim and d.size else d
+    return _without_term(d, d.mean(axis=-1, keepdims=True), call) if d.ndim and d.size else d
 
 
 def _with_batch_mean(d: Array, call: FaultContext, i: int) -> Any:
-    return _without(d, -d.mean(axis=0), call) if d.ndim and d.size else d
+    return _without_term(d, -d.mean(axis=0), call) if d.ndim and d.size else d
 
 
 def _without_projection(d: Array, along: Any, call: FaultContext) -> Any:
     # on a single element the projection is everything, which is the zero gradient
     if isinstance(along, tuple) or d.shape != np.shape(along) or d.size < 2 or not np.any(along):
         return d
-    return _without(d, along * (np.sum(d * along) / np.sum(along * along)), call)
+    return _without_term(d, along * (np.sum(d * along) / np.sum(along * along)), call)
 
 
 FAULTS: tuple[FaultKind, ...] = (

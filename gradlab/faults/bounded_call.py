@@ -11,7 +11,7 @@ from typing import Any
 
 
 class _TimeIsUp(BaseException):
-    """Not an `Exception`: whoever guards against what a node raises must not take it for that."""
+    """Raised when the time is up; no `Exception`, so that code that catches what a node raises lets it through."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,17 @@ class BoundedOutcome:
 
     @property
     def returned(self) -> bool:
-        """Whether the call came to its end."""
+        """Whether the call returned."""
         return self.ended == "returned"
 
 
 def run_bounded(function: Callable[[], Any], seconds: float, memory: int | None = None) -> BoundedOutcome:
     """Call `function` and return how it ended, whatever it does.
 
-    The time is bounded by the interval timer of the process, so only in the main thread and only where there is
-    one (POSIX); in another thread, and on Windows, the call runs unbounded, and only what it raises is caught.
-    The timer interrupts Python code: one long call into C is left to end first. The memory is bounded where
-    Linux's address-space limit is. A timer that ran before is stopped, and its handler put back.
+    The time is bounded by the interval timer of the process: only in the main thread, and only on POSIX. In another
+    thread, and on Windows, the call runs unbounded, and only what it raises is caught. The timer interrupts Python
+    code, but waits for the end of a long call into C. The memory is bounded by the address-space limit, on Linux
+    only. A timer that ran before is stopped, and its handler put back.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def run_bounded(function: Callable[[], Any], seconds: float, memory: int | None 
 
     Returns
     -------
-    Outcome
-        ``KeyboardInterrupt`` alone is passed on.
+    BoundedOutcome
+        Of what `function` raises, ``KeyboardInterrupt`` alone is passed on.
     """
     try:
         with _memory_bound(memory), _time_bound(seconds):
@@ -82,7 +82,7 @@ def _time_bound(seconds: float) -> Iterator[None]:
 
     before = signal.signal(signal.SIGALRM, stop)
     try:
-        # it rings again, as an exception raised inside a finaliser is swallowed there
+        # the timer rings again and again, as an exception raised inside a finaliser is swallowed there
         signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
         try:
             yield

@@ -1,4 +1,4 @@
-"""Faults in the source of a backward: every tree of syntax that is one mistake away from the right one."""
+"""Mutants of the source of a backward: every function that is one mistake away from the right one."""
 
 import ast
 import inspect
@@ -13,12 +13,13 @@ from gradlab.faults import _arithmetic_edits as arithmetic
 from gradlab.faults import _array_edits as arrays
 from gradlab.faults import _flow_edits as flow
 from gradlab.faults._mutant import Mutant
-from gradlab.faults._syntax_places import SyntaxPlace, line, normal_form, places, put
+from gradlab.faults._syntax_places import SyntaxPlace, first_line, places, temporarily_replaced
+from gradlab.faults.normal_form import normal_form
 from gradlab.node import Node
 
 Edit = Callable[[ast.AST], Iterator[ast.AST]]
 
-# the particular before the general: of two edits with the same result the first one names it
+# the particular before the general: of two edits with the same result the first one names the mutant
 EDITS: tuple[tuple[str, Edit], ...] = (
     ("axis changed", arrays.axis_changed),
     ("keepdims flipped", arrays.keepdims_flipped),
@@ -46,36 +47,36 @@ EDITS: tuple[tuple[str, Edit], ...] = (
 def source_mutants(node: Node) -> list[Mutant]:
     """Return every first-order mutant of the source of a node's backward.
 
-    The function is parsed, one node of its tree is replaced, and the result is compiled among the globals of the
-    module that it comes from: no file is written. Of mutants that differ only in how they write the same
-    arithmetic one is kept. A backward whose source cannot be had (a lambda among other code, a compiled
-    function) gives none.
+    The function is parsed, one node of its syntax tree is replaced, and the result is compiled among the globals of
+    the module that the function comes from: no file is written. Of mutants that write the same arithmetic in
+    different ways one is kept. A backward without a source of its own (a lambda among other code, a compiled
+    function) has no mutants.
     """
-    function = parse(node.backward)
+    function = syntax_tree(node.backward)
     if function is None:
         return []
     edits = [*EDITS, ("name mixed up", flow.name_mixed_up(function))]
-    # a mutant differs from the right function in one statement, so that one says whether it is new
+    # a mutant differs from the right function in one statement, so that this statement says whether it is new
     seen = {(i, normal_form(statement)) for i, statement in enumerate(function.body)}
     found = []
     for place in places(function):
-        before = line(place.statement)
+        before = first_line(place.statement)
         for fault, edit in edits:
             for new in edit(place.node):
-                with put(new, place):
-                    key = place.number, normal_form(function.body[place.number])
+                with temporarily_replaced(place, new):
+                    key = place.statement_number, normal_form(function.body[place.statement_number])
                     source = ast.unparse(function)
-                    after = line(new if place.node is place.statement else place.statement)
+                    after = first_line(new if place.node is place.statement else place.statement)
                 if key not in seen and _compiles(source):
                     seen.add(key)
-                    make = partial(_make, node, source, function.name)
-                    text = f"{_where(place)}: {before} -> {after}"
+                    make = partial(_compiled_node, node, source, function.name)
+                    text = f"{_line_of(place)}: {before} -> {after}"
                     found.append(Mutant(node.name, f"source: {fault}", text, make))
     return found
 
 
-def parse(function: Callable[..., Any]) -> ast.FunctionDef | None:
-    """Return the syntax tree of a function written with def; None if there is none to be had."""
+def syntax_tree(function: Callable[..., Any]) -> ast.FunctionDef | None:
+    """Return the syntax tree of a function written with def; None if its source cannot be found or is no def."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError):
@@ -84,12 +85,12 @@ def parse(function: Callable[..., Any]) -> ast.FunctionDef | None:
     return found if isinstance(found, ast.FunctionDef) else None
 
 
-def _where(place: SyntaxPlace) -> str:
+def _line_of(place: SyntaxPlace) -> str:
     return f"line {getattr(place.statement, 'lineno', 0)} of backward"
 
 
 def _compiles(source: str) -> bool:
-    # `return` of a starred expression and the like: no Python, so nobody's mistake
+    # what is no Python (`return` of a starred expression, say) is nobody's mistake
     try:
         with catch_warnings():
             simplefilter("ignore")
@@ -99,7 +100,7 @@ def _compiles(source: str) -> bool:
     return True
 
 
-def _make(node: Node, source: str, name: str) -> Node:
+def _compiled_node(node: Node, source: str, name: str) -> Node:
     right = inspect.unwrap(node.backward)
     namespace = {**right.__globals__, **inspect.getclosurevars(right).nonlocals}
     with catch_warnings():

@@ -1,9 +1,9 @@
-"""That the passes of right_layers.py are right indeed, by differences that know nothing of the package."""
+"""That the passes of the right corpus are right indeed, by differences that know nothing of the package."""
 
 import numpy as np
 import pytest
 
-from .right_layers import RIGHT, Right
+from .right.catalogue import RIGHT, Right
 
 KINKED = {
     "abs at zero",

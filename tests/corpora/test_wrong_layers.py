@@ -1,4 +1,4 @@
-"""That in wrong_layers.py the right versions are right, and the wrong ones show the mistake they are named for.
+"""That in the wrong corpus the right versions are right, and the wrong ones show the mistake they are named for.
 
 The differences here know nothing of the package, and neither does anything else.
 """
@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from .wrong_layers import WRONG, Wrong
+from .wrong.catalogue import WRONG, Wrong
 
 RTOL = 1e-6
 STEP = 1e-4

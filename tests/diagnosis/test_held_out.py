@@ -6,8 +6,8 @@ import pytest
 from gradlab import check_vjp
 from gradlab.diagnosis import NAMES
 
-from ..corpora.right_layers import RIGHT
-from ..corpora.wrong_layers import WRONG
+from ..corpora.right.catalogue import RIGHT
+from ..corpora.wrong.catalogue import WRONG
 
 # They divide by a number that may be 0, or by a spread that may be, and are right only away from it.
 NAN_AT_ZERO = {"prod", "cumprod", "standard deviation"}

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from gradlab.faults import source_mutants
-from gradlab.faults._syntax_places import normal_form
-from gradlab.faults.source_mutants import parse
+from gradlab.faults.normal_form import normal_form
+from gradlab.faults.source_mutants import EDITS, syntax_tree
 from gradlab.node import Node, Sample
 from gradlab.nodes import NODES
 
@@ -233,8 +233,6 @@ def test_an_edit(backward, fault, expected):
 
 
 def test_every_edit_is_tested():
-    from gradlab.faults.source_mutants import EDITS
-
     assert {name for name, _ in EDITS} | {"name mixed up"} == {fault for _, fault, _ in CASES}
 
 
@@ -265,18 +263,18 @@ def test_words_are_no_part_of_the_computation():
 
 
 def test_the_right_function_stays_as_it_was():
-    before = ast.dump(parse(product))
+    before = ast.dump(syntax_tree(product))
     for mutant in mutants_of(product):
         mutant.make()
-    assert ast.dump(parse(product)) == before
+    assert ast.dump(syntax_tree(product)) == before
     assert product((2.0, 3.0), 1.0) == (3.0, -2.0)
 
 
 @pytest.mark.parametrize("name", NODES)
 def test_one_mutation_a_mutant(name):
     """Every mutant of a node differs from it in one statement, and no two are written alike."""
-    right = ast.unparse(parse(NODES[name].backward)).splitlines()
-    seen = {normal_form(parse(NODES[name].backward))}
+    right = ast.unparse(syntax_tree(NODES[name].backward)).splitlines()
+    seen = {normal_form(syntax_tree(NODES[name].backward))}
     for mutant in source_mutants(NODES[name]):
         source = mutant.make.args[1]
         lines = source.splitlines()
@@ -373,10 +371,7 @@ def test_the_order_does_not_depend_on_hashing():
 
 
 def test_a_dropped_transpose_is_found_however_it_is_called():
-    import ast
-
-    from gradlab.faults._array_edits import transpose_dropped
-
+    transpose_dropped = dict(EDITS)["transpose dropped"]
     for call in ("np.transpose(x)", "transpose(x)", "x.transpose()", "x.T"):
         found = [ast.unparse(node) for node in transpose_dropped(ast.parse(call, mode="eval").body)]
         assert found == ["x"], call
