@@ -1,4 +1,4 @@
-"""Another function than forward, that a gradient belongs to."""
+"""A convention: a gradient that belongs to another function than forward, such as the sum where forward means."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -19,7 +19,7 @@ Factor = Callable[[Sequence[Array]], float]
 
 
 def named(forward: Forward, names: Sequence[str]) -> Forward:
-    """Return a function that does the same, with names for its primals."""
+    """Return `forward` with names for its primals, which a trial reads."""
 
     def of_the_same(*primals: Array, **settings: Any) -> tuple[Any, Any]:
         return forward(*primals, **settings)
@@ -30,20 +30,20 @@ def named(forward: Forward, names: Sequence[str]) -> Forward:
 
 @dataclass(frozen=True, eq=False)
 class Convention:
-    """Another function that a gradient belongs to.
+    """The function that a gradient belongs to, where that is not forward.
 
     Attributes
     ----------
     sentence : str
         Ends "the gradient is that ...".
     asked : str
-        What `loss=` calls it; empty where it is no loss's.
+        Its name for `loss=`; empty for the convention of a layer.
     scales : bool
         Whether it is only a factor.
     apply : callable
         ``apply(forward, backward, epsilon)`` returns both, with this function in forward's place.
     primals : tuple of ndarray
-        Where it is looked at.
+        The point at which the gradient is compared with it.
     unscaled : Convention or None
         What is left of it without the factor.
     """

@@ -121,7 +121,7 @@ def asked_convention(trial: Trial, loss: Any, epsilon: Epsilon) -> Convention | 
 def _composed(
     functional: Callable[[Any], Any], forward: Forward, backward: Backward, epsilon: Epsilon
 ) -> tuple[Forward, Backward]:
-    """Return forward followed by a function of its output; what backward returns belongs to the two together."""
+    """Return forward followed by a function of its output, and the backward that belongs to the two together."""
 
     def both(*primals: Array, **settings: Any) -> tuple[Any, Any]:
         output, residuals = forward(*primals, **settings)

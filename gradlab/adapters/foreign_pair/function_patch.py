@@ -1,4 +1,4 @@
-"""Functions with other constants for a while: a forward without its epsilons, or in double precision throughout."""
+"""A patch: functions run for a while with other constants, without their epsilons or in double precision."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ Change = Callable[[Any], Any]
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """What to change for a while.
+    """Changes to make for a while, and to take back.
 
     Attributes
     ----------

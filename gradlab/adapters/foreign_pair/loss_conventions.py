@@ -17,7 +17,7 @@ SUM_TO_ONE = 1e-6
 
 
 def conventions_of_losses(trial: Trial) -> Iterator[Convention]:
-    """Yield what a loss's gradient may belong to, the plainest first."""
+    """Yield the conventions of losses, the plainest first."""
     epsilons = (("", False), ("of forward without its epsilon", True))
     for (variable, (behind, values)), (eps, without), (scale, factor) in product(
         _variables(trial), epsilons, _factors(trial)
@@ -70,7 +70,7 @@ def _count(axes: tuple[int, ...], power: int, primals: Sequence[Array]) -> float
 
 
 def _variables(trial: Trial) -> Iterator[tuple[str, tuple[Behind, tuple[Array, ...]]]]:
-    """Yield what the gradient may be taken of: what forward is given, or the logits behind probabilities."""
+    """Yield the variables that a gradient may be taken by: forward's own input, or the logits behind probabilities."""
     primals = trial.primals()
     yield "", (lambda xs: xs, primals)
     p = primals[0]

@@ -1,4 +1,4 @@
-"""The report on a pair of functions that somebody else wrote: conventions tried, variations looked at, notes made."""
+"""The report on somebody else's pair of functions: conventions are tried, variations checked, notes added."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -7,21 +7,21 @@ from typing import Any
 
 from gradlab.adapters.foreign_pair.convention import NUMERICAL, Convention, Epsilon, named
 from gradlab.adapters.foreign_pair.convention_search import asked_convention, find_convention
-from gradlab.adapters.foreign_pair.variations import Variation, look_at
+from gradlab.adapters.foreign_pair.variations import Variation, check_variations
 from gradlab.checks import Check
 from gradlab.checks.trial import Trial
 from gradlab.node import Array, Node, Sample
 from gradlab.report import Report, Row
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import explore_trials, run_checks
-from gradlab.running.explanation import explained
+from gradlab.running.explanation import explain
 from gradlab.running.options import CheckOptions
 from gradlab.verdict import Verdict
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What a report is on.
+    """A pair of functions that somebody else wrote, and what is known of it before it is checked.
 
     Attributes
     ----------
@@ -87,10 +87,10 @@ def report_on(
     rows = _relaxed([*rows, *more], options.strict)
     # off its defaults a layer is looked at where it is right on them
     sound = NUMERICAL in checks and all(row.verdict is not Verdict.WRONG for row in rows)
-    varied = look_at(subject.variations() if options.explore and sound else (), trial, applied)
+    varied = check_variations(subject.variations() if options.explore and sound else (), trial, applied)
     explored = [replace(places, derived=(*places.derived, *varied.looked)) for places in explored]
     rows += varied.rows
-    findings = explained([trial, *varied.trials], rows)
+    findings = explain([trial, *varied.trials], rows)
     if varied.findings:
         findings[subject.name] = varied.findings
     rows = [_noted(row, subject, convention) for row in rows]
@@ -108,7 +108,7 @@ def _trial(subject: Subject, options: CheckOptions) -> Trial:
 
 
 def _convention(subject: Subject, checks: Mapping[str, Check], loss: Any, trial: Trial) -> Convention | None:
-    """Return the convention that was asked for, or, where a gradient is wrong without one, that fits."""
+    """Return the convention that ``loss=`` asks for; without it, the one that fits if a gradient is wrong."""
     if loss is not None:
         asked = asked_convention(trial, loss, subject.epsilon)
         if asked is None and loss == "logits":
@@ -126,7 +126,7 @@ def _convention(subject: Subject, checks: Mapping[str, Check], loss: Any, trial:
 
 
 def _departs(subject: Subject, loss: Any, convention: Convention) -> bool:
-    """Return whether a factor between a loss and its gradient is a mistake: it takes part in the chain rule."""
+    """Return whether a factor between a loss and its gradient is a mistake, as the loss takes a cotangent."""
     return loss is None and subject.loss and subject.chained and convention.scales and not subject.free
 
 
@@ -153,9 +153,10 @@ def _noted(row: Row, subject: Subject, convention: Convention | None) -> Row:
 
 
 def _relaxed(rows: Sequence[Row], strict: bool) -> list[Row]:
-    """Return as warnings what nobody asked of other people's code.
+    """Return the rows with warnings in place of errors that nobody holds other people's code to.
 
-    That is extreme numbers, layouts that it refuses, and another gradient for a cotangent that it has written into.
+    Those are extreme numbers, layouts that the code refuses, and another gradient for a cotangent that backward itself
+    has written into.
     """
     if strict:
         return list(rows)

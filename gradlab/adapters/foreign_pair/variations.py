@@ -1,4 +1,4 @@
-"""The same functions off their defaults: where a gradient is wrong that is right at the given point."""
+"""Variations: the same functions off their defaults, where a gradient that is right at the given point may be wrong."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -29,7 +29,7 @@ Change = Callable[[tuple[Array, ...]], tuple[Array, ...]]
 
 @dataclass(frozen=True, eq=False)
 class Variation:
-    """The same functions off their defaults.
+    """The same functions, called in one other way.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Variation:
     forward, backward : callable
         The node contract's.
     settings : mapping
-        What other settings than the given ones they take.
+        Settings in the place of the given ones.
     excused : bool
         Whether backward need not be meant for this.
     changes : sequence of callable
@@ -45,7 +45,7 @@ class Variation:
     refusable : bool
         Whether backward may raise there.
     again : callable or None
-        What stands for this variation if it fails: the same after a reset.
+        Returns the variation that counts if this one fails: the same after a reset.
     epsilon : callable
         As of a `Subject`.
     used : bool
@@ -65,7 +65,7 @@ class Variation:
 
 
 class Varied(NamedTuple):
-    """What variations showed: a row for each wrong gradient, their trials, what explains them, and all variations."""
+    """A row for each wrong gradient, the trials of these, the findings, and the names of all variations checked."""
 
     rows: list[Row]
     trials: list[Trial]
@@ -73,8 +73,8 @@ class Varied(NamedTuple):
     looked: list[str]
 
 
-def look_at(variations: Iterable[Variation], given: Trial, applied: Convention | None) -> Varied:
-    """Look at every variation that forward takes."""
+def check_variations(variations: Iterable[Variation], given: Trial, applied: Convention | None) -> Varied:
+    """Check every variation that forward takes."""
     varied = Varied([], [], [], [])
     for variation in variations:
         there = _at(given, variation, applied)
@@ -93,14 +93,14 @@ def look_at(variations: Iterable[Variation], given: Trial, applied: Convention |
 
 
 def _is_right_again(given: Trial, variation: Variation, applied: Convention | None) -> bool:
-    """Return whether what stands for a variation is right."""
+    """Return whether the variation that stands for a wrong one, the same after a reset, is right."""
     other = variation.again() if variation.again else None
     there = _at(given, other, applied) if other else None
     return there is not None and _is_right(there)
 
 
 def _is_of_the_first_call(given: Trial, there: Trial) -> bool:
-    """Return whether a gradient that is wrong at a second call is what is right at the first."""
+    """Return whether the wrong gradient of a second call is the right gradient of the first."""
     with quiet():
         try:
             g = there.cotangent()
@@ -122,7 +122,7 @@ def _wrong_rows(there: Trial, variation: Variation) -> list[Row]:
 
 
 def _at(given: Trial, variation: Variation, applied: Convention | None) -> Trial | None:
-    """Return the trial of a variation, at other numbers where that matters; None where forward does not take it."""
+    """Return the trial of a variation, at the first of its primals that forward takes; None if it takes none."""
     forward = named(variation.forward, given.names)
     node = replace(given.node, forward=forward, backward=variation.backward)
     settings = {**given.sample.settings, **variation.settings}

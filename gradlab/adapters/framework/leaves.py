@@ -1,4 +1,4 @@
-"""The arrays among a function's arguments: which are differentiated, what each is called, and in which precision."""
+"""The arrays among a function's arguments: whether each is differentiated, its name and its precision."""
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +45,7 @@ def carried(dtype: str) -> type[np.floating[Any]]:
 
 
 def common_dtype(leaves: Sequence[Leaf], primals: Sequence[Array], narrow: bool) -> Any:
-    """Return the dtype that all floats are to have at these primals; None if it is each one's own.
+    """Return the one dtype in which all floats are computed at these primals; None if each keeps its own.
 
     Raises
     ------
@@ -71,8 +71,8 @@ def argument_names(function: Callable[..., Any], count: int, skip: int = 0) -> l
     return [*named, *(f"{rest}{i}" for i in range(count - len(named)))][:count]
 
 
-def told_apart(names: Sequence[str]) -> Iterator[str]:
-    """Yield names, and those that came before with a number: an input may be called what a parameter is called."""
+def distinct_names(names: Sequence[str]) -> Iterator[str]:
+    """Yield the names, a repeated one with a number: an input may have a parameter's name."""
     seen: dict[str, int] = {}
     for name in names:
         seen[name] = seen.get(name, 0) + 1
@@ -80,13 +80,13 @@ def told_apart(names: Sequence[str]) -> Iterator[str]:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what was raised, and the first line of what it says."""
+    """Return an exception's type and the first line of its message."""
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0]}".rstrip(": ")
 
 
 def roughly_equal(outputs: Any, others: Any) -> bool:
-    """Return whether two evaluations give the same function's values, but for what half precision rounds."""
+    """Return whether two evaluations are equal up to the rounding of half precision."""
     for a, b in zip(as_tuple(outputs), as_tuple(others), strict=True):
         size = float(np.nan_to_num(np.abs(a)).max(initial=0.0))
         if np.shape(a) != np.shape(b) or not np.allclose(a, b, 0.1, 0.1 * size, equal_nan=True):

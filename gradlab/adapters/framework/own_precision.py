@@ -1,4 +1,4 @@
-"""Gradients in half precision, judged by their own dtype: the rest of the contract is checked in double precision."""
+"""Gradients in half precision, judged by the tolerance of their own dtype."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -8,10 +8,10 @@ import numpy as np
 from gradlab.adapters.framework.leaves import Leaf
 from gradlab.checks import Trial
 from gradlab.checks.trial import ContractError, map_arrays
-from gradlab.checks.trial.large_primals import outcome_of
+from gradlab.checks.trial.large_primals import directional_outcome_of
 from gradlab.node import Array
 from gradlab.report import Row
-from gradlab.verdict import ATOL_ULPS, RTOL, CheckResult, Verdict, compare, crumbs
+from gradlab.verdict import ATOL_ULPS, RTOL, CheckResult, Verdict, atol_for, compare
 
 # The spacing of numbers at 1; the tolerance of bfloat16 is as many of its ulps as that of float16 is of its own.
 HALF_EPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
@@ -23,7 +23,7 @@ def is_half(leaf: Leaf) -> bool:
 
 
 def own_precision(leaves: Sequence[Leaf], trial: Trial) -> Iterator[Row]:
-    """Yield what the gradients in the leaves' own precision are worth beside the trial's reference.
+    """Yield a row for each gradient in the leaves' own precision, compared with the trial's estimate.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def _judged(leaves: Sequence[Leaf], trial: Trial) -> Iterator[CheckResult]:
         return
     ratio = HALF_EPS[coarsest] / float(np.finfo(np.float32).eps)
     for name, d, estimate in zip(trial.names, gradients, trial.estimates, strict=True):
-        atol = ratio * crumbs(estimate, np.float32) if trial.atol is None else trial.atol
+        atol = ratio * atol_for(estimate, np.float32) if trial.atol is None else trial.atol
         yield compare(d, estimate, rtol=rtol, atol=atol, primal=name)
 
 
@@ -72,4 +72,4 @@ def _along_directions(
 ) -> Iterator[CheckResult]:
     size = max(float(np.nan_to_num(np.abs(d)).max(initial=0.0)) for d in gradients)
     atol = ATOL_ULPS * eps * size if trial.atol is None else trial.atol
-    yield from outcome_of(trial, gradients, rtol, atol).results
+    yield from directional_outcome_of(trial, gradients, rtol, atol).results

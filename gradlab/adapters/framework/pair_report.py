@@ -2,61 +2,24 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from gradlab.adapters.foreign_pair.convention import named
-from gradlab.adapters.framework.leaves import Leaf
+from gradlab.adapters.framework.function_pair import FunctionPair
 from gradlab.adapters.framework.own_precision import is_half, own_precision
 from gradlab.checks import CHECKS, Check, Trial
-from gradlab.checks.trial.same_gradient import compare_with_own
+from gradlab.checks.trial.gradient_comparison import compare_two_gradients
 from gradlab.diagnosis import Finding
-from gradlab.node import Array, Node, Sample
+from gradlab.node import Node, Sample
 from gradlab.report import Report, Row
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import explore_trials, run_checks
-from gradlab.running.explanation import explained
+from gradlab.running.explanation import explain
 from gradlab.running.options import CheckOptions
 from gradlab.running.selection import UnknownNameError, select_checks
 from gradlab.verdict import Verdict
-
-
-class Pair(Protocol):
-    """A function and its framework's gradient, as functions of NumPy arrays."""
-
-    @property
-    def name(self) -> str:
-        """What it is called in the report."""
-
-    @property
-    def leaves(self) -> Sequence[Leaf]:
-        """What is differentiated."""
-
-    @property
-    def settings(self) -> Mapping[str, Array]:
-        """The other arrays among its arguments, which grow and shrink with a batch."""
-
-    @property
-    def narrow(self) -> bool:
-        """Whether it takes no other precision than its own."""
-
-    @property
-    def absent(self) -> set[str]:
-        """The primals for which no gradient came back: they are taken as zero."""
-
-    @property
-    def recast(self) -> Mapping[str, str]:
-        """The primals whose gradient came back in another dtype, which the framework then changed, and in which."""
-
-    def forward(self, *primals: Array, **settings: Any) -> tuple[Any, Any]:
-        """Return outputs and residuals."""
-
-    def backward(self, residuals: Any, g: Any) -> tuple[Any, ...]:
-        """Return the gradients."""
-
-    def value(self, *primals: Array, **settings: Any) -> Any:
-        """Return outputs alone, computed as they are where nothing is differentiated."""
 
 
 def framework_options(options: CheckOptions) -> CheckOptions:
@@ -74,7 +37,7 @@ def framework_options(options: CheckOptions) -> CheckOptions:
 
 @dataclass(frozen=True)
 class ValueTrial(Trial):
-    """A trial whose numerical side evaluates the function as it is where nothing is differentiated.
+    """A trial whose numerical side evaluates the function where nothing is recorded for a gradient.
 
     Attributes
     ----------
@@ -91,7 +54,7 @@ class ValueTrial(Trial):
 
 
 def report_on_pair(
-    pair: Pair,
+    pair: FunctionPair[Any],
     options: CheckOptions,
     own_checks: Mapping[str, Check],
     meaningless: Iterable[str] = (),
@@ -101,7 +64,7 @@ def report_on_pair(
 
     Parameters
     ----------
-    pair : Pair
+    pair : FunctionPair
     options : CheckOptions
     own_checks : mapping
         The checks that there are for this framework alone.
@@ -150,7 +113,7 @@ def _chosen(
     return {name: check for name, check in CHECKS.items() if name not in without} | dict(own_checks)
 
 
-def _trial(pair: Pair, options: CheckOptions, half: bool) -> Trial:
+def _trial(pair: FunctionPair[Any], options: CheckOptions, half: bool) -> Trial:
     dtype = np.float64 if half and not pair.narrow else None
     primals = tuple(np.array(leaf.value, dtype=dtype) for leaf in pair.leaves)
     sample = Sample("given", primals, pair.settings)
@@ -161,11 +124,11 @@ def _trial(pair: Pair, options: CheckOptions, half: bool) -> Trial:
 
 
 def _relaxed(rows: Sequence[Row], trial: Trial) -> list[Row]:
-    """Return as warnings what nobody asked of other people's code.
+    """Return the rows with warnings in place of errors that nobody holds other people's code to.
 
-    That is extreme numbers, primals in a layout that it refuses, or of a shape that nobody gave, another gradient for a
-    cotangent that it has written into, and last bits that differ from call to call, as sums do whose order many
-    threads settle among themselves.
+    Those are extreme numbers, primals in a layout that the code refuses or of a shape that nobody gave, another
+    gradient for a cotangent that backward itself has written into, and last bits that differ from call to call, as
+    those of sums do whose order is left to many threads.
     """
     excused = {"finite_where_expected"}
     writes = any(row.check == "leaves_arguments_unchanged" and row.verdict is Verdict.WARNING for row in rows)
@@ -184,7 +147,7 @@ def _relaxed(rows: Sequence[Row], trial: Trial) -> list[Row]:
 
 
 def _differs_in_last_bits(trial: Trial) -> bool:
-    """Return whether two gradients for the same cotangent, after two forwards and after one, are equal but for that."""
+    """Return whether the gradients of one cotangent, in two calls and after another forward, differ by rounding."""
     try:
         residuals = trial.forward()[1]
         calls = [trial.well_formed(trial.node.backward(residuals, trial.cotangent())) for _ in range(2)]
@@ -192,11 +155,11 @@ def _differs_in_last_bits(trial: Trial) -> bool:
     except Exception:
         return False
     pairs = [(i, a, b) for later in calls[1:] for i, (a, b) in enumerate(zip(calls[0], later, strict=True))]
-    return all(compare_with_own(trial, i, a, b).verdict is Verdict.PASS for i, a, b in pairs)
+    return all(compare_two_gradients(trial, i, a, b).verdict is Verdict.PASS for i, a, b in pairs)
 
 
-def _told(row: Row, pair: Pair, trial: Trial) -> Row:
-    """Return a row with what is to be said of its primal."""
+def _told(row: Row, pair: FunctionPair[Any], trial: Trial) -> Row:
+    """Return a row with the note on its primal's gradient: absent, recast, or of another forward."""
     if row.check == "matches_numerical" and row.verdict is Verdict.WRONG and row.primal in pair.absent:
         note = f"no gradient of {row.primal} came back, which counts as zero"
         return replace(row, note="; ".join(filter(None, [row.note, note])))
@@ -210,10 +173,10 @@ def _told(row: Row, pair: Pair, trial: Trial) -> Row:
 
 
 def _findings(
-    trial: Trial, rows: Sequence[Row], pair: Pair, chosen: Mapping[str, Check]
+    trial: Trial, rows: Sequence[Row], pair: FunctionPair[Any], chosen: Mapping[str, Check]
 ) -> dict[str, Sequence[Finding]]:
-    """Return what explains the rows, each once, and the dtypes that the framework has changed."""
-    found = list(explained([trial], rows).get(pair.name, ()))
+    """Return the mistakes that explain the rows, each once, and the dtypes that the framework has changed."""
+    found = list(explain([trial], rows).get(pair.name, ()))
     if "shapes_and_dtypes" in chosen:
         cure = "keep the primal's dtype"
         found += [

@@ -8,7 +8,7 @@ import numpy as np
 
 from gradlab.adapters.framework.pair_report import ValueTrial
 from gradlab.checks import Check, Trial, quiet
-from gradlab.checks.trial.large_primals import outcome
+from gradlab.checks.trial.large_primals import directional_outcome
 from gradlab.checks.trial.line_slopes import agrees_along_lines
 from gradlab.node import Node, Sample, as_tuple
 from gradlab.verdict import CheckResult, Verdict
@@ -55,11 +55,11 @@ def _is_right(trial: Trial) -> bool:
 
 
 def _judged(trial: Trial, gradient: Callable[[int], Gradient]) -> Iterator[CheckResult]:
-    """Compare the second derivative along random directions; what cannot be decided there is not told."""
+    """Compare the second derivative along random directions, and yield nothing where these cannot decide."""
     there = _of_the_gradient(trial, gradient)
     try:
         with quiet():
-            results = outcome(there).results
+            results = directional_outcome(there).results
     except NotTwiceError as error:
         yield CheckResult(Verdict.PASS, note=str(error))
         return

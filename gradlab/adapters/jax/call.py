@@ -1,4 +1,4 @@
-"""A JAX function, its arguments taken apart, and how it is run at other numbers."""
+"""A JAX function with its arguments taken apart, so that it can be run at other numbers."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradlab.adapters.framework.leaves import Leaf, argument_names, carried, told_apart
+from gradlab.adapters.framework.leaves import Leaf, argument_names, carried, distinct_names
 from gradlab.node import Array
 
 FLOATS = ("float64", "float32", "float16", "bfloat16")
@@ -17,7 +17,7 @@ FLOATS = ("float64", "float32", "float16", "bfloat16")
 
 @dataclass(frozen=True, eq=False)
 class JaxCall:
-    """A function with its arguments.
+    """A JAX function with its arguments.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ def call_of(fn: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str
     names = argument_names(fn, len(args))
     found, tree = jax.tree_util.tree_flatten_with_path((args, dict(kwargs)), is_leaf=_is_sparse)
     arrays = {i: (path, x) for i, (path, x) in enumerate(found) if _is_array(x) or _is_sparse(x)}
-    paths = told_apart([_path_name(path, names) for path, _ in arrays.values()])
+    paths = distinct_names([_path_name(path, names) for path, _ in arrays.values()])
     leaves = {i: _leaf(n, x) for n, (i, (_, x)) in zip(paths, arrays.items(), strict=True)}
     # a keyword argument is a setting, and settings are not differentiated
     primals = {i: leaf for i, leaf in leaves.items() if leaf.differentiated and arrays[i][0][0].idx == 0}

@@ -67,12 +67,12 @@ def check_jax(
 
         from gradlab.adapters.jax.call import call_of
         from gradlab.adapters.jax.own_checks import jax_checks
-        from gradlab.adapters.jax.pair import same_in, settled
+        from gradlab.adapters.jax.pair import jax_pair, same_in
     except ModuleNotFoundError as error:
         if error.name not in ("jax", "jaxlib"):
             raise
         raise ImportError("check_jax needs JAX: pip install 'gradlab[jax]'") from error
-    pair = settled(call_of(fn, arrays, settings or {}, options.name))
+    pair = jax_pair(call_of(fn, arrays, settings or {}, options.name))
     # what is drawn depends on the precision
     drawn = () if options.checks is not None or same_in(pair, "float32") else ("works_in_float32",)
     meaningless = (*MEANINGLESS, *drawn)

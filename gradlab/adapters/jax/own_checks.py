@@ -1,4 +1,4 @@
-"""The check that there is for JAX besides the contract's: second derivatives, where the first was written by hand."""
+"""The check for JAX alone: the second derivative, where the first was written by hand."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,15 +6,16 @@ from typing import Any
 import jax
 import numpy as np
 
+from gradlab.adapters.framework.function_pair import single_or_tuple
 from gradlab.adapters.framework.second_derivative import NAME, second_derivative
 from gradlab.adapters.jax.call import double_precision, numbers
-from gradlab.adapters.jax.pair import JaxPair, shown
+from gradlab.adapters.jax.pair import JaxPair
 from gradlab.checks import Check
 from gradlab.node import Array, as_tuple
 
 
 def jax_checks(pair: JaxPair) -> dict[str, Check]:
-    """Return the checks that there are for JAX besides the contract's."""
+    """Return the checks for JAX alone, by name."""
     return (
         {NAME: second_derivative(lambda count: _gradient(pair, count), pair.narrow)} if pair.by_hand else {}
     )
@@ -35,7 +36,7 @@ def _gradient(pair: JaxPair, count: int) -> tuple[Callable[..., Any], Callable[.
             arrays = pair.call.arrays(arguments[:count], common)
             cotangents = [jax.numpy.asarray(np.asarray(g)) for g in arguments[count:]]
             found, pull = jax.vjp(gradients, *arrays, *cotangents)
-        return shown(found), (pull, found, double)
+        return single_or_tuple(map(numbers, found)), (pull, found, double)
 
     def backward(residuals: Any, v: Any) -> tuple[Array, ...]:
         pull, found, double = residuals

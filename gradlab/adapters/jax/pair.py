@@ -1,14 +1,15 @@
 """A JAX function as the pair of functions of NumPy arrays that every check takes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from gradlab.adapters.framework.leaves import Leaf, common_dtype, first_line, roughly_equal
+from gradlab.adapters.framework.function_pair import FunctionPair, single_or_tuple
+from gradlab.adapters.framework.leaves import common_dtype, first_line, roughly_equal
 from gradlab.adapters.jax.call import JaxCall, double_precision, numbers
 from gradlab.node import Array, as_tuple
 
@@ -18,7 +19,7 @@ INDEXES = ("gather", "scatter", "dynamic_slice", "dynamic_update_slice")
 
 
 class JaxResiduals(NamedTuple):
-    """What a forward leaves for its backward: the pullback, what it was computed from, and whether in 64 bits."""
+    """The residuals of a JAX forward: its pullback, outputs and arrays, and whether they are in 64 bits."""
 
     pull: Callable[..., Any]
     outputs: tuple[Any, ...]
@@ -27,14 +28,11 @@ class JaxResiduals(NamedTuple):
 
 
 @dataclass(eq=False)
-class JaxPair:
-    """See `gradlab.adapters.framework.pair_report.Pair`.
+class JaxPair(FunctionPair[JaxCall]):
+    """A JAX function and its gradient, as functions of NumPy arrays.
 
     Attributes
     ----------
-    call : JaxCall
-    narrow : bool
-        Whether the function takes no other precision than its own.
     by_hand : bool
         Whether some derivative in it was written by hand, so that it may keep things between calls. What is JAX's
         own keeps nothing and is compiled, which takes less time than to run it once.
@@ -43,27 +41,8 @@ class JaxPair:
         and not in the same way in forward and backward; so the arrays are never made shorter.
     """
 
-    call: JaxCall
-    narrow: bool = False
     by_hand: bool = True
     indexes: bool = True
-    absent: set[str] = field(default_factory=set)
-    recast: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The function's name."""
-        return self.call.name
-
-    @property
-    def leaves(self) -> Sequence[Leaf]:
-        """What is differentiated."""
-        return self.call.leaves
-
-    @cached_property
-    def settings(self) -> Mapping[str, Array]:
-        """The other arrays among the arguments."""
-        return {leaf.name: leaf.value for leaf in self.call.held.values()}
 
     def precision(self, primals: Sequence[Array]) -> tuple[Any, bool]:
         """Return the dtype that all floats get, None if each its own, and whether that takes JAX's 64 bits."""
@@ -82,42 +61,45 @@ class JaxPair:
                 outputs, pull = jax.vjp(lambda *xs: self.call.run(xs, held), *arrays)
             else:
                 outputs, pull = self._compiled(arrays, held), partial(self._pull, arrays, held)
-        return shown(outputs), JaxResiduals(pull, outputs, arrays, double)
+        return single_or_tuple(map(numbers, outputs)), JaxResiduals(pull, outputs, arrays, double)
 
-    def backward(self, ran: JaxResiduals, g: Any) -> tuple[Any, ...]:
+    def backward(self, residuals: JaxResiduals, g: Any) -> tuple[Any, ...]:
         """Return the gradients; those of a custom_vjp that JAX refuses for their shape, as they came."""
-        with double_precision(ran.double):
-            pairs = zip(as_tuple(g), ran.outputs, strict=True)
+        with double_precision(residuals.double):
+            pairs = zip(as_tuple(g), residuals.outputs, strict=True)
             given = tuple(jax.numpy.asarray(np.asarray(part).astype(y.dtype)) for part, y in pairs)
             try:
-                return tuple(map(numbers, ran.pull(given)))
+                return tuple(map(numbers, residuals.pull(given)))
             except (TypeError, ValueError):
-                found = self._as_it_came(ran, given)
+                found = self._as_it_came(residuals, given)
                 if found is None:
                     raise
                 return found
 
-    def _as_it_came(self, ran: JaxResiduals, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    def _as_it_came(self, residuals: JaxResiduals, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Return what the backward of a custom_vjp returned, if it has another shape than it should have."""
         function = hand_written(self.call.function)
         plain = self.call.places == tuple(range(len(self.call.parts)))
         if function is None or not plain or function.nondiff_argnums:
             return None
-        _, residuals = function.fwd(*ran.arrays)
-        found = function.bwd(residuals, given if len(given) > 1 else given[0])
-        if not isinstance(found, tuple) or len(found) != len(ran.arrays):
+        _, saved = function.fwd(*residuals.arrays)
+        found = function.bwd(saved, given if len(given) > 1 else given[0])
+        if not isinstance(found, tuple) or len(found) != len(residuals.arrays):
             return None
         arrays = tuple(
-            np.zeros(x.shape) if d is None else numbers(d) for d, x in zip(found, ran.arrays, strict=True)
+            np.zeros(x.shape) if d is None else numbers(d)
+            for d, x in zip(found, residuals.arrays, strict=True)
         )
-        return None if all(d.shape == x.shape for d, x in zip(arrays, ran.arrays, strict=True)) else arrays
+        return (
+            None if all(d.shape == x.shape for d, x in zip(arrays, residuals.arrays, strict=True)) else arrays
+        )
 
     def value(self, *primals: Array, **settings: Any) -> Any:
         """Return the floating outputs, where nothing is differentiated."""
         common, double = self.precision(primals)
         with double_precision(double):
             arrays, held = self.call.arrays(primals, common), self.call.settings(settings, common)
-            return shown(self._evaluate(arrays, held))
+            return single_or_tuple(numbers(y) for y in self._evaluate(arrays, held))
 
     def _evaluate(self, arrays: Sequence[Any], held: Mapping[int, Any]) -> tuple[Any, ...]:
         outputs: tuple[Any, ...] = (self.call.run if self.by_hand else self._compiled)(arrays, held)
@@ -144,14 +126,8 @@ def hand_written(function: Any) -> Any:
     return function
 
 
-def shown(outputs: Sequence[Any]) -> Any:
-    """Return outputs as a check takes them: a single one alone, several as a tuple."""
-    arrays = tuple(map(numbers, outputs))
-    return arrays[0] if len(arrays) == 1 else arrays
-
-
-def settled(call: JaxCall) -> JaxPair:
-    """Return the pair of a call, once it is known how the function may be run.
+def jax_pair(call: JaxCall) -> JaxPair:
+    """Return the pair of a call, after trying in which precision the function runs.
 
     Raises
     ------

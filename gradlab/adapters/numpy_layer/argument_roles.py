@@ -1,4 +1,4 @@
-"""What an argument of a backward method stands for, by its name."""
+"""The role of each argument of a backward method, by its name: the cotangent, the cache, an input, a rate."""
 
 import inspect
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ G: Role = ("g", 0)
 
 
 def is_wanted(p: inspect.Parameter) -> bool:
-    """Return whether an argument of backward is passed."""
+    """Return whether backward is given a value for an argument."""
     if p.kind is p.VAR_KEYWORD:
         return False
     if p.default is p.empty:
@@ -27,14 +27,14 @@ def is_wanted(p: inspect.Parameter) -> bool:
 
 
 def argument_names(forward: ForwardCall) -> list[str]:
-    """Return what forward calls its arguments."""
+    """Return the names of forward's arguments."""
     return [argument.name for argument in forward.arguments]
 
 
 def roles_of(
     method: str, name: str, count: int, cotangents: Sequence[str], forward: ForwardCall
 ) -> list[Role]:
-    """Return what an argument of backward may stand for, the likeliest first."""
+    """Return the roles that an argument of backward may have, the likeliest first."""
     arguments = argument_names(forward)
     outputs = len(forward.outputs)
     pointwise = bool(names.POINTWISE.search(method.lower()))
@@ -79,8 +79,8 @@ def _target(forward: ForwardCall) -> int:
     return named[0] if named else len(arguments) - 1
 
 
-def role_said(name: str, role: Role, forward: ForwardCall) -> str:
-    """Return what is passed for an argument, in words."""
+def role_text(name: str, role: Role, forward: ForwardCall) -> str:
+    """Return the value that is passed for an argument, in words."""
     arguments = argument_names(forward)
     meaning = {"g": "the cotangent", "all": "the cotangents", "part": f"the cotangent of output {role[1]}"}
     meaning |= {

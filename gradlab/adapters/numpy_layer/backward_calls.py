@@ -14,7 +14,7 @@ from gradlab.adapters.numpy_layer.argument_roles import (
     Role,
     argument_names,
     is_wanted,
-    role_said,
+    role_text,
     roles_of,
 )
 from gradlab.adapters.numpy_layer.layer_reading import RATE, BackwardCall
@@ -34,7 +34,7 @@ TRIED = 16
 
 
 def find_backward_calls(forward: ForwardCall, run: LayerRun) -> Iterator[BackwardCall]:
-    """Yield every way that the names allow, the likeliest first."""
+    """Yield every backward call that the names allow, the likeliest first."""
     yield from on_tape(forward, run)
     yield from _with_flag(forward, run)
     for name in backward_methods(run.layer, forward.method):
@@ -58,7 +58,7 @@ def _with_arguments(
         if roles.count(G) > 1 or roles.count(("cache", 0)) > 1:
             continue
         takes = any(role[0] in ("g", "part", "all") for role in roles)
-        said = ", ".join(role_said(p.name, role, forward) for p, role in zip(wanted, roles, strict=True))
+        said = ", ".join(role_text(p.name, role, forward) for p, role in zip(wanted, roles, strict=True))
         optional = all(p.default is not p.empty for p, role in zip(wanted, roles, strict=True) if role == G)
         yield BackwardCall(
             f"{name}({said})",
@@ -122,7 +122,7 @@ def _scalar(g: Any) -> Any:
 
 
 def _with_flag(forward: ForwardCall, run: LayerRun) -> Iterator[BackwardCall]:
-    """Yield the way in which forward itself gives its derivative, if told by a flag."""
+    """Yield the call of forward itself with a flag that asks for its derivative."""
     try:
         parameters = inspect.signature(method_of(run.layer, forward.method)).parameters
     except (TypeError, ValueError):
@@ -131,7 +131,7 @@ def _with_flag(forward: ForwardCall, run: LayerRun) -> Iterator[BackwardCall]:
         if p.default is False and names.looks_like_backward(name):
             for role in (("arg", 0), ("output", 0)):
                 give = partial(_flagged, name, role)
-                said = f"{forward.method}({role_said('', role, forward).lstrip('=')}, {name}=True)"
+                said = f"{forward.method}({role_text('', role, forward).lstrip('=')}, {name}=True)"
                 yield BackwardCall(said, give, takes=False)
 
 
@@ -142,7 +142,7 @@ def _flagged(name: str, role: Role, forward: ForwardCall, run: LayerRun, g: Any)
 def _with_attribute(
     name: str, parameters: Mapping[str, inspect.Parameter], forward: ForwardCall, run: LayerRun
 ) -> Iterator[BackwardCall]:
-    """Yield the ways in which the cotangent is put into an attribute before a method without arguments is called."""
+    """Yield the calls of a method without arguments, with the cotangent put into an attribute before."""
     if any(is_wanted(p) for p in parameters.values()):
         return
     for attribute in names.COTANGENTS:
@@ -178,7 +178,7 @@ def _put_on_output(name: str, forward: ForwardCall, run: LayerRun, g: Any) -> An
 
 
 def on_tape(forward: ForwardCall, run: LayerRun) -> Iterator[BackwardCall]:
-    """Yield the ways in which the output, or the function that makes it, knows how to run backwards."""
+    """Yield the calls of an output's own backward method, where outputs are tensor objects that record a tape."""
     raw = forward.raw(run)
     if not raw or not all(data_name(y) for y in raw):
         return

@@ -1,4 +1,4 @@
-"""Check a layer: find out how it works, then hold it to the node contract."""
+"""`check_layer`: a layer is read, then held to the node contract."""
 
 import contextlib
 import io
@@ -37,12 +37,13 @@ DRAWS = Finding(
 )
 
 
-class _Heard(io.TextIOBase):
-    """Whether anything was printed: a layer that prints for ever would fill the memory with it."""
+class PrintDetector(io.TextIOBase):
+    """A stream that keeps nothing but whether anything was printed, as a layer may print for ever."""
 
     anything = False
 
     def write(self, text: str) -> int:
+        """Note that text was printed, and drop it."""
         self.anything = self.anything or bool(text.strip())
         return len(text)
 
@@ -114,7 +115,7 @@ def check_layer(
     if options.checks is None:
         # a layer's precision is that of its parameters
         chosen = {key: check for key, check in chosen.items() if key != "works_in_float32"}
-    printed = _Heard()
+    printed = PrintDetector()
     held = HeldLayer(layer, inputs)
     try:
         with contextlib.redirect_stdout(printed), quiet():
@@ -135,7 +136,7 @@ def check_layer(
 def read_layer(
     layer: Any, inputs: Sequence[Any], settings: Mapping[str, Any], params: Any, grads: Any, seed: int
 ) -> Reading:
-    """Return what is taken for what in a layer."""
+    """Return the reading of a layer that is believed, with everything that is learned of it afterwards."""
     calls = find_calls(layer, inputs, settings)
     held_layer, found = layer_at_start(layer, calls, params)
     if not found and not any(leaves for _, leaves in calls):

@@ -20,7 +20,7 @@ from gradlab.node import Array
 
 @dataclass(frozen=True, eq=False)
 class Argument:
-    """What forward is given at one position.
+    """The value that forward is given at one position.
 
     Attributes
     ----------
@@ -45,13 +45,13 @@ class Argument:
         return _filled(self.value, arrays, self.scalars)
 
 
-def counts(value: Any, scalars: bool) -> bool:
+def is_differentiable(value: Any, scalars: bool) -> bool:
     """Return whether a value is a float that may be differentiated."""
     return is_number(value) and (scalars or isinstance(value, np.ndarray))
 
 
 def _floats(value: Any, path: Path, scalars: bool) -> Iterator[Path]:
-    if counts(value, scalars):
+    if is_differentiable(value, scalars):
         yield path
     elif isinstance(value, Mapping):
         for key, part in value.items():
@@ -64,7 +64,7 @@ def _floats(value: Any, path: Path, scalars: bool) -> Iterator[Path]:
 
 
 def _filled(value: Any, arrays: Iterator[Array], scalars: bool) -> Any:
-    if counts(value, scalars):
+    if is_differentiable(value, scalars):
         return next(arrays) if isinstance(value, np.ndarray) else next(arrays)[()]
     if isinstance(value, Mapping):
         return {key: _filled(part, arrays, scalars) for key, part in value.items()}
@@ -77,7 +77,7 @@ def _filled(value: Any, arrays: Iterator[Array], scalars: bool) -> Any:
 
 
 def _refill(tensor: Any, array: Array) -> None:
-    """Put other numbers into a tensor object, and a gradient of their shape if it keeps one."""
+    """Put other numbers into a tensor object, and zeros of their shape into the gradient that it keeps."""
     name, other = data_name(tensor), grad_name(tensor)
     held, grad = getattr(tensor, name), getattr(tensor, other)
     setattr(tensor, name, array if isinstance(held, np.ndarray) else type(held)(array))

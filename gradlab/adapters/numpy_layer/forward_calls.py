@@ -33,21 +33,21 @@ CallWithLeaves = tuple[ForwardCall, tuple[ArgumentLeaf, ...]]
 
 
 def find_calls(layer: Any, inputs: Sequence[Any], settings: Mapping[str, Any]) -> list[CallWithLeaves]:
-    """Return the ways to call forward that give outputs, the likeliest first.
+    """Return the calls of forward that give outputs, the likeliest first.
 
     Raises
     ------
     LayerError
         If there are none; the message says what the likeliest did.
     """
-    held = [_own(x) for x in inputs]
+    held = [_private_copy(x) for x in inputs]
     _refuse(layer, held)
     held_layer = HeldLayer(layer, held)
     found: list[CallWithLeaves] = []
     failed: list[str] = []
     for name in forward_methods(layer, held):
         try:
-            forward = _bound(layer, name, held, settings)
+            forward = _call(layer, name, held, settings)
             found += _with_outputs(held_layer, forward)
         except LayerError as error:
             failed.append(str(error))
@@ -71,16 +71,16 @@ def _refuse(layer: Any, inputs: Sequence[Any]) -> None:
             raise LayerError(f"input {i} has shape {x.shape}, and so no elements: pass some")
 
 
-def _own(value: Any) -> Any:
+def _private_copy(value: Any) -> Any:
     """Return copies of arrays and containers; a tensor object is used itself, and put back afterwards."""
     if isinstance(value, np.ndarray) and value.dtype != object:
         return np.array(value)
     if isinstance(value, list) and value and isinstance(value[0], list) and as_array(value) is not None:
         return np.array(value)
     if type(value) in (list, tuple):
-        return type(value)([_own(part) for part in value])
+        return type(value)([_private_copy(part) for part in value])
     if isinstance(value, Mapping):
-        return {key: _own(part) for key, part in value.items()}
+        return {key: _private_copy(part) for key, part in value.items()}
     return value
 
 
@@ -99,7 +99,7 @@ def forward_methods(layer: Any, inputs: Sequence[Any]) -> list[str]:
     return found
 
 
-def _bound(layer: Any, name: str, inputs: Sequence[Any], settings: Mapping[str, Any]) -> ForwardCall:
+def _call(layer: Any, name: str, inputs: Sequence[Any], settings: Mapping[str, Any]) -> ForwardCall:
     """Return the call with every argument in its place."""
     method = method_of(layer, name)
     try:
@@ -141,12 +141,12 @@ def _positional(parameters: Sequence[inspect.Parameter], inputs: Sequence[Any]) 
 
 
 def _with_outputs(held_layer: HeldLayer, forward: ForwardCall) -> Iterator[CallWithLeaves]:
-    """Run forward, and yield the call with each way to read what came out."""
+    """Run forward, and yield the call with each reading of its outputs."""
     leaves = leaves_in(forward.arguments)
     held_layer.reset()
     before = {path: np.array(value) for path, value in leaves_of(held_layer.layer).items()}
     run = forward.run(held_layer, [leaf.value for leaf in leaves])
-    found = list(readings(forward, run, before))
+    found = list(calls_with_outputs(forward, run, before))
     title = f"{title_of(held_layer.layer)}.{forward.method}"
     if not found:
         shown = (
@@ -166,8 +166,10 @@ def _with_outputs(held_layer: HeldLayer, forward: ForwardCall) -> Iterator[CallW
         yield replace(reading, scalar=sizes == [1]), leaves
 
 
-def readings(forward: ForwardCall, run: LayerRun, before: Mapping[Path, Any]) -> Iterator[ForwardCall]:
-    """Yield the call with each way to read what came out, the likeliest first."""
+def calls_with_outputs(
+    forward: ForwardCall, run: LayerRun, before: Mapping[Path, Any]
+) -> Iterator[ForwardCall]:
+    """Yield the call with each reading of its outputs, the likeliest first."""
     returned = run.returned
     if returned is None:
         path = _stored_output(run, before)
@@ -179,7 +181,7 @@ def readings(forward: ForwardCall, run: LayerRun, before: Mapping[Path, Any]) ->
 
 
 def _of_several(forward: ForwardCall, layer: Any, returned: Any) -> Iterator[ForwardCall]:
-    """Yield all of several outputs, and the first alone; the last is none where it is for backward."""
+    """Yield the call with all of several outputs, and with the first alone; a cache behind them is no output."""
     keys: Any = ()
     if isinstance(returned, Mapping):
         keys = list(returned)
@@ -200,7 +202,7 @@ def _is_output(value: Any) -> bool:
 
 
 def _passes_cache(layer: Any, forward: ForwardCall) -> bool:
-    """Return whether some backward method takes what forward saved."""
+    """Return whether some backward method takes the cache that forward returns."""
     if getattr(layer, "passes_cache", False):
         return True
     for name in backward_methods(layer, forward.method):
@@ -230,7 +232,7 @@ def _stored_output(run: LayerRun, before: Mapping[Path, Any]) -> Path | None:
 
 
 def refuse_outputs(title: str, reading: ForwardCall, run: LayerRun, again: LayerRun) -> None:
-    """Raise LayerError where the outputs are no numbers, or others each time."""
+    """Raise LayerError where the outputs are not finite, or not the same in a second run."""
     for y, other in zip(reading.read(run), reading.read(again), strict=True):
         if not np.isfinite(y).all():
             raise LayerError(f"{title} gives {y[~np.isfinite(y)][0]} at these inputs: choose others")

@@ -1,4 +1,4 @@
-"""Which of what a run of backward left behind is the gradient of what."""
+"""The traces of a run of backward, and which of them is the gradient of which input or parameter."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from gradlab.node import Array
 
 @dataclass(frozen=True, eq=False)
 class BackwardTraces:
-    """What one run of backward left behind.
+    """The traces of one run of backward: the arrays that it wrote, made or returned.
 
     Attributes
     ----------
@@ -45,12 +45,12 @@ class BackwardTraces:
 
 
 def traces_of(bound: BoundLayer, run: LayerRun, before: Mapping[Path, Any]) -> BackwardTraces:
-    """Return what backward left behind, by comparison with copies of what was there before it."""
+    """Return the traces of backward, by comparison with copies of the layer's arrays from before it."""
     return BackwardTraces(bound, run, new_arrays(run.layer, before), returned_arrays(run))
 
 
 def differentiated_inputs(bound: BoundLayer, run: LayerRun) -> list[ArgumentLeaf]:
-    """Return the inputs that should have a gradient: not a loss's targets."""
+    """Return the inputs that should have a gradient: all but a loss's targets."""
     arguments = [argument.name for argument in bound.forward_call.arguments]
     targets = {leaf for leaf in bound.leaves if names.is_target(arguments[leaf.argument])}
     others = [leaf for leaf in bound.leaves if leaf not in targets]
@@ -121,7 +121,7 @@ def _paths(slots: Sequence[GradientSlot]) -> list[Path]:
 def assign_parameters(
     traces: BackwardTraces, parameters: Sequence[Parameter], inputs: Mapping[str, GradientSlot]
 ) -> dict[str, list[list[GradientSlot]]]:
-    """Return for each parameter the slots that may hold its gradient, a list for each path to it."""
+    """Return for each parameter the slots that may hold its gradient, a list for each path to the parameter."""
     used = {slot.path for slot in inputs.values()}
     back = [(path, array) for path, array in traces.back if path not in used]
     found = {p.name: slots_of(traces.run, p) for p in parameters}
@@ -134,7 +134,7 @@ def assign_parameters(
         found[name].append([returned_slot(path)])
     for p in sure:
         found[p.name] += [[optimizer_slot(p)]]
-        if moves(traces, p) and (
+        if takes_a_step(traces, p) and (
             traces.bound.backward_call.steps or RATE in traces.bound.forward_call.attributes.values()
         ):
             found[p.name] += [[step_slot(p, RATE)]]
@@ -149,17 +149,17 @@ def _is_named_after(path: Path, p: Parameter) -> bool:
     return any(names.is_gradient_of(path[-1][1], name) >= 2 or path[-1][1] == name for name in near)
 
 
-def moves(traces: BackwardTraces, p: Parameter) -> bool:
+def takes_a_step(traces: BackwardTraces, p: Parameter) -> bool:
     """Return whether backward took a step with a parameter."""
     before = traces.run.params.get(p.where.said)
     return before is not None and not np.array_equal(before, np.asarray(p.where.get(traces.run.layer)))
 
 
-def rates(traces: BackwardTraces, parameters: Sequence[Parameter]) -> dict[str, float]:
-    """Return the attributes that hold the learning rate of a step that backward takes, and what to set them to."""
+def learning_rates(traces: BackwardTraces, parameters: Sequence[Parameter]) -> dict[str, float]:
+    """Return the attributes that hold the learning rate of a step that backward takes, with the rate to set."""
     found = {}
     for p in parameters:
-        if p.sure and moves(traces, p) and not traces.bound.backward_call.steps:
+        if p.sure and takes_a_step(traces, p) and not traces.bound.backward_call.steps:
             for path in [*(o.path[:-1] for o in p.occurrences), ()]:
                 owner = follow(traces.run.layer, path)
                 for name, value in getattr(owner, "__dict__", {}).items():
@@ -214,7 +214,7 @@ def inputs_returned(
     back: Sequence[tuple[Path, Array]],
     parameters: Sequence[Parameter],
 ) -> dict[str, Path]:
-    """Match what came back without a name with the inputs: by order, by names in the source, by shape."""
+    """Match unnamed arrays that backward returned with the inputs: by order, by names in the source, by shape."""
     if not inputs or not back:
         return {}
     if len(back) == 1:
@@ -236,7 +236,7 @@ def inputs_returned(
 def by_source(
     traces: BackwardTraces, asked: Sequence[str], back: Sequence[tuple[Path, Array]]
 ) -> dict[str, Path]:
-    """Match by the names in backward's ``return dx, dW, db``."""
+    """Match the returned arrays by the names in backward's ``return dx, dW, db``."""
     method = traces.bound.backward_call.method
     said = returned_names(method_of(traces.run.layer, method)) if method else []
     if len(said) != len(back):
@@ -253,7 +253,7 @@ def by_source(
 def in_order(
     asked: Sequence[tuple[str, tuple[int, ...]]], back: Sequence[tuple[Path, Array]]
 ) -> dict[str, Path]:
-    """Match in order those whose shapes fit."""
+    """Match, in order, the returned arrays whose shapes fit."""
     found: dict[str, Path] = {}
     free = list(back)
     for name, shape in asked:
@@ -267,7 +267,7 @@ def in_order(
 def parameters_returned(
     traces: BackwardTraces, sure: Sequence[Parameter], back: Sequence[tuple[Path, Array]]
 ) -> dict[str, Path]:
-    """Match what is left of what came back without a name with the parameters."""
+    """Match the unnamed returned arrays that no input has with the parameters."""
     if not back:
         return {}
     by_name = by_source(
@@ -281,5 +281,5 @@ def parameters_returned(
 
 
 def is_keyed(path: Path) -> bool:
-    """Return whether something stands in a dict, under a name."""
+    """Return whether a path ends in a dict's key that is a text."""
     return isinstance(path[-1][1], str) and path[-1][0] == "item"

@@ -1,4 +1,4 @@
-"""Where the gradients come out: returned, beside the parameter, in a list or dict, on a tensor, or in a step."""
+"""Slots, where a gradient may stand: returned, beside its parameter, in a list or dict, on a tensor, in a step."""
 
 import ast
 import inspect
@@ -34,7 +34,7 @@ _BACK: Path = (("attr", "given_back"),)
 
 
 def slots_of(run: LayerRun, parameter: Parameter) -> list[list[GradientSlot]]:
-    """Return, for each path to a parameter, where its gradient may be, the likeliest place first.
+    """Return, for each path to a parameter, the slots of its gradient, the likeliest first.
 
     A parameter that a list declares has its gradients in the list's counterpart, if that holds any; so its other
     paths come in a second place.
@@ -152,7 +152,7 @@ def returned_arrays(run: LayerRun) -> list[tuple[Path, Array]]:
 
 
 def returned_slot(path: Path) -> GradientSlot:
-    """Return the slot of something that backward returned."""
+    """Return the slot of an array that backward returned."""
     inner = show(path[1:])
     return slot_at(path, f"what it returned{f', {inner}' if inner else ''}")
 
@@ -178,7 +178,7 @@ def step_slot(parameter: Parameter, rate: float) -> GradientSlot:
 
 
 def optimizer_slot(parameter: Parameter) -> GradientSlot:
-    """Return the slot that reads what came with the parameter to its optimizer."""
+    """Return the slot of the gradient that was handed to an optimizer with its parameter."""
 
     def read(run: LayerRun) -> Any:
         held = parameter.where.get(run.layer)

@@ -1,4 +1,4 @@
-"""A layer as it is checked: before its first forward, or, where that makes its parameters, after it."""
+"""The state in which a layer is checked: before its first forward, or after it if that makes the parameters."""
 
 import contextlib
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A reading of a layer: what is taken for what, and so the pair of functions that every check takes."""
+"""A reading of a layer: its calls, its primals and their gradients, as the pair of functions that a check takes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -24,7 +24,7 @@ from gradlab.node import Array
 
 @dataclass(frozen=True)
 class BackwardCall:
-    """One way to run a layer backwards.
+    """One call that runs a layer backwards.
 
     Attributes
     ----------
@@ -105,7 +105,9 @@ class Primal:
 
 @dataclass(frozen=True, eq=False)
 class BoundLayer:
-    """A layer, how it is called, and what is taken for what.
+    """A layer bound to its calls and primals: the pair of functions that every check takes.
+
+    State in, state out: nothing is kept between two calls.
 
     Attributes
     ----------
@@ -227,7 +229,7 @@ def cotangent(run: LayerRun, rng: np.random.Generator) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """One way to read a layer.
+    """One reading of a layer, with how well its gradients fit.
 
     Attributes
     ----------

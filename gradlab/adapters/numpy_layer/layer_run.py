@@ -108,7 +108,7 @@ def _wide_copy(x: Array, bases: dict[int, Array], wide: Any) -> Array:
 
 @dataclass
 class LayerRun:
-    """What there is after forward, and after backward.
+    """The state of a run after forward, and after backward.
 
     Attributes
     ----------
@@ -141,7 +141,7 @@ class LayerRun:
 
 @dataclass(frozen=True, eq=False)
 class ForwardCall:
-    """One way to call forward, and where its outputs stand.
+    """One call of forward, and where its outputs stand.
 
     Attributes
     ----------
@@ -308,6 +308,6 @@ class GradientSlot:
 
 
 def slot_at(path: Path, said: str = "", turned: bool = False) -> GradientSlot:
-    """Return the slot at a path from a run."""
+    """Return the slot at a path that starts from a run."""
     what = show(path[1:]) if path[:1] == (("attr", "layer"),) else show(path)
     return GradientSlot(said or f"attribute {what}", lambda run: follow(run, path), path, turned)

@@ -1,4 +1,4 @@
-"""What a layer can remember, held and put back: attributes, arrays, closures, globals that it uses, generators.
+"""The state of a layer, held and put back: attributes, arrays, closures, globals that it uses, generators.
 
 A deep copy would be simpler, and is wrong for a layer whose functions close over it, whose optimizer knows its
 parameters by ``id``, or whose tied weights are views. So everything is put back in place instead, and nothing is

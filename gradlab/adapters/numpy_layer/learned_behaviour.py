@@ -1,4 +1,4 @@
-"""What is found out about a reading once it is chosen: its precision, whether gradients add up, what it ignores."""
+"""The behaviour of the chosen reading: its precision, which gradients add up, what is random, what is ignored."""
 
 import re
 from collections.abc import Iterator, Sequence

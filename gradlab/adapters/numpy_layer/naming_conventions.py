@@ -1,4 +1,4 @@
-"""What people call things: the names of methods, arguments and attributes in hand-written layers.
+"""The names that people give to methods, arguments and attributes of hand-written layers.
 
 Names only rank the guesses; what is taken is what an experiment bears out.
 """

@@ -1,4 +1,4 @@
-"""Which reading of a layer is taken: every way that its names allow is tried, and the one that fits best counts."""
+"""Which reading of a layer is believed: each that its names allow is tried, and the best fitting one is chosen."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,8 +15,8 @@ from gradlab.adapters.numpy_layer.gradient_assignment import (
     assign_inputs,
     assign_parameters,
     differentiated_inputs,
+    learning_rates,
     overridden,
-    rates,
     traces_of,
 )
 from gradlab.adapters.numpy_layer.layer_error import LayerError, error_text
@@ -78,7 +78,7 @@ def choose_reading(
 def _candidates(
     held_layer: HeldLayer, calls: Sequence[CallWithLeaves]
 ) -> Iterator[tuple[BoundLayer, LayerRun]]:
-    """Yield every way to call the layer forwards and backwards, the likeliest first, with a run of forward."""
+    """Yield every pair of a forward and a backward call, the likeliest first, with a run of forward."""
     for forward, leaves in calls:
         held_layer.reset()
         run = forward.run(held_layer, [leaf.value for leaf in leaves])
@@ -91,7 +91,7 @@ def _is_of_one(a: BoundLayer, b: BoundLayer) -> bool:
 
 
 def _raising(held_layer: HeldLayer, failed: Sequence[tuple[BoundLayer, LayerRun, str]]) -> Reading:
-    """Return the likeliest reading where every one raises: that is then what is wrong."""
+    """Return the likeliest reading where every backward raises, so that what it raises is reported."""
     kind = type(held_layer.layer).__name__
     if not failed:
         cure = "call it backward, or use check_cached_pair"
@@ -106,13 +106,15 @@ def _raising(held_layer: HeldLayer, failed: Sequence[tuple[BoundLayer, LayerRun,
 
 
 def _attempt(bound: BoundLayer, parameters: Sequence[Parameter], grads: Any, seed: int) -> Reading:
-    """Run the layer backwards in one way, and return what is then taken for what."""
+    """Run one backward call, and return the reading that its traces make."""
     bound.held_layer.reset()
     values = {p.name: p.value(bound.held_layer.layer) for p in parameters}
     run, g, before = one_run(bound, parameters, values, seed)
     run.given_back = bound.backward_call.give(bound.forward_call, run, g)
     traces = traces_of(bound, run, before)
-    if more := {k: v for k, v in rates(traces, parameters).items() if k not in bound.forward_call.attributes}:
+    if more := {
+        k: v for k, v in learning_rates(traces, parameters).items() if k not in bound.forward_call.attributes
+    }:
         call = replace(bound.forward_call, attributes={**bound.forward_call.attributes, **more})
         return _attempt(replace(bound, forward_call=call), parameters, grads, seed)
     inputs = assign_inputs(traces, parameters)
@@ -123,7 +125,7 @@ def _attempt(bound: BoundLayer, parameters: Sequence[Parameter], grads: Any, see
     )
     alive = alive_slots(bound, parameters, values, lists, seed)
     taken = {p.name: choose_slots(p, lists.get(p.name, []), alive) for p in parameters}
-    primals = _apart(run.layer, _primals(bound, inputs, parameters, values, taken))
+    primals = _without_views(run.layer, _primals(bound, inputs, parameters, values, taken))
     if not primals:
         raise LayerError("gives nothing that could be a gradient")
     bound = _with_functional(replace(bound, primals=tuple(primals)), run)
@@ -144,7 +146,7 @@ def _primals(
     values: Mapping[str, Array],
     taken: Mapping[str, tuple[GradientSlot, ...]],
 ) -> list[Primal]:
-    """Return what has a gradient: inputs, then parameters."""
+    """Return the primals that have a gradient: inputs, then parameters."""
     of_inputs = [
         Primal(leaf.name, leaf.value, leaf, None, (inputs[leaf.name],))
         for leaf in bound.leaves
@@ -165,7 +167,7 @@ def _is_in_dict(bound: BoundLayer, leaf: ArgumentLeaf) -> bool:
     return isinstance(bound.forward_call.arguments[leaf.argument].value, Mapping)
 
 
-def _apart(layer: Any, primals: Sequence[Primal]) -> list[Primal]:
+def _without_views(layer: Any, primals: Sequence[Primal]) -> list[Primal]:
     """Leave out parameters that are views of others, as setting the one would undo the other; tell names apart."""
     kept: list[Primal] = []
     held: list[Any] = []
@@ -197,7 +199,7 @@ def alive_slots(
     lists: Mapping[str, list[list[GradientSlot]]],
     seed: int,
 ) -> dict[int, Array]:
-    """Return what backward writes into each slot, of those that it writes into, by the slot's id."""
+    """Return the array in each slot after backward by the slot's id, negative where backward left it as it was."""
     slots = [slot for of_paths in lists.values() for slots in of_paths for slot in slots]
     run, g, _ = one_run(bound, parameters, values, seed)
     before = [None if (x := slot.array(run)) is None else x.copy() for slot in slots]
@@ -305,7 +307,7 @@ def _agree(total: float, slope: float, size: float) -> bool:
 def _slopes(
     bound: BoundLayer, i: int, d: Array, g: Sequence[Array], rng: np.random.Generator
 ) -> tuple[float, float, float]:
-    """Return along one line the slope that the gradient says, the one that forward has, and their size."""
+    """Return the gradient's slope along one random line, forward's slope, and the size of both."""
     x = bound.values[i].astype(np.float64)
     least = 0.1 * float(np.abs(x).max(initial=0.0)) or 1.0
     v = rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1.5, x.shape) * np.maximum(np.abs(x), least)

@@ -1,4 +1,4 @@
-"""What stands in an optimizer's place during a check: it steps nowhere, and remembers what it was given."""
+"""A stand-in for the optimizers of a layer: it takes no step, and records the gradients that it is given."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise

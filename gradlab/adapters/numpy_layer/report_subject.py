@@ -1,4 +1,4 @@
-"""A layer's reading as the subject of a report, what a loss is meant for, and what is said besides."""
+"""A layer's reading as the subject of a report, the domain of a loss, and remarks beside the checks."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -51,7 +51,7 @@ def subject_of(reading: Reading, settings: Mapping[str, Any], seed: int, name: s
 
 
 def _parameters(bound: BoundLayer) -> list[int]:
-    """Return which primals are parameters; of functions, those behind the first that are called so."""
+    """Return which primals are parameters; of functions, those behind the first that have a parameter's name."""
     pair = getattr(bound.held_layer.layer, "passes_cache", False)
     return [
         i
@@ -70,7 +70,7 @@ def _settings(bound: BoundLayer) -> dict[str, Any]:
 
 
 def is_loss(bound: BoundLayer) -> bool:
-    """Return whether its gradient may belong to another function: it has one number as output, or takes no dout."""
+    """Return whether a layer is a loss: its output is one number, or its backward takes no cotangent."""
     output = bound.forward(*bound.values)[0]
     return not bound.backward_call.takes or (not isinstance(output, tuple) and np.size(output) == 1)
 
@@ -89,9 +89,9 @@ NEGLIGIBLE, MORE, DECISIVE = 1e-6, 4.0, 1e-3
 
 
 def inside_domain(bound: BoundLayer, settings: Mapping[str, Any]) -> Any:
-    """Return a loss's forward, which refuses what no loss is meant for.
+    """Return the forward of a loss that refuses primals outside its domain.
 
-    That is probabilities that are none, targets with other classes, and, unless the given point is such a place
+    Outside are probabilities that are none, targets with other classes, and, unless the given point is such a place
     itself, places where an epsilon matters.
     """
     inside = [i for i, x in enumerate(bound.values) if bound.primals[i].leaf is not None and _is_inside(x)]
@@ -117,7 +117,7 @@ def _is_inside(x: Array) -> bool:
 
 
 def _allowed(bound: BoundLayer, settings: Mapping[str, Any]) -> float:
-    """Return what share of a loss its epsilon may have; 0 where nothing is refused for that."""
+    """Return the largest share of a loss that its epsilon may have; 0 if primals are not refused for it."""
     if not bound.held_layer.epsilons:
         return 0.0
     taken = {p.name for p in bound.primals}
@@ -140,7 +140,7 @@ Remark = tuple[Row, Finding | None]
 
 
 def remarks(reading: Reading, subject: Subject, printed: bool, strict: bool, seed: int) -> list[Remark]:
-    """Return what is to be said of a layer besides what the checks say."""
+    """Return the remarks on a layer that no check makes: missing gradients, sums, constants, printing."""
     breach = Verdict.WRONG if strict else Verdict.WARNING
     found = [*_missing(reading, subject.name, breach), *_sums(reading, subject.name, breach, seed)]
     for name in inputs_spoiled_by_a_step(reading.bound, seed) if not reading.raised else ():
@@ -168,7 +168,7 @@ def _row(node: str, check: str, primal: str, verdict: Verdict, note: str) -> Row
 
 
 def _missing(reading: Reading, node: str, breach: Verdict) -> Iterator[Remark]:
-    """Yield what has no gradient, and should have one."""
+    """Yield a remark on each parameter and input without a gradient."""
     learns = any(q.where is not None for q in reading.bound.primals)
     for p in reading.missing:
         note = f"no gradient of {p.name} was found: store it beside it (d{p.name}), or pass grads="
@@ -184,7 +184,7 @@ def _missing(reading: Reading, node: str, breach: Verdict) -> Iterator[Remark]:
 
 
 def _is_owed(reading: Reading, leaf: ArgumentLeaf) -> bool:
-    """Return whether an input surely has a gradient: others came back, it is no mask, and it is no loss's target."""
+    """Return whether an input must have a gradient: other inputs have one, and it is no mask and no target."""
     others = any(p.leaf is not None for p in reading.bound.primals)
     plain = np.isin(leaf.value, (0, 1)) | ~np.isfinite(leaf.value)
     mask = "mask" in leaf.name.lower() or bool(plain.all())
@@ -192,7 +192,7 @@ def _is_owed(reading: Reading, leaf: ArgumentLeaf) -> bool:
 
 
 def _sums(reading: Reading, node: str, breach: Verdict, seed: int) -> Iterator[Remark]:
-    """Yield what is to be said of gradients that add up."""
+    """Yield a remark on each gradient that adds up over calls."""
     for primal in uncleared_gradients(reading.bound, seed) if not reading.raised else ():
         evidence = f"the gradient of {primal.name} adds up, and the method that clears gradients leaves it"
         row = _row(node, "adds_nothing_up", primal.name, Verdict.WRONG, f"{evidence}: clear it as well")

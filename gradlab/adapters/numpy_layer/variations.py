@@ -1,4 +1,4 @@
-"""Where the faults of real code show: a second call, another mode, another stride, ids that come twice."""
+"""Variations of a layer, in which the faults of real code show: a second call, another mode or stride, repeated ids."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,10 @@ from gradlab.node import Array
 def variations(
     bound: BoundLayer, asked: Mapping[str, Any], kept: Mapping[str, Any], seed: int
 ) -> Iterator[Variation]:
-    """Yield what can be varied, but nothing that the caller asked for; `kept` is what forward is given besides."""
+    """Yield the variations of a layer, except of settings that the caller gave.
+
+    `kept` holds the settings and arrays that forward is given beside the primals.
+    """
     second = _second_call(bound, None, seed)
     if second:
         yield second
@@ -35,7 +38,7 @@ def variations(
 
 
 def _second_call(bound: BoundLayer, method: str | None, seed: int) -> Variation | None:
-    """Return the layer as it is after a forward and a backward, and after a method that resets it."""
+    """Return the layer after a forward and a backward, and after `method`, which resets it, if that is given."""
     try:
         with quiet():
             run = bound.run(bound.values, {})
@@ -60,7 +63,7 @@ def _times(factor: float, primals: tuple[Array, ...]) -> tuple[Array, ...]:
 
 
 def _oblong(bound: BoundLayer) -> Iterator[Variation]:
-    """Yield square images, and what else has neighbouring axes of one length, made oblong."""
+    """Yield inputs with two neighbouring axes of one length, such as square images, made oblong."""
     for i, primal in enumerate(bound.primals):
         shape = primal.value.shape
         for axis in range(len(shape) - 1):
@@ -88,7 +91,7 @@ def _repeated_ids(bound: BoundLayer, settings: Mapping[str, Any]) -> Iterator[Va
 
 
 def _other_settings(bound: BoundLayer) -> Iterator[Variation]:
-    """Yield other strides, paddings and factors among what forward is given, in dicts of them too."""
+    """Yield other strides, paddings and factors among forward's arguments and settings, also inside dicts."""
     call = bound.forward_call
     taken = {p.leaf.argument for p in bound.primals if p.leaf is not None}
     given = {a.name: a.value for i, a in enumerate(call.arguments) if i not in taken}
@@ -102,10 +105,10 @@ def _other_settings(bound: BoundLayer) -> Iterator[Variation]:
             for key, part in value.items():
                 for other in other_values(str(key), part):
                     yield variation_of(
-                        f"{name}[{key!r}]={short(other)}", bound, {name: {**value, key: other}}
+                        f"{name}[{key!r}]={short_text(other)}", bound, {name: {**value, key: other}}
                     )
         for other in other_values(name, value):
-            yield variation_of(f"{name}={short(other)}", bound, {name: other})
+            yield variation_of(f"{name}={short_text(other)}", bound, {name: other})
 
 
 def _other_mode(bound: BoundLayer, asked: Mapping[str, Any]) -> Iterator[Variation]:
@@ -141,16 +144,16 @@ GUESSES = 64
 def rebuilt_layers(bound: BoundLayer) -> Iterator[Variation]:
     """Yield the layer made anew by its constructor, with one number of it changed."""
     bound.held_layer.reset()
-    arguments = next((a for a in _constructor_arguments(bound) if _is_same(bound, _made(bound, a))), {})
+    arguments = next((a for a in _constructor_arguments(bound) if _is_same(bound, _new_layer(bound, a))), {})
     for name, value in arguments.items():
         for other in other_values(name, value):
-            made = _made(bound, {**arguments, name: other})
+            made = _new_layer(bound, {**arguments, name: other})
             if made is not None:
-                yield variation_of(f"{name}={short(other)}", made)
+                yield variation_of(f"{name}={short_text(other)}", made)
 
 
 def _constructor_arguments(bound: BoundLayer) -> Iterator[dict[str, Any]]:
-    """Yield what a layer may have been made with: attributes of the same names, and lengths of its parameters."""
+    """Yield arguments that the constructor may have had: attributes of their names, and lengths of parameters."""
     layer = bound.held_layer.layer
     own = {name.strip("_").lower(): value for name, value in getattr(layer, "__dict__", {}).items()}
     try:
@@ -165,10 +168,10 @@ def _constructor_arguments(bound: BoundLayer) -> Iterator[dict[str, Any]]:
         yield {**found, **dict(zip(missing, guess, strict=True))}
 
 
-def _made(bound: BoundLayer, arguments: Mapping[str, Any]) -> BoundLayer | None:
-    """Return the reading of a new layer of the same kind with the same parameters, None if that cannot be.
+def _new_layer(bound: BoundLayer, arguments: Mapping[str, Any]) -> BoundLayer | None:
+    """Return the reading of a new layer of the same class with the same parameters; None if there can be none.
 
-    It may share arrays with the first: each puts its own state back before it runs.
+    The new layer may share arrays with the first: each puts its own state back before it runs.
     """
     bound.held_layer.reset()
     held = Snapshot(type(bound.held_layer.layer).__init__)
@@ -201,7 +204,7 @@ def _is_same(bound: BoundLayer, made: BoundLayer | None) -> bool:
 
 
 def other_values(name: str, value: Any) -> list[Any]:
-    """Return what else a setting may be, as far as its name tells."""
+    """Return other values of a setting, as far as its name tells."""
     plain = name.strip("_").lower()
     if isinstance(value, bool) or names.is_rate(name):
         return []
@@ -214,8 +217,8 @@ def other_values(name: str, value: Any) -> list[Any]:
     return []
 
 
-def short(value: Any) -> str:
-    """Return a value as it stands in a name."""
+def short_text(value: Any) -> str:
+    """Return a value as it stands in a variation's name."""
     return f"{value:g}" if isinstance(value, float) else repr(value)
 
 
@@ -227,5 +230,5 @@ def variation_of(
 
 
 def epsilon_of(bound: BoundLayer) -> Epsilon:
-    """Return what makes a context in which forward runs without its epsilons."""
+    """Return the function whose context lets forward run without its epsilons."""
     return lambda: bound.held_layer.epsilons.applied()

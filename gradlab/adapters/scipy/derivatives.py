@@ -1,4 +1,4 @@
-"""What is common to gradients, Jacobians and Hessians as SciPy takes them."""
+"""Functions and derivatives as SciPy takes them, brought to the node contract."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,20 +33,20 @@ def split(f: Callable[..., Any], derivative: Any, what: str) -> tuple[Callable[.
 
 
 def plain_array(value: Any) -> Array:
-    """Return numbers as a plain array, also those of a sparse vector."""
+    """Return the numbers of an array or a sparse vector as a plain array."""
     if hasattr(value, "toarray"):
         value = value.toarray().reshape(-1)
     return np.asarray(value)
 
 
 def name_of(f: Any) -> str:
-    """Return what a function is called."""
+    """Return a function's name."""
     return str(getattr(f, "__name__", type(f).__name__))
 
 
 @dataclass
 class Breaches:
-    """What a derivative does to its x, and to what it returned before, which no product with g shows any more."""
+    """A derivative's breaches of the contract, which its product with g hides: writing into x, returning one buffer."""
 
     what: str
     found: dict[str, str] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class Breaches:
 
 
 def columns_of(hessp: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the Hessian that products with it make up."""
+    """Return the function that gives a Hessian, column by column, from its products with vectors."""
 
     def hess(x: Array, *args: Any) -> Array:
         return np.stack(

@@ -47,7 +47,7 @@ class Matrix:
 def matrix(
     given: Any, outputs: tuple[int, ...], elements: tuple[int, ...], what: str, whole: bool = False
 ) -> Matrix:
-    """Return what a function gave for a Jacobian; `whole` asks for all entries of a linear operator as well.
+    """Return a Jacobian in any of SciPy's forms as a `Matrix`; `whole` asks a linear operator for all its entries.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def entries(
     atol: float | None,
     method: Method,
 ) -> Iterator[tuple[Row, list[Finding]]]:
-    """Yield a row for the worst entry of a Jacobian, and what explains it; none where f and jac cannot be compared."""
+    """Yield a row for a Jacobian's worst entry, with its findings; nothing where f and jac cannot be compared."""
     try:
         y = f(x.copy())
         found = matrix(jac(x.copy()), y.shape, x.shape, "jac", whole=True)
@@ -133,7 +133,7 @@ def _said(mistake: Finding) -> str:
 def _explanations(
     found: Matrix, part: Array, rows: Array, estimate: Estimate, result: CheckResult
 ) -> Iterator[Finding]:
-    """Yield what would explain a wrong entry."""
+    """Yield the mistakes that would explain a wrong entry."""
     if result.verdict is not Verdict.WRONG or result.worst_index is None:
         return
     square = part.shape[0] == part.shape[1] == len(rows)

@@ -1,4 +1,4 @@
-"""A torch function or module, its arguments taken apart, and how it is run at other numbers."""
+"""A torch function or module with its arguments taken apart, so that it can be run at other numbers."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gradlab.adapters.framework.leaves import Leaf, Path, argument_names, told_apart
+from gradlab.adapters.framework.leaves import Leaf, Path, argument_names, distinct_names
 from gradlab.adapters.torch.tensors import FLOATS, OF_NUMPY, each_tensor, leaf_of, tensor_of, with_tensors
 from gradlab.node import Array
 
@@ -18,7 +18,7 @@ INPUT, SETTING, PARAMETER = "input", "setting", "parameter"
 
 @dataclass(frozen=True, eq=False)
 class TorchCall:
-    """A function or module with its arguments.
+    """A torch function or module with its arguments.
 
     Attributes
     ----------
@@ -120,7 +120,7 @@ def call_of(
     function, names = _function(fn, len(args))
     title = _title(fn, name)
     found = [*_arguments(args, kwargs, names), *_parameters(function)]
-    unique = told_apart([leaf.name for _, _, leaf in found])
+    unique = distinct_names([leaf.name for _, _, leaf in found])
     found = [(k, p, Leaf(n, f.value, f.dtype, f.home)) for n, (k, p, f) in zip(unique, found, strict=True)]
     primals = [entry for entry in found if entry[0] != SETTING]
     if not primals:
@@ -157,7 +157,7 @@ def _arguments(
 
 
 def _function(fn: Any, count: int) -> tuple[Callable[..., Any], list[str]]:
-    """Return what is called, and what its arguments are called."""
+    """Return the function that is run, and the names of its arguments."""
     owner = fn if isinstance(fn, type) else getattr(fn, "__self__", None)
     if isinstance(owner, type) and issubclass(owner, torch.autograd.Function):
         written: Any = owner
@@ -175,7 +175,7 @@ def _function(fn: Any, count: int) -> tuple[Callable[..., Any], list[str]]:
 
 
 def _copy(module: torch.nn.Module) -> torch.nn.Module:
-    """Return a copy of a module, which is what runs, so that the module itself stays as it is."""
+    """Return a copy of a module: the copy runs, and the module itself stays as it is."""
     if any(torch.nn.parameter.is_lazy(p) for p in (*module.parameters(), *module.buffers())):
         raise ValueError("fn has parameters without a shape as yet: call it once before it is checked")
     try:

@@ -1,4 +1,4 @@
-"""Finds out how a torch function may be run: in which precision, where nothing is recorded, on copies."""
+"""How a torch function may be run: in which precision, without recording, through copies of its arguments."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,8 +12,8 @@ from gradlab.adapters.torch.pair import TorchPair
 from gradlab.node import Array
 
 
-def settled(call: TorchCall) -> TorchPair:
-    """Return the pair of a call, once it is known how the function may be run.
+def torch_pair(call: TorchCall) -> TorchPair:
+    """Return the pair of a call, after trying how the function may be run.
 
     Raises
     ------
@@ -25,7 +25,12 @@ def settled(call: TorchCall) -> TorchPair:
     wide = [x.astype(np.float64) for x in given]
     pair.needs_graph = _fails(pair, given, recorded=False)
     pair.narrow = _fails(pair, wide)
-    other = TorchPair(replace(call, seed=call.seed + 1), pair.narrow, pair.through_copies, pair.needs_graph)
+    other = TorchPair(
+        replace(call, seed=call.seed + 1),
+        pair.narrow,
+        through_copies=pair.through_copies,
+        needs_graph=pair.needs_graph,
+    )
     pair.draws = not _agree(pair, given, other, given)
     if pair.draws and not pair.narrow:
         # in another precision it may draw other numbers
@@ -34,7 +39,7 @@ def settled(call: TorchCall) -> TorchPair:
 
 
 def _agree(pair: TorchPair, primals: Sequence[Array], other: TorchPair, others: Sequence[Array]) -> bool:
-    """Return whether two evaluations give the same, but for what half precision rounds."""
+    """Return whether two evaluations are equal up to the rounding of half precision."""
     a, b = (
         p.value(*(x.copy() for x in at), **_copies(p.settings))
         for p, at in ((pair, primals), (other, others))

@@ -1,4 +1,4 @@
-"""Checks of what only torch has: saved tensors, outputs that nobody used, second derivatives."""
+"""The checks for torch alone: saved tensors, outputs that nobody used, second derivatives."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from gradlab.adapters.torch.pair import TorchPair, TorchResiduals
 from gradlab.adapters.torch.returned_gradients import nodes
 from gradlab.adapters.torch.tensors import numbers, tensor_of
 from gradlab.checks import Check, Trial
-from gradlab.checks.trial.same_gradient import compare_with_own
+from gradlab.checks.trial.gradient_comparison import compare_two_gradients
 from gradlab.node import Array, as_tuple
 from gradlab.verdict import CheckResult, Verdict
 
@@ -21,7 +21,7 @@ REFUSALS = ("Error", "NotImplemented")
 
 
 def torch_checks(pair: TorchPair) -> dict[str, Check]:
-    """Return the checks that there are for torch alone."""
+    """Return the checks for torch alone, by name."""
     return {
         "saves_for_backward": _each(lambda trial: _saves_for_backward(pair, trial)),
         "unused_outputs": _each(lambda trial: _unused_outputs(pair, trial)),
@@ -43,14 +43,17 @@ def _saves_for_backward(pair: TorchPair, trial: Trial) -> Iterator[CheckResult]:
     kept as an attribute is another tensor then, and nobody notices.
     """
     expected = trial.gradients(trial.cotangent())
-    ran = pair.ran(trial.primals(), trial.settings())
-    outputs = [f"output {i}" if len(ran.outputs) > 1 else "the output" for i in range(len(ran.outputs))]
+    residuals = pair.record(trial.primals(), trial.settings())
+    outputs = [
+        f"output {i}" if len(residuals.outputs) > 1 else "the output" for i in range(len(residuals.outputs))
+    ]
     for which, what in enumerate([*trial.names, *outputs]):
-        ran = pair.ran(trial.primals(), trial.settings())
-        changed = (*ran.leaves, *ran.outputs)[which]
-        found = _gradients_after(pair, trial, ran, changed)
+        residuals = pair.record(trial.primals(), trial.settings())
+        changed = (*residuals.leaves, *residuals.outputs)[which]
+        found = _gradients_after(pair, trial, residuals, changed)
         results = [
-            compare_with_own(trial, i, a, b) for i, (a, b) in enumerate(zip(found, expected, strict=False))
+            compare_two_gradients(trial, i, a, b)
+            for i, (a, b) in enumerate(zip(found, expected, strict=False))
         ]
         if any(result.verdict is Verdict.WRONG for result in results):
             note = f"{what} was written into after forward, and backward used the new numbers in silence"
@@ -60,13 +63,13 @@ def _saves_for_backward(pair: TorchPair, trial: Trial) -> Iterator[CheckResult]:
 
 
 def _gradients_after(
-    pair: TorchPair, trial: Trial, ran: TorchResiduals, changed: torch.Tensor
+    pair: TorchPair, trial: Trial, residuals: TorchResiduals, changed: torch.Tensor
 ) -> tuple[Array, ...]:
     """Return the gradients after a tensor was written into; nothing where torch says so."""
     try:
         with torch.no_grad():
             changed.mul_(1.25).add_(0.5)
-        return trial.well_formed(pair.backward(ran, trial.cotangent()))
+        return trial.well_formed(pair.backward(residuals, trial.cotangent()))
     except Exception:
         return ()
 
@@ -79,19 +82,20 @@ def _unused_outputs(pair: TorchPair, trial: Trial) -> Iterator[CheckResult]:
     for used in range(len(cotangents)):
         parts = tuple(g if i == used else np.zeros_like(g) for i, g in enumerate(cotangents))
         expected = trial.gradients(parts)
-        ran = pair.ran(trial.primals(), trial.settings())
-        y = ran.outputs[used]
+        residuals = pair.record(trial.primals(), trial.settings())
+        y = residuals.outputs[used]
         given: list[torch.Tensor | None] = [None] * len(cotangents)
         given[used] = tensor_of(cotangents[used], y.dtype, y.device)
         where = f"only output {used} is used"
         try:
-            found = [_numbers(d, x) for d, x in zip(pair.pulled(ran, given), expected, strict=True)]
+            found = [_numbers(d, x) for d, x in zip(pair.pulled(residuals, given), expected, strict=True)]
         except Exception as error:
             cure = "allow for None among the cotangents, or leave them to be materialized as zeros"
             yield CheckResult(Verdict.WRONG, note=f"raised {first_line(error)} where {where}: {cure}")
             return
         results = [
-            compare_with_own(trial, i, a, b) for i, (a, b) in enumerate(zip(found, expected, strict=True))
+            compare_two_gradients(trial, i, a, b)
+            for i, (a, b) in enumerate(zip(found, expected, strict=True))
         ]
         wrong = [result for result in results if result.verdict is Verdict.WRONG]
         if wrong:
@@ -109,14 +113,14 @@ def _gradient(pair: TorchPair, count: int) -> tuple[Callable[..., Any], Callable
     """Return the gradient as a function of primals and cotangents, and torch's gradient of that."""
 
     def forward(*arguments: Array, **settings: Any) -> tuple[Any, Any]:
-        ran = pair.ran(arguments[:count], settings)
+        residuals = pair.record(arguments[:count], settings)
         cotangents = [
             tensor_of(np.asarray(g), y.dtype, y.device).requires_grad_()
-            for g, y in zip(arguments[count:], ran.outputs, strict=True)
+            for g, y in zip(arguments[count:], residuals.outputs, strict=True)
         ]
-        found = _with_graph(ran, cotangents)
+        found = _with_graph(residuals, cotangents)
         shown = tuple(_numbers(d, x) for d, x in zip(found, arguments[:count], strict=True))
-        return shown if len(shown) > 1 else shown[0], (found, (*ran.leaves, *cotangents))
+        return shown if len(shown) > 1 else shown[0], (found, (*residuals.leaves, *cotangents))
 
     def backward(residuals: Any, v: Any) -> tuple[Array, ...]:
         found, leaves = residuals
@@ -137,13 +141,15 @@ def _gradient(pair: TorchPair, count: int) -> tuple[Callable[..., Any], Callable
     return forward, backward
 
 
-def _with_graph(ran: TorchResiduals, cotangents: Sequence[torch.Tensor]) -> Sequence[torch.Tensor | None]:
-    kept = [(y, g) for y, g in zip(ran.outputs, cotangents, strict=True) if y.requires_grad]
+def _with_graph(
+    residuals: TorchResiduals, cotangents: Sequence[torch.Tensor]
+) -> Sequence[torch.Tensor | None]:
+    kept = [(y, g) for y, g in zip(residuals.outputs, cotangents, strict=True) if y.requires_grad]
     if not kept:
-        return [None] * len(ran.leaves)
+        return [None] * len(residuals.leaves)
     try:
         found: Sequence[torch.Tensor | None] = torch.autograd.grad(
-            [y for y, _ in kept], ran.leaves, [g for _, g in kept], create_graph=True, allow_unused=True
+            [y for y, _ in kept], residuals.leaves, [g for _, g in kept], create_graph=True, allow_unused=True
         )
     except RuntimeError as error:
         raise NotTwiceError(f"no second derivative, and it says so: {first_line(error)}") from error

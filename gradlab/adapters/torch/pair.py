@@ -1,16 +1,16 @@
 """A torch function as the pair of functions of NumPy arrays that every check takes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from gradlab.adapters.framework.leaves import Leaf, common_dtype, first_line
+from gradlab.adapters.framework.function_pair import FunctionPair, single_or_tuple
+from gradlab.adapters.framework.leaves import common_dtype, first_line
 from gradlab.adapters.torch.call import PARAMETER, TorchCall, held_random_state
-from gradlab.adapters.torch.returned_gradients import Returned, looked_at
+from gradlab.adapters.torch.returned_gradients import Returned, watched_functions
 from gradlab.adapters.torch.tensors import (
     OF_NUMPY,
     each_tensor,
@@ -25,7 +25,7 @@ from gradlab.node import Array, as_tuple
 
 @dataclass(frozen=True, eq=False)
 class TorchResiduals:
-    """What a forward leaves for its backward.
+    """The residuals of a torch forward: the graph, from its leaves to its outputs.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class TorchResiduals:
     outputs : list of Tensor
         The floating ones.
     primals : tuple of ndarray
-        What the leaves were made of, and what shows what was written into them.
+        The arrays that the leaves were made of; what a function writes into a leaf is written into its array too.
     common : dtype or None
         The dtype that all were computed in.
     """
@@ -45,14 +45,11 @@ class TorchResiduals:
 
 
 @dataclass(eq=False)
-class TorchPair:
-    """See `gradlab.adapters.framework.pair_report.Pair`.
+class TorchPair(FunctionPair[TorchCall]):
+    """A torch function and its gradient, as functions of NumPy arrays.
 
     Attributes
     ----------
-    call : TorchCall
-    narrow : bool
-        Whether the function takes no other precision than its own.
     through_copies : bool
         Whether the function is given copies of the leaves, which it may write into.
     needs_graph : bool
@@ -61,36 +58,17 @@ class TorchPair:
         Whether it draws random numbers. Torch draws them in the order in which the elements lie in memory.
     """
 
-    call: TorchCall
-    narrow: bool = False
     through_copies: bool = False
     needs_graph: bool = False
     draws: bool = False
-    absent: set[str] = field(default_factory=set)
-    recast: dict[str, str] = field(default_factory=dict)
     calls: int = 0
-
-    @property
-    def name(self) -> str:
-        """The function's name."""
-        return self.call.name
-
-    @property
-    def leaves(self) -> Sequence[Leaf]:
-        """What is differentiated."""
-        return self.call.leaves
-
-    @cached_property
-    def settings(self) -> Mapping[str, Array]:
-        """The other tensors among the arguments."""
-        return {leaf.name: leaf.value for leaf in self.call.held.values()}
 
     def forward(self, *primals: Array, **settings: Any) -> tuple[Any, TorchResiduals]:
         """Return the floating outputs, and the graph that leads to them."""
-        ran = self.ran(primals, settings)
-        return _shown(ran.outputs), ran
+        residuals = self.record(primals, settings)
+        return single_or_tuple(map(numbers, residuals.outputs)), residuals
 
-    def ran(self, primals: Sequence[Array], settings: Mapping[str, Any]) -> TorchResiduals:
+    def record(self, primals: Sequence[Array], settings: Mapping[str, Any]) -> TorchResiduals:
         """Run the function where all is recorded, and write into the arrays what it wrote into the tensors."""
         common = common_dtype(self.leaves, primals, self.narrow)
         leaves = [t.requires_grad_() for t in self.tensors(primals, common)]
@@ -121,7 +99,8 @@ class TorchPair:
         common = common_dtype(self.leaves, primals, self.narrow)
         with torch.no_grad():
             tensors = self.tensors(primals, common)
-            return _shown(self._outputs(tensors, self.call.settings(settings, common), common))
+            outputs = self._outputs(tensors, self.call.settings(settings, common), common)
+            return single_or_tuple(map(numbers, outputs))
 
     def _outputs(self, tensors: Sequence[torch.Tensor], held: Any, common: Any) -> list[torch.Tensor]:
         with numpys_errors():
@@ -136,48 +115,50 @@ class TorchPair:
             raise TypeError(f"{self.name} returned {_described(returned)}, nothing to differentiate: {cure}")
         return floating
 
-    def backward(self, ran: TorchResiduals, g: Any) -> tuple[Any, ...]:
+    def backward(self, residuals: TorchResiduals, g: Any) -> tuple[Any, ...]:
         """Return the gradients, each as it came: where a Function's own has another shape, that one."""
         cotangents = [
             tensor_of(np.asarray(part), y.dtype, y.device)
-            for part, y in zip(as_tuple(g), ran.outputs, strict=True)
+            for part, y in zip(as_tuple(g), residuals.outputs, strict=True)
         ]
-        watched = [*cotangents, *ran.leaves]
+        watched = [*cotangents, *residuals.leaves]
         before = [t.detach().clone() for t in watched]
-        gradients = self.pulled(ran, cotangents)
-        _write_back((*as_tuple(g), *ran.primals), watched, before)
+        gradients = self.pulled(residuals, cotangents)
+        _write_back((*as_tuple(g), *residuals.primals), watched, before)
         taken = {t.untyped_storage().data_ptr() for t in watched}
         return tuple(
             numbers(torch.zeros_like(leaf)) if d is None else _owned(d, taken)
-            for d, leaf in zip(gradients, ran.leaves, strict=True)
+            for d, leaf in zip(gradients, residuals.leaves, strict=True)
         )
 
     def pulled(
-        self, ran: TorchResiduals, cotangents: Sequence[torch.Tensor | None]
+        self, residuals: TorchResiduals, cotangents: Sequence[torch.Tensor | None]
     ) -> list[torch.Tensor | None]:
         """Return the gradients for the cotangents, those left out where one is None."""
         kept = [
-            (y, d) for y, d in zip(ran.outputs, cotangents, strict=True) if d is not None and y.requires_grad
+            (y, d)
+            for y, d in zip(residuals.outputs, cotangents, strict=True)
+            if d is not None and y.requires_grad
         ]
         if not kept:
-            return self._complete(ran, [None] * len(ran.leaves))
+            return self._complete(residuals, [None] * len(residuals.leaves))
         outputs, given = (list(part) for part in zip(*kept, strict=True))
         self.calls += 1
         # what backward draws is another number in each call: drawn from forward's state it would equal forward's
         state = held_random_state(self.call.devices, self.call.seed + self.calls)
-        with state, looked_at(outputs, ran.leaves) as seen:
-            found = _gradients(outputs, ran.leaves, given, seen)
+        with state, watched_functions(outputs, residuals.leaves) as seen:
+            found = _gradients(outputs, residuals.leaves, given, seen)
         if seen.reduced:
             cure = "return it in the input's shape, summed over what was broadcast"
             raise ValueError(f"{seen.reduced[0]}: {cure}")
         for i, raw in seen.raw.items():
-            own = ran.leaves[i].dtype
+            own = residuals.leaves[i].dtype
             if raw.dtype != own:
                 self.recast[self.leaves[i].name] = f"{name_of(raw.dtype)}, and it is {name_of(own)}"
-        return self._complete(ran, [_as_it_came(d, seen.raw.get(i)) for i, d in enumerate(found)])
+        return self._complete(residuals, [_as_it_came(d, seen.raw.get(i)) for i, d in enumerate(found)])
 
     def _complete(
-        self, ran: TorchResiduals, gradients: Sequence[torch.Tensor | None]
+        self, residuals: TorchResiduals, gradients: Sequence[torch.Tensor | None]
     ) -> list[torch.Tensor | None]:
         self.absent |= {leaf.name for leaf, d in zip(self.leaves, gradients, strict=True) if d is None}
         return list(gradients)
@@ -189,7 +170,7 @@ def _gradients(
     given: Sequence[torch.Tensor],
     seen: Returned,
 ) -> Sequence[torch.Tensor | None]:
-    """Return what the engine gives, or, where it refuses their shapes, what the Functions returned."""
+    """Return the engine's gradients, or, where it refuses their shapes, those that the Functions returned."""
     try:
         found: Sequence[torch.Tensor | None] = torch.autograd.grad(
             outputs, leaves, given, retain_graph=True, allow_unused=True
@@ -208,15 +189,10 @@ def _as_it_came(d: torch.Tensor | None, raw: torch.Tensor | None) -> torch.Tenso
     return d if d is None or raw is None or d.shape == raw.shape else raw
 
 
-def _shown(outputs: Sequence[torch.Tensor]) -> Any:
-    arrays = tuple(numbers(y) for y in outputs)
-    return arrays[0] if len(arrays) == 1 else arrays
-
-
 def _owned(d: torch.Tensor, taken: set[int]) -> Array:
-    """Return a gradient's numbers: in its own memory, unless that is a cotangent's or an input's, as torch allows.
+    """Return a gradient in its own memory, or copied if it shares a cotangent's or an input's, as torch allows.
 
-    So what a Function keeps, and hands out again and again, is seen.
+    In its own memory a check sees a buffer that a Function keeps and hands out again and again.
     """
     plain = d.detach()
     shared = plain.untyped_storage().data_ptr() in taken

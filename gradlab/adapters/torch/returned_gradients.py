@@ -1,4 +1,4 @@
-"""What the backward of a torch.autograd.Function returns, before the engine reduces or casts it.
+"""The gradients that a torch.autograd.Function returns, before the engine reduces or casts them.
 
 The engine sums a gradient of too large a shape, and casts one of another dtype, without a word; so what a Function
 returns is looked at on its way into the engine.
@@ -17,7 +17,7 @@ USER_METHODS = ("backward", "vjp")
 
 @dataclass
 class Returned:
-    """What Functions returned: of each leaf that goes into nothing else, the gradient as it came."""
+    """The gradients that Functions returned, for each leaf that a Function alone uses."""
 
     leaves: Sequence[torch.Tensor]
     uses: dict[int, int]
@@ -51,8 +51,8 @@ class Returned:
 
 
 @contextmanager
-def looked_at(outputs: Sequence[torch.Tensor], leaves: Sequence[torch.Tensor]) -> Iterator[Returned]:
-    """Look at what the Functions behind these outputs return, while the context lasts."""
+def watched_functions(outputs: Sequence[torch.Tensor], leaves: Sequence[torch.Tensor]) -> Iterator[Returned]:
+    """Record what the Functions behind these outputs return, while the context lasts."""
     graph = list(nodes([y.grad_fn for y in outputs]))
     uses: dict[int, int] = {}
     for node in graph:

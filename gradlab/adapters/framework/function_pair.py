@@ -1,0 +1,83 @@
+"""A function whose gradient a framework computes, as the pair of functions of NumPy arrays that every check takes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Generic, Protocol, TypeVar
+
+from gradlab.adapters.framework.leaves import Leaf
+from gradlab.node import Array
+
+
+class FunctionCall(Protocol):
+    """A function with its arguments, taken apart."""
+
+    @property
+    def name(self) -> str:
+        """The function's name in the report."""
+
+    @property
+    def leaves(self) -> Sequence[Leaf]:
+        """The arrays of floats that are differentiated."""
+
+    @property
+    def held(self) -> Mapping[Any, Leaf]:
+        """The other arrays among the arguments, by where they stand."""
+
+
+Call = TypeVar("Call", bound=FunctionCall)
+
+
+@dataclass(eq=False)
+class FunctionPair(ABC, Generic[Call]):
+    """A framework's function and its gradient, as functions of NumPy arrays.
+
+    Attributes
+    ----------
+    call : FunctionCall
+    narrow : bool
+        Whether the function takes no other precision than its own.
+    absent : set of str
+        The primals for which no gradient came back: it is taken as zero.
+    recast : dict of str
+        The primals whose gradient came back in another dtype, which the framework then changed, and in which.
+    """
+
+    call: Call
+    narrow: bool = False
+    absent: set[str] = field(default_factory=set)
+    recast: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The function's name in the report."""
+        return self.call.name
+
+    @property
+    def leaves(self) -> Sequence[Leaf]:
+        """The arrays of floats that are differentiated."""
+        return self.call.leaves
+
+    @cached_property
+    def settings(self) -> Mapping[str, Array]:
+        """The other arrays among the arguments, which grow and shrink with a batch."""
+        return {leaf.name: leaf.value for leaf in self.call.held.values()}
+
+    @abstractmethod
+    def forward(self, *primals: Array, **settings: Any) -> tuple[Any, Any]:
+        """Return the floating outputs, and the residuals."""
+
+    @abstractmethod
+    def backward(self, residuals: Any, g: Any) -> tuple[Any, ...]:
+        """Return the gradients, as they came from the framework."""
+
+    @abstractmethod
+    def value(self, *primals: Array, **settings: Any) -> Any:
+        """Return the outputs alone, computed as where nothing is differentiated."""
+
+
+def single_or_tuple(outputs: Iterable[Array]) -> Any:
+    """Return outputs as the node contract has them: a single one alone, several as a tuple."""
+    arrays = tuple(outputs)
+    return arrays[0] if len(arrays) == 1 else arrays
