@@ -8,16 +8,18 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 from gradlab.checks.exploration.derived_inputs import derived_trials
 from gradlab.checks.trial import Trial, quiet
-from gradlab.diagnosis import _behaviour_mistakes as _behaviour
-from gradlab.diagnosis import _located_mistakes as _places
-from gradlab.diagnosis import _missing_paths as _paths
-from gradlab.diagnosis import _missing_terms as _terms
-from gradlab.diagnosis import _rearrangements as _arranged
-from gradlab.diagnosis import _scale_mistakes as _scaled
-from gradlab.diagnosis import cotangent_mistakes as _cotangent
+from gradlab.diagnosis import (
+    _behaviour_mistakes,
+    _located_mistakes,
+    _missing_paths,
+    _missing_terms,
+    _rearrangements,
+    _scale_mistakes,
+    cotangent_mistakes,
+)
 from gradlab.diagnosis._finding import Finding
 from gradlab.diagnosis._primal_evidence import PrimalEvidence
-from gradlab.diagnosis.point_evidence import PointEvidence, points
+from gradlab.diagnosis.point_evidence import PointEvidence, all_evidence
 
 __all__ = ["NAMES", "Finding", "diagnose"]
 
@@ -35,32 +37,32 @@ SURE = 0.9
 ENOUGH = 3
 # The hypotheses on the values of one primal's gradient, the simplest first.
 VALUE_HYPOTHESES: tuple[Callable[[PrimalEvidence], Finding | None], ...] = (
-    _places.not_finite,
-    _scaled.zero_gradient,
-    _cotangent.ignores_cotangent,
-    _cotangent.float32_round_trip,
-    _cotangent.bias_at_zero,
-    _cotangent.additive_bias,
-    _cotangent.wrong_cotangent,
-    _cotangent.nonlinear_in_cotangent,
-    _scaled.sign_flipped,
-    _scaled.constant_factor,
-    _arranged.swapped_primals,
-    _arranged.transposed,
-    _arranged.wrongly_summed,
-    _places.tie_or_kink,
-    _places.single_element,
-    _places.border,
-    _places.masked_region,
-    _arranged.shifted,
-    _arranged.axes_permuted,
-    _terms.missing_term,
-    _paths.other_places_dropped,
-    _paths.sum_of_some_shares,
-    _paths.wrong_block,
-    _paths.empty_block,
-    _paths.factor_held_constant,
-    _paths.path_through_other_primals,
+    _located_mistakes.not_finite,
+    _scale_mistakes.zero_gradient,
+    cotangent_mistakes.ignores_cotangent,
+    cotangent_mistakes.float32_round_trip,
+    cotangent_mistakes.bias_at_zero,
+    cotangent_mistakes.additive_bias,
+    cotangent_mistakes.wrong_cotangent,
+    cotangent_mistakes.nonlinear_in_cotangent,
+    _scale_mistakes.sign_flipped,
+    _scale_mistakes.constant_factor,
+    _rearrangements.swapped_primals,
+    _rearrangements.transposed,
+    _rearrangements.wrongly_summed,
+    _located_mistakes.tie_or_kink,
+    _located_mistakes.single_element,
+    _located_mistakes.border,
+    _located_mistakes.masked_region,
+    _rearrangements.shifted,
+    _rearrangements.axes_permuted,
+    _missing_terms.missing_term,
+    _missing_paths.other_places_dropped,
+    _missing_paths.sum_of_some_shares,
+    _missing_paths.wrong_block,
+    _missing_paths.empty_block,
+    _missing_paths.factor_held_constant,
+    _missing_paths.path_through_other_primals,
 )
 
 
@@ -86,7 +88,7 @@ def diagnose(trials: Sequence[Trial], failed: Collection[str]) -> list[Finding]:
 
 
 # Checks that may fail because of the gradient's values, or of what backward keeps between calls.
-OF_VALUES = {
+CHECKS_OF_VALUES = {
     "matches_numerical", "complex_step_agrees", "finite_where_expected", "hessian_is_symmetric",
     "linear_in_cotangent", "repeatable",
 }  # fmt: skip
@@ -97,27 +99,27 @@ def _findings(trials: Sequence[Trial], failed: Collection[str]) -> Iterator[Find
     # a mistake that shows at no sample may show at the primals derived from them
     everywhere = [*trials, *(d.trials[0] for trial in trials for d in derived_trials(trial))]
     if "leaves_arguments_unchanged" in failed or "any_layout" in failed:
-        found.append(_behaviour.mutates_argument(everywhere))
-    if OF_VALUES & set(failed):
-        changing = _behaviour.changes_between_calls(trials)
-        known, broken = points(trials)
-        found += [changing, *_behaviour.wrong_form(trials)]
+        found.append(_behaviour_mistakes.mutates_argument(everywhere))
+    if CHECKS_OF_VALUES & set(failed):
+        changing = _behaviour_mistakes.changes_between_calls(trials)
+        known, broken = all_evidence(trials)
+        found += [changing, *_behaviour_mistakes.wrong_form(trials)]
         if changing is None:
-            found.insert(0, _behaviour.stale_residuals(trials, known))
+            found.insert(0, _behaviour_mistakes.stale_residuals(trials, known))
         if not any(found):
             found += _value_findings(known)
         if not any(found):
-            found += _behaviour.wrong_form(broken)
+            found += _behaviour_mistakes.wrong_form(broken)
     else:
-        found += _behaviour.wrong_form(everywhere)
+        found += _behaviour_mistakes.wrong_form(everywhere)
     if "finite_where_expected" in failed and not any(found):
-        found.append(_behaviour.not_finite(trials))
+        found.append(_behaviour_mistakes.not_finite(trials))
     if "works_in_float32" in failed:
-        found.append(_behaviour.loses_its_dtype(trials))
+        found.append(_behaviour_mistakes.loses_its_dtype(trials))
     if "any_layout" in failed:
-        found.append(_behaviour.assumes_contiguous(trials))
+        found.append(_behaviour_mistakes.assumes_contiguous(trials))
     if "owns_its_memory" in failed:
-        found.append(_behaviour.aliases_memory(everywhere))
+        found.append(_behaviour_mistakes.aliases_memory(everywhere))
     told: set[tuple[str, str]] = set()
     for finding in found:
         if finding and (finding.name, finding.primal) not in told:
@@ -140,5 +142,9 @@ def _value_findings(known: Sequence[PointEvidence]) -> Iterator[Finding]:
             yield from sorted(of_primal, key=lambda finding: finding.confidence < SURE)
         else:
             yield from filter(
-                None, [_places.tie_or_kink(evidence), _cotangent.nonlinear_in_cotangent(evidence)]
+                None,
+                [
+                    _located_mistakes.tie_or_kink(evidence),
+                    cotangent_mistakes.nonlinear_in_cotangent(evidence),
+                ],
             )

@@ -9,8 +9,14 @@ import numpy as np
 from gradlab.checks import any_layout, finite_where_expected, leaves_arguments_unchanged, owns_its_memory
 from gradlab.checks.trial import Trial, map_arrays, quiet, same_bits
 from gradlab.diagnosis._finding import Finding
-from gradlab.diagnosis.cotangent_mistakes import same
-from gradlab.diagnosis.point_evidence import PointEvidence, flat, has_large_jacobian, jacobians_of, point
+from gradlab.diagnosis.cotangent_mistakes import equal_within
+from gradlab.diagnosis.point_evidence import (
+    PointEvidence,
+    evidence_at,
+    flat,
+    has_large_jacobian,
+    jacobians_of,
+)
 from gradlab.node import Array, as_tuple
 from gradlab.verdict import Verdict
 
@@ -86,7 +92,7 @@ def changes_between_calls(trials: Sequence[Trial]) -> Finding | None:
                 if all(same_bits(sequence[0], later) for later in sequence[1:]):
                     continue
                 steps = [b - a for a, b in pairwise(sequence)]
-                if all(same(steps[0], step, 1e-6) for step in steps[1:]) and steps[0].any():
+                if all(equal_within(steps[0], step, 1e-6) for step in steps[1:]) and steps[0].any():
                     evidence = f"each further call adds the same to the gradient of {name}"
                     return Finding(
                         "accumulates", name, 1.0, evidence, "start from zeros in every call, and assign"
@@ -111,7 +117,9 @@ def stale_residuals(trials: Sequence[Trial], known: Sequence[PointEvidence]) -> 
                     after = tuple(map(np.array, trial.node.backward(residuals, trial.cotangent())))
                 except Exception:
                     continue
-            if any(np.isfinite(a).all() and not same(a, b) for a, b in zip(alone, after, strict=True)):
+            if any(
+                np.isfinite(a).all() and not equal_within(a, b) for a, b in zip(alone, after, strict=True)
+            ):
                 evidence = "a forward at other primals, before this backward, changes its gradient"
                 return Finding("stale-residuals", "", 1.0, evidence, cure)
         for p in first:
@@ -141,13 +149,15 @@ def _is_right_at_earlier_point(other: Trial, p: PointEvidence) -> bool | None:
 
     None where no gradient is wrong at `other`, or the two points differ in their shapes.
     """
-    here = point(other)
+    here = evidence_at(other)
     if here is None or [x.shape for x in p.trial.sample.primals] != [x.shape for x in other.sample.primals]:
         return None
     for i, gradient in enumerate(here.gradients):
         if gradient.size > 1 and here.wrong(i).any() and p.g.size == here.g.size:
             expected = p.numerical_for(i, here.g)
-            return same(expected, gradient, 1e-5) and not same(expected, here.numerical(i), 1e-4)
+            return equal_within(expected, gradient, 1e-5) and not equal_within(
+                expected, here.numerical(i), 1e-4
+            )
     return None
 
 
@@ -198,11 +208,11 @@ def _wrong_shape(trial: Trial, i: int, name: str, x: Array, returned: Sequence[A
             j != i
             and exchanged
             and d.shape == other.shape
-            and same(d, numerical[j].reshape(other.shape), 1e-5)
+            and equal_within(d, numerical[j].reshape(other.shape), 1e-5)
         ):
             evidence += f", and is what that of {trial.names[j]} should be"
             return Finding("swapped-primals", name, 1.0, evidence, "return them in the primals' order")
-    if d.ndim == 2 and d.T.shape == x.shape and x.shape[0] != x.shape[1] and same(d.T, right, 1e-5):
+    if d.ndim == 2 and d.T.shape == x.shape and x.shape[0] != x.shape[1] and equal_within(d.T, right, 1e-5):
         return Finding(
             "transposed", name, 1.0, f"{evidence}: it is transposed", "exchange the product's factors"
         )
@@ -223,7 +233,7 @@ def _axes_summed_over(d: Array, right: Array) -> tuple[int, ...]:
     squeezed = np.squeeze(d)
     for axes in ways:
         total = np.squeeze(right.sum(axis=axes))
-        if total.shape == squeezed.shape and right.size > total.size and same(total, squeezed, 1e-5):
+        if total.shape == squeezed.shape and right.size > total.size and equal_within(total, squeezed, 1e-5):
             return axes
     return ()
 
@@ -238,7 +248,7 @@ def _adds_up_to(d: Array, right: Array) -> bool:
         return False
     axes = tuple(k for k in range(d.ndim) if shape[k] == 1 and d.shape[k] != 1)
     total = d.sum(axis=axes, keepdims=True)
-    return total.size == right.size and same(total.reshape(right.shape), right, 1e-5)
+    return total.size == right.size and equal_within(total.reshape(right.shape), right, 1e-5)
 
 
 def loses_its_dtype(trials: Sequence[Trial]) -> Finding | None:

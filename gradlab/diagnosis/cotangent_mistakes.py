@@ -30,7 +30,7 @@ def analytic_for(
     return d.astype(np.promote_types(d.dtype, np.float64))
 
 
-def same(a: Array | None, b: Array | None, rtol: float = SAME) -> bool:
+def equal_within(a: Array | None, b: Array | None, rtol: float = SAME) -> bool:
     """Return whether two gradients are equal to within rounding."""
     if a is None or b is None:
         return False
@@ -42,7 +42,8 @@ def ignores_cotangent(evidence: PrimalEvidence) -> Finding | None:
     """See whether the gradient is the same for every cotangent, and not zero."""
     looked = evidence.wrong_points[:4]
     if not looked or not all(
-        evidence.analytic(p).any() and same(analytic_for(evidence, p, lambda g: -3 * g), evidence.analytic(p))
+        evidence.analytic(p).any()
+        and equal_within(analytic_for(evidence, p, lambda g: -3 * g), evidence.analytic(p))
         for p in looked
     ):
         return None
@@ -99,7 +100,7 @@ def nonlinear_in_cotangent(evidence: PrimalEvidence) -> Finding | None:
     for change, c in ((lambda g: 2 * g, 2.0), (lambda g: -g, -1.0), (lambda g: LARGE * g, LARGE)):
         for p in (evidence.wrong_points or list(evidence.points))[:6]:
             scaled = analytic_for(evidence, p, change)
-            if scaled is not None and not same(scaled, c * evidence.analytic(p), 1e-6):
+            if scaled is not None and not equal_within(scaled, c * evidence.analytic(p), 1e-6):
                 size = float(np.abs(scaled).max(initial=0.0)) / max(
                     float(np.abs(evidence.analytic(p)).max()), 1e-300
                 )
@@ -170,7 +171,7 @@ def float32_round_trip(evidence: PrimalEvidence) -> Finding | None:
 def _is_rounded(evidence: PrimalEvidence, p: PointEvidence, narrow: Any) -> bool:
     """Return whether the gradient, for this cotangent or for one of ones, has only values that a dtype can hold."""
     found = (evidence.analytic(p), analytic_for(evidence, p, np.ones_like))
-    return any(d is not None and same(d, d.astype(narrow).astype(np.float64), 0.0) for d in found)
+    return any(d is not None and equal_within(d, d.astype(narrow).astype(np.float64), 0.0) for d in found)
 
 
 def _numerical_for_rounded(evidence: PrimalEvidence, narrow: Any, p: PointEvidence) -> Array:

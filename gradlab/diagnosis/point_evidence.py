@@ -118,7 +118,7 @@ def flat(outputs: Any) -> Array:
     return joined.astype(np.promote_types(joined.dtype, np.float64))
 
 
-def points(trials: Sequence[Trial]) -> tuple[list[PointEvidence], list[Trial]]:
+def all_evidence(trials: Sequence[Trial]) -> tuple[list[PointEvidence], list[Trial]]:
     """Return the evidence at the trials and at primals derived from them, and the trials at which backward fails."""
     ways = [
         d
@@ -132,7 +132,7 @@ def points(trials: Sequence[Trial]) -> tuple[list[PointEvidence], list[Trial]]:
     known, broken = [], []
     with quiet():
         for alternatives in [*([trial] for trial in trials), *(list(d.trials) for d in ways)]:
-            found = next(filter(None, map(point, alternatives)), None)
+            found = next(filter(None, map(evidence_at, alternatives)), None)
             if found:
                 known.append(found)
             else:
@@ -162,7 +162,7 @@ def has_large_jacobian(trial: Trial) -> bool:
     return any(x.size * outputs > LARGEST for x in trial.sample.primals)
 
 
-def point(trial: Trial) -> PointEvidence | None:
+def evidence_at(trial: Trial) -> PointEvidence | None:
     """Return the evidence at a trial, or None where backward gives no gradients that can be compared."""
     try:
         gradients = trial.gradients(trial.cotangent())

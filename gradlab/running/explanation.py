@@ -5,7 +5,7 @@ from warnings import warn
 
 from gradlab.checks.trial import Trial
 from gradlab.checks.trial import large_primals as along
-from gradlab.diagnosis import OF_VALUES, Finding, diagnose
+from gradlab.diagnosis import CHECKS_OF_VALUES, Finding, diagnose
 from gradlab.report import Row
 from gradlab.verdict import Verdict
 
@@ -25,7 +25,7 @@ def explain(trials: Sequence[Trial], rows: Sequence[Row]) -> dict[str, Sequence[
             if large and any(failed)
             else []
         )
-        rest = [some - OF_VALUES if large else some for some in failed]
+        rest = [some - CHECKS_OF_VALUES if large else some for some in failed]
         found = [*named, *(finding for some in rest if some for finding in diagnose(trials, some))]
         # an argument that is written into makes the numbers look like another mistake
         found.sort(key=lambda finding: finding.name != "mutates-argument")

@@ -55,7 +55,7 @@ def test_the_keywords_of_the_type_checkers_are_the_options():
 
 
 @pytest.mark.parametrize(
-    "keyword, cure", [("rtoll", "did you mean rtol\\?"), ("nonsense", "there are rtol, atol, seed")]
+    "keyword, cure", [("rtoll", r"did you mean rtol\?"), ("nonsense", "there are rtol, atol, seed")]
 )
 def test_a_keyword_that_does_not_exist_is_told_with_the_cure(keyword, cure):
     with pytest.raises(TypeError, match=f"check_gradient takes no '{keyword}': {cure}"):
@@ -63,9 +63,9 @@ def test_a_keyword_that_does_not_exist_is_told_with_the_cure(keyword, cure):
 
 
 def test_the_complaint_names_the_function_that_was_called():
-    with pytest.raises(TypeError, match="^check_cached_pair takes no 'sed': did you mean seed"):
+    with pytest.raises(TypeError, match=r"^check_cached_pair takes no 'sed': did you mean seed"):
         gradlab.check_cached_pair(lambda x: (x, None), lambda g, cache: g, (X,), sed=1)
-    with pytest.raises(TypeError, match="^check_hessian takes no 'worker'"):
+    with pytest.raises(TypeError, match=r"^check_hessian takes no 'worker'"):
         gradlab.check_hessian(np.sum, np.ones_like, lambda x: np.zeros((2, 2)), X, worker=2)
 
 

@@ -18,7 +18,7 @@ from gradlab.checks import CHECKS
 from gradlab.checks.trial import Trial, quiet
 from gradlab.checks.trial.line_slopes import agrees_along_lines
 from gradlab.diagnosis import diagnose
-from gradlab.diagnosis.point_evidence import point
+from gradlab.diagnosis.point_evidence import evidence_at
 from gradlab.node import Array
 from gradlab.verdict import Verdict
 
@@ -98,7 +98,7 @@ def _mismatch(trial: Trial) -> tuple[int, float]:
 def _share_right(trial: Trial) -> float:
     """Return the share of the elements, of all gradients, that are right at a trial."""
     with quiet():
-        there = point(trial) if trial.accepted else None
+        there = evidence_at(trial) if trial.accepted else None
         if there is None:
             return 0.0
         wrong = np.concatenate([there.wrong(i).ravel() for i in range(len(there.gradients))])

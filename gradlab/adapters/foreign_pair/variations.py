@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from gradlab.adapters.foreign_pair.convention import NUMERICAL, Convention, Epsilon, named
 from gradlab.checks import CHECKS
 from gradlab.checks.trial import Trial, quiet
-from gradlab.checks.trial.line_slopes import agrees_along_lines
+from gradlab.checks.trial.line_slopes import is_right_along_lines
 from gradlab.diagnosis import Finding
-from gradlab.diagnosis.cotangent_mistakes import same
+from gradlab.diagnosis.cotangent_mistakes import equal_within
 from gradlab.node import Array, Sample
 from gradlab.report import Row
 from gradlab.running.check_rows import run_checks
@@ -81,7 +81,7 @@ def check_variations(variations: Iterable[Variation], given: Trial, applied: Con
         if there is None:
             continue
         varied.looked.append(variation.how)
-        if _is_right(there) or _is_right_again(given, variation, applied):
+        if is_right_along_lines(there) or _is_right_again(given, variation, applied):
             continue
         found = _wrong_rows(there, variation)
         varied.rows.extend(found)
@@ -96,7 +96,7 @@ def _is_right_again(given: Trial, variation: Variation, applied: Convention | No
     """Return whether the variation that stands for a wrong one, the same after a reset, is right."""
     other = variation.again() if variation.again else None
     there = _at(given, other, applied) if other else None
-    return there is not None and _is_right(there)
+    return there is not None and is_right_along_lines(there)
 
 
 def _is_of_the_first_call(given: Trial, there: Trial) -> bool:
@@ -109,7 +109,7 @@ def _is_of_the_first_call(given: Trial, there: Trial) -> bool:
         except Exception:
             return False
     # one is enough: what is computed from a parameter, too, takes that as it is now
-    return any(bad and same(a, b) for a, b, bad in zip(first, second, wrong, strict=True))
+    return any(bad and equal_within(a, b) for a, b, bad in zip(first, second, wrong, strict=True))
 
 
 def _wrong_rows(there: Trial, variation: Variation) -> list[Row]:
@@ -134,11 +134,3 @@ def _at(given: Trial, variation: Variation, applied: Convention | None) -> Trial
         if trial.accepted:
             return trial
     return None
-
-
-def _is_right(trial: Trial) -> bool:
-    with quiet():
-        try:
-            return agrees_along_lines(trial, trial.gradients(trial.cotangent()))
-        except Exception:
-            return False
