@@ -1,7 +1,7 @@
 """How right numerical derivatives are, and how well they know it: ``python benchmarks/accuracy.py``.
 
 The methods of the field and gradlab's `estimate_gradient`, side by side on the functions of
-``tests/numerical/truth.py``, whose derivatives are known to the last bit.
+``tests/numerical/known_derivatives.py``, whose derivatives are known to the last bit.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from gradlab import estimate_gradient, numerical_gradient
 from gradlab.report.tables import table
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from tests.numerical.truth import SEED, TWENTY, Counted, Outcome, Pair, pairs
+from tests.numerical.known_derivatives import SEED, TWENTY, Counted, Outcome, Pair, pairs
 
 try:
     import numdifftools

@@ -18,7 +18,7 @@ class Sample:
     Attributes
     ----------
     name : str
-        Says what this point is there to catch ("row broadcast over 3", "both sides of the kink").
+        Tells which faults this point is there to catch ("row broadcast over 3", "both sides of the kink").
     primals : tuple of ndarray
         The differentiable inputs, in the order in which `forward` takes them.
     settings : mapping
@@ -37,7 +37,7 @@ class Node:
     Attributes
     ----------
     name, family : str
-        The file and the folder that it comes from.
+        The names of its file and of that file's folder.
     forward : callable
         ``forward(*primals, **settings) -> (output, residuals)``; several outputs are a tuple.
     backward : callable
@@ -49,8 +49,8 @@ class Node:
     zero_gradient : str
         The reason why an all-zero gradient is right everywhere; empty for every other node.
     equivalent_mutants : mapping
-        Of the one-place changes of this backward's source that change nothing, the line as it is then and the
-        reason why it is the same function.
+        The one-place changes of this backward's source that change nothing: the changed line, and the reason why the
+        function is still the same.
     doc : str
         Its documentation: name, two formulas, source of the derivation.
     """

@@ -10,20 +10,20 @@ from gradlab.node import Array
 from gradlab.numerical.estimate import Estimate
 
 # How far a right gradient may be from the truth, relative to each element. A backward pass loses a few
-# digits to conditioning, never half of them; a wrong one is rarely this near.
+# digits to conditioning, never half of them; a wrong gradient is rarely this near.
 RTOL = {"float16": 1e-2, "float32": 1e-4, "float64": 1e-8, "longdouble": 1e-10}
-# The analytic side rounds too: every element may be off by this many units in the last place of what was added
-# up on the way (softmax's sums to zero leave such crumbs).
+# The analytic side rounds too: every element may be off by this many units in the last place of the terms that were
+# added up on the way (softmax's gradients, which sum to zero, leave such crumbs).
 ATOL_ULPS = 4
 # A numerical value that is known to this, relative to the gradient's largest entry, decides.
 DECIDES = 1e-5
-# A gradient that is zero to within its error bound is known if that bound is this many times as wide, or less,
-# beside an ordinary slope.
+# Where all of a gradient is zero to within its error bounds, so many ordinary slopes take the place of its largest
+# entry.
 ZERO_BESIDE = 100
 
 
 class Verdict(StrEnum):
-    """What a check concludes."""
+    """The conclusion of a check."""
 
     PASS = "pass"
     WRONG = "wrong"
@@ -39,7 +39,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What one check found, for one primal or (`primal` empty) for the node as a whole.
+    """The result of one check, for one primal or (`primal` empty) for the node as a whole.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class CheckResult:
     worst_index : tuple of int or None
         The element that exceeds its tolerance by most, or comes nearest to it.
     analytic, numerical : float or None
-        Both values there.
+        Both values at `worst_index`.
     evaluations : int or None
         How often forward was evaluated for the numerical side.
     note : str
@@ -86,12 +86,12 @@ def rtol_for(dtype: Any) -> float:
     return RTOL.get(np.dtype(dtype).name, RTOL["longdouble"])
 
 
-def crumbs(estimate: Estimate, dtype: Any) -> Array:
-    """Return the default absolute tolerance of each element: a few ulps, in `dtype`, of what was added up.
+def atol_for(estimate: Estimate, dtype: Any) -> Array:
+    """Return the default absolute tolerance of each element.
 
-    That is of the gradient's largest entry, of the terms of each, and of an ordinary slope of the function (at a
-    minimum nothing else has a size); what may be there unseen; and the smallest number that `dtype` has all its
-    digits for.
+    A few ulps, in `dtype`, of the gradient's largest entry, of the terms that the element adds up, and of an ordinary
+    slope of the function (at a minimum nothing else has a size); besides, the slope that may be there without a trace
+    in the function, and the smallest number that `dtype` has all its digits for.
     """
     known = np.abs(estimate.value[np.isfinite(estimate.value)])
     info = np.finfo(dtype)
@@ -114,27 +114,28 @@ def compare(
     An element is wrong beyond ``|analytic - numerical| <= atol + rtol * |numerical| + error``; at a kink it must
     lie between the one-sided derivatives, at a jump equal the one that exists. The result is inconclusive where
     no element is wrong but some error bound alone is wider than `rtol` (by default `DECIDES`) of the largest
-    element; where all are zero to within their bounds, an ordinary slope counts instead (see `Estimate.scale`).
+    element; where all elements are zero to within their bounds, an ordinary slope takes the place of the largest
+    (see `Estimate.scale`).
 
     Parameters
     ----------
     analytic : ndarray
         The values to judge, of the estimate's shape.
     estimate : Estimate
-        What they should be.
+        The values that they should be.
     rtol, atol : float, optional
-        Tolerances; by default they follow from the dtype of `analytic` and the size of the gradient. `atol` may be
-        an array of one for each element.
+        Tolerances; by default they follow from the dtype of `analytic` and the size of the gradient. `atol` may also
+        be an array, with a tolerance for each element.
     primal : str
         The name to give in the result.
     """
     if not np.issubdtype(analytic.dtype, np.floating):
         analytic = analytic.astype(estimate.value.dtype)  # whole numbers may be right all the same
-    # with a tolerance of the caller's own, a bound wider than it decides nothing; without one, a bound that is
-    # narrow in itself does, and the sensitivity beside the pass says how narrow
+    # a bound wider than a tolerance of the caller's own decides nothing; by default a bound decides that is narrow in
+    # itself, and the sensitivity beside the pass says how narrow it is
     decides = max(rtol_for(analytic.dtype), DECIDES) if rtol is None else rtol
     rtol = rtol_for(analytic.dtype) if rtol is None else rtol
-    floor = crumbs(estimate, analytic.dtype)
+    floor = atol_for(estimate, analytic.dtype)
     allowance = floor if atol is None else np.full_like(floor, atol)
     if analytic.size == 0:
         return CheckResult(Verdict.PASS, primal, evaluations=estimate.evaluations, note="no elements")
@@ -174,13 +175,13 @@ def compare(
 
 
 def _expected(analytic: Array, estimate: Estimate) -> Array:
-    """Return what each element should be: at a kink whatever lies in its interval, nearest to what it is."""
+    """Return the value that each element should have: at a kink, the one in its interval nearest to `analytic`."""
     smooth_or_jump = ~estimate.kink | estimate.jump
     return np.where(smooth_or_jump, estimate.value, np.clip(analytic, estimate.lower, estimate.upper))
 
 
 def _largest(estimate: Estimate) -> float:
-    """Return the size that a gradient has here: its largest element, or an ordinary slope if all are zero."""
+    """Return the size of the gradient: its largest element, or `ZERO_BESIDE` ordinary slopes if all are zero."""
     known = np.isfinite(estimate.value) & np.isfinite(estimate.error)
     size = np.abs(estimate.value[known])
     if (size <= estimate.error[known]).all():
@@ -189,7 +190,7 @@ def _largest(estimate: Estimate) -> float:
 
 
 def _sensitivity(distance: Array, allowed: Array, expected: Array) -> float:
-    """Return the relative error that would have been caught in whichever element it stood."""
+    """Return the smallest relative error that would have been caught whichever element had it."""
     nonzero = expected != 0
     # the present deviation may point the other way, and the sum of the two must still exceed what is allowed
     caught = (allowed + distance)[nonzero] / np.abs(expected[nonzero])

@@ -1,8 +1,8 @@
 """The checks: one file a check, found by looking.
 
 Each file holds one function, ``check(trial)``, or ``check_all(trials)`` where the question is about all
-samples of a node together; it yields a `CheckResult` for each thing that it compared. A check that also looks at
-primals derived from the given ones has ``check_elsewhere(trial)``, which yields what is wrong there.
+samples of a node together; it yields a `CheckResult` for each comparison. A check that is also run at primals derived
+from the given ones has ``check_elsewhere(trial)``, which yields the faults there.
 
 Attributes
 ----------

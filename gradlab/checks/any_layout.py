@@ -1,4 +1,4 @@
-"""Backward gives the same whatever the layout of its arguments in memory."""
+"""Backward gives the same gradients whatever the layout of its arguments in memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.checks.exploration.derived_inputs import with_batch
+from gradlab.checks.exploration.derived_inputs import trials_with_batch
 from gradlab.checks.trial import ContractError, Trial, map_arrays, quiet
-from gradlab.checks.trial.same_gradient import compare_with_own
+from gradlab.checks.trial.gradient_comparison import compare_two_gradients
 from gradlab.node import Array
 from gradlab.verdict import CheckResult, Verdict
 
@@ -18,16 +18,18 @@ CURE = "read arrays by index, or take np.ascontiguousarray of them first"
 
 
 def check(trial: Trial) -> Iterator[CheckResult]:
-    """Compare every layout of the primals, and of the cotangent, with plain copies of the same numbers."""
+    """Compare the gradients for every layout of primals and cotangent with those for plain copies."""
     g = trial.cotangent()
     expected = trial.gradients(g)
     wrong = []
-    for layout, lay in LAYOUTS.items():
-        wrong += _differs(trial, trial.primals(), map_arrays(lay, g), expected, f"the cotangent is {layout}")
-        primals = tuple(map(lay, trial.primals()))
-        wrong += _differs(trial, primals, map_arrays(np.array, g), expected, f"the primals are {layout}")
-    wrong += _stretched(trial)
-    wrong += _without_elements(trial)
+    for layout, laid_out in LAYOUTS.items():
+        wrong += _differences(
+            trial, trial.primals(), map_arrays(laid_out, g), expected, f"the cotangent is {layout}"
+        )
+        primals = tuple(map(laid_out, trial.primals()))
+        wrong += _differences(trial, primals, map_arrays(np.array, g), expected, f"the primals are {layout}")
+    wrong += _broadcast_faults(trial)
+    wrong += _empty_batch_faults(trial)
     yield from wrong or [CheckResult(Verdict.PASS)]
 
 
@@ -62,10 +64,10 @@ LAYOUTS: Mapping[str, Layout] = {
 }
 
 
-def _differs(
+def _differences(
     trial: Trial, primals: Sequence[Array], g: Any, expected: Sequence[Array], where: str
 ) -> list[CheckResult]:
-    """Return what backward gives otherwise than expected, or that it gives nothing at all."""
+    """Return the gradients that are not as expected, or the error that backward raises instead."""
     try:
         _, residuals = trial.node.forward(*primals, **trial.settings())
         found = trial.well_formed(trial.node.backward(residuals, g))
@@ -74,22 +76,26 @@ def _differs(
     except Exception as error:
         note = f"raised {type(error).__name__} where {where} ({error}): {CURE}"
         return [CheckResult(Verdict.WRONG, note=note)]
-    results = [compare_with_own(trial, i, a, b) for i, (a, b) in enumerate(zip(found, expected, strict=True))]
+    results = [
+        compare_two_gradients(trial, i, a, b) for i, (a, b) in enumerate(zip(found, expected, strict=True))
+    ]
     note = f"otherwise than for plain copies where {where}: {CURE}"
     return [replace(result, note=note) for result in results if result.verdict is Verdict.WRONG]
 
 
-def _stretched(trial: Trial) -> list[CheckResult]:
-    """Look at stride 0: one number for the whole cotangent, and one row of each primal for all its rows."""
+def _broadcast_faults(trial: Trial) -> list[CheckResult]:
+    """Return the faults at stride 0: one number is the whole cotangent, and one row of each primal all its rows."""
     rows = [np.broadcast_to(x[:1], x.shape) if x.ndim else x for x in trial.primals()]
     g = map_arrays(_one_number, trial.cotangent())
-    wrong = _differs(trial, trial.primals(), g, trial.gradients(g), "the cotangent is one number, broadcast")
-    there = trial.at("one row for all", [np.array(x) for x in rows])
-    if there.accepted:
-        g = there.cotangent()
+    wrong = _differences(
+        trial, trial.primals(), g, trial.gradients(g), "the cotangent is one number, broadcast"
+    )
+    equal_rows = trial.at("one row for all", [np.array(x) for x in rows])
+    if equal_rows.accepted:
+        g = equal_rows.cotangent()
         with suppress(np.linalg.LinAlgError):  # equal rows make a matrix that has no inverse
-            expected = there.gradients(g)
-            wrong += _differs(trial, rows, map_arrays(np.array, g), expected, "the primals are broadcast")
+            expected = equal_rows.gradients(g)
+            wrong += _differences(trial, rows, map_arrays(np.array, g), expected, "the primals are broadcast")
     return wrong
 
 
@@ -97,20 +103,20 @@ def _one_number(x: Array) -> Array:
     return np.broadcast_to(x.reshape(-1)[0], x.shape) if x.size else x
 
 
-def _without_elements(trial: Trial) -> list[CheckResult]:
-    """Look at a batch of 0, where forward accepts it: a gradient without elements is right, an error is not."""
+def _empty_batch_faults(trial: Trial) -> list[CheckResult]:
+    """Return the fault at a batch of 0, where forward accepts one: backward raises an error there."""
     with quiet():
         fault = ""
         first = trial.sample.primals[0]
         if not trial.registered and first.shape[:1] and first.shape[0] in first.shape[1:]:
             return []  # a square has no batch axis
-        for there in with_batch(trial, "a batch of 0", 0):
+        for empty in trials_with_batch(trial, "a batch of 0", 0):
             try:
-                there.gradients(there.cotangent())
+                empty.gradients(empty.cotangent())
                 return []
             except Exception as error:
                 fault = (
                     fault or f"forward accepts a batch of 0, and backward does not ({error}): allow for it"
                 )
-    # nobody who checks a function of their own has asked for that
+    # somebody who checks a function of their own has not asked for a batch of 0
     return [CheckResult(Verdict.WRONG if trial.registered else Verdict.WARNING, note=fault)] if fault else []

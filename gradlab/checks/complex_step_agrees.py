@@ -1,4 +1,4 @@
-"""Where forward is analytic, backward gives what a complex step gives, to ten digits, as that subtracts nothing."""
+"""Where forward is analytic, backward gives the slope of a complex step, which subtracts nothing, to ten digits."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -6,19 +6,19 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from gradlab.checks.trial import Trial, quiet
-from gradlab.checks.trial.line_slopes import slopes_along
+from gradlab.checks.trial.line_slopes import line_slopes
 from gradlab.node import Array, as_tuple
 from gradlab.verdict import ATOL_ULPS, CheckResult, Verdict
 
 # The imaginary step: its square is lost beside any number.
 STEP = 1e-30
-# How near the slope must come to that of real differences for forward to count as analytic, and how near the
-# analytic slope must come to it, both relative to the sum of the sizes of its terms.
+# How near the complex step's slope must be to that of real differences for forward to count as analytic, relative to
+# that slope; and how near backward's slope must be to it, relative to the sum of the sizes of its terms.
 ANALYTIC_RTOL, RTOL = 1e-6, 1e-10
 
 
 def check(trial: Trial) -> Iterator[CheckResult]:
-    """Compare the slopes along some lines; nothing where forward does not compute in complex numbers."""
+    """Compare the slopes along random lines; yield nothing where forward does not compute in complex numbers."""
     gradients = trial.gradients(trial.cotangent())
     if any(gradient.dtype != np.float64 for gradient in gradients):
         return
@@ -43,17 +43,17 @@ def check(trial: Trial) -> Iterator[CheckResult]:
 
 
 def _complex_slopes(trial: Trial) -> list[tuple[Sequence[Array], float, float]]:
-    """Return lines, forward's slopes along them and how far the analytic ones may be off by rounding."""
+    """Return lines, forward's slope along each, and how far rounding may put backward's slope off."""
     if trial.witness:
-        known: list[tuple[Sequence[Array], float, float]] = trial.witness.remembered(
+        slopes: list[tuple[Sequence[Array], float, float]] = trial.witness.remembered(
             "complex slopes", _complex_slopes
         )
-        return known
+        return slopes
     g = as_tuple(trial.cotangent())
     terms = sum(float(np.abs(a * y).sum()) for a, y in zip(g, as_tuple(trial.output), strict=True))
     found = []
     with quiet():  # a line may leave the domain
-        lines = trial.remembered("lines", slopes_along)
+        lines = trial.remembered("lines", line_slopes)
     for line in lines:
         moved = [x + 1j * STEP * v for x, v in zip(trial.primals(), line.direction, strict=True)]
         try:
@@ -63,17 +63,17 @@ def _complex_slopes(trial: Trial) -> list[tuple[Sequence[Array], float, float]]:
         except Exception:
             return []
         slope = sum(float(np.sum(a * np.imag(y))) for a, y in zip(g, outputs, strict=True)) / STEP
-        size = _size(trial, line.direction)
+        size = _size_of_terms(trial, line.direction)
         if not abs(slope - line.slope) <= ANALYTIC_RTOL * abs(line.slope) + line.noise:
             return []
         found.append((line.direction, slope, ATOL_ULPS * float(np.finfo(np.float64).eps) * (size + terms)))
     return found
 
 
-def _size(trial: Trial, direction: Sequence[Array]) -> float:
-    """Return the sum of the sizes of the terms along a line, of a large gradient as far as they show in it."""
+def _size_of_terms(trial: Trial, direction: Sequence[Array]) -> float:
+    """Return the sum of the sizes of the terms along a line; the gradients stand for the terms of large primals."""
     if trial.is_large:
-        known = [np.abs(gradient) for gradient in trial.gradients(trial.cotangent())]
+        sizes = [np.abs(gradient) for gradient in trial.gradients(trial.cotangent())]
     else:
-        known = [estimate.terms for estimate in trial.estimates]
-    return sum(float(np.sum(np.abs(terms * v))) for terms, v in zip(known, direction, strict=True))
+        sizes = [estimate.terms for estimate in trial.estimates]
+    return sum(float(np.sum(np.abs(terms * v))) for terms, v in zip(sizes, direction, strict=True))

@@ -1,4 +1,4 @@
-"""Where the output is one number, the gradient is that of some function: its Jacobian is symmetric."""
+"""Where the output is one number, the gradient is that of some function: the gradient's Jacobian is symmetric."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 
 from gradlab.checks.trial import Trial, quiet
-from gradlab.checks.trial.line_slopes import STEP, directions
+from gradlab.checks.trial.line_slopes import STEP, random_directions
 from gradlab.node import Array
 from gradlab.verdict import CheckResult, Verdict
 
-# How far u H v and v H u may differ, relative to the sum of the sizes of their terms; how far the slopes at two
-# steps, for the gradient to count as smooth; and how many ulps of a gradient a difference may lose.
+# How far u H v and v H u may differ, relative to the sum of the sizes of their terms; how far the slopes of two steps
+# may differ, for the gradient to count as smooth; and how many ulps of a gradient a difference may lose.
 RTOL, SMOOTH_RTOL, ROUNDING_ULPS = 1e-5, 1e-3, 100
 
 
 def check(trial: Trial) -> Iterator[CheckResult]:
-    """Differentiate the gradient along two lines, and project each slope on the other line."""
+    """Differentiate the gradient along two lines, and project the slope along each on the other."""
     doubles = all(x.dtype == np.float64 for x in trial.sample.primals)
     if isinstance(trial.output, tuple) or np.shape(trial.output) != () or not doubles:
         return
@@ -24,7 +24,7 @@ def check(trial: Trial) -> Iterator[CheckResult]:
     noise = [
         ROUNDING_ULPS * float(np.finfo(np.float64).eps) / STEP * np.abs(a).max(initial=0) for a in gradients
     ]
-    u, v = directions(trial)
+    u, v = random_directions(trial)
     along_u, along_v = _slope(trial, u, noise), _slope(trial, v, noise)
     if along_u is None or along_v is None:
         return
@@ -46,7 +46,7 @@ def _inner(a: Iterable[Any], b: Iterable[Any]) -> float:
 
 
 def _slope(trial: Trial, direction: Sequence[Array], noise: Sequence[float]) -> list[Array] | None:
-    """Return the gradients' slopes along a line; None where they have none to speak of."""
+    """Return the slopes of the gradients along a line; None where the gradients are not smooth there."""
 
     def gradients(t: float) -> tuple[Array, ...]:
         moved = [x + t * d for x, d in zip(trial.primals(), direction, strict=True)]

@@ -7,16 +7,17 @@ import numpy as np
 
 from gradlab.checks.trial import Trial, map_arrays
 from gradlab.node import Array, as_tuple
-from gradlab.numerical.estimate import exact
+from gradlab.numerical.estimate import exact_estimate
 from gradlab.verdict import CheckResult, Verdict, compare, rtol_for
 
-# A thousand times the usual cotangent, which a clip would cut, and one that a threshold would take for 0.
+# A thousand times the usual cotangent, which a clip would cut, and a billionth of the usual one, which a threshold
+# would take for 0.
 LARGE, SMALL = 2.0**10, 2.0**-30
 ROUNDING_ULPS = 64
 
 
 class _Relation(NamedTuple):
-    """What backward gave for one primal, what linearity says it should be, and the cotangent's size beside usual.
+    """A gradient of primal `i`, the value that linearity demands, and the cotangent's size relative to the usual.
 
     `eps` is the precision of the coarser of cotangent and gradient: both round.
     """
@@ -38,7 +39,7 @@ def check(trial: Trial) -> Iterator[CheckResult]:
 
 
 def check_elsewhere(trial: Trial) -> Iterator[CheckResult]:
-    """Judge only what is not equal to the last bits; what has no value there is not for this check to say."""
+    """Judge only gradients that differ by more than rounding; leave elements without a value to other checks."""
     for relation in _relations(trial):
         has_value = np.isfinite(relation.found) & np.isfinite(relation.expected)
         found, expected = (np.where(has_value, part, 0) for part in (relation.found, relation.expected))
@@ -70,7 +71,7 @@ def _times(c: float, g: Any) -> Any:
 
 
 def _is_near(relation: _Relation) -> bool:
-    """Return whether the two sides differ by rounding alone, as far as their own size tells it."""
+    """Return whether the two sides of a relation differ by no more than the rounding of numbers of their own size."""
     size = np.nan_to_num(np.abs(relation.expected)).max(initial=0.0)
     # below the smallest normal number there are no digits
     rounding = ROUNDING_ULPS * relation.eps * size + float(np.finfo(relation.found.dtype).tiny)
@@ -82,12 +83,12 @@ def _judge(trial: Trial, relation: _Relation) -> CheckResult:
     if relation.size == 0:
         rtol, atol = 0.0, 0.0
     elif atol is None and not _is_near(relation):
-        # the two sides round differently: by a few ulps of what was added up on the way, which may well have
-        # cancelled in the end
+        # the two sides round differently: by a few ulps of the terms that were added up on the way, which may well
+        # have cancelled in the end
         terms = relation.size * float(np.nan_to_num(trial.estimates[relation.i].terms, posinf=0.0).max())
         size = float(np.nan_to_num(np.abs(relation.expected)).max())
         atol = ROUNDING_ULPS * relation.eps * (terms + size)
     name = trial.names[relation.i]
     if rtol is None:
         rtol = max(rtol_for(relation.found.dtype), ROUNDING_ULPS * relation.eps)
-    return compare(relation.found, exact(relation.expected), rtol=rtol, atol=atol, primal=name)
+    return compare(relation.found, exact_estimate(relation.expected), rtol=rtol, atol=atol, primal=name)

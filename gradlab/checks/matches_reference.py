@@ -1,4 +1,4 @@
-"""Forward gives what an independent implementation gives."""
+"""Forward gives the outputs of an independent implementation."""
 
 from collections.abc import Iterator
 
@@ -6,12 +6,12 @@ import numpy as np
 
 from gradlab.checks.trial import Trial
 from gradlab.node import as_tuple
-from gradlab.numerical.estimate import exact
+from gradlab.numerical.estimate import exact_estimate
 from gradlab.verdict import CheckResult, Verdict, compare
 
 
 def check(trial: Trial) -> Iterator[CheckResult]:
-    """Compare every output with the reference's; nothing where the node has no reference."""
+    """Compare every output with the reference's; yield nothing where the node has no reference."""
     if trial.node.reference is None:
         return
     outputs = as_tuple(trial.output)
@@ -22,5 +22,5 @@ def check(trial: Trial) -> Iterator[CheckResult]:
             note = f"forward gives shape {np.shape(y)}, the reference {np.shape(y0)}: return the reference's shape"
             yield CheckResult(Verdict.WRONG, name, note=note)
         else:
-            reference = exact(np.asarray(y0, dtype=np.float64))
+            reference = exact_estimate(np.asarray(y0, dtype=np.float64))
             yield compare(np.asarray(y), reference, rtol=trial.rtol, atol=trial.atol, primal=name)

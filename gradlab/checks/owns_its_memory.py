@@ -1,4 +1,4 @@
-"""Every gradient is an array of its own: nobody else writes into it, and who writes into it spoils nothing."""
+"""Every gradient is an array of its own: no later call writes into it, and writing into it spoils nothing else."""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -12,16 +12,16 @@ from gradlab.verdict import CheckResult, Verdict
 
 
 def check(trial: Trial) -> Iterator[CheckResult]:
-    """Look for shared memory, then write into the gradients, and look at them again after another call."""
+    """Look for memory that gradients share with arguments, with each other, or with later calls of backward."""
     primals, settings, g = trial.primals(), trial.settings(), map_arrays(np.array, trial.cotangent())
     _, residuals = trial.node.forward(*primals, **settings)
     returned = trial.node.backward(residuals, g)
     gradients = trial.well_formed(returned)
     arguments = [*zip(trial.names, primals, strict=True), *settings.items()]
     arguments += [("the cotangent", part) for part in as_tuple(g)]
-    shared = _shared(list(zip(trial.names, gradients, strict=True)), arguments)
+    shared = _shared_memory(list(zip(trial.names, gradients, strict=True)), arguments)
     if not shared:
-        shared = _kept(trial, residuals, gradients)
+        shared = _held_gradients(trial, residuals, gradients)
     if shared:
         yield CheckResult(trial.breach, note="; ".join(shared) + ": return a copy")
     else:
@@ -31,7 +31,7 @@ def check(trial: Trial) -> Iterator[CheckResult]:
 check_elsewhere = check
 
 
-def _shared(gradients: Sequence[tuple[str, Any]], arguments: Sequence[tuple[str, Any]]) -> list[str]:
+def _shared_memory(gradients: Sequence[tuple[str, Any]], arguments: Sequence[tuple[str, Any]]) -> list[str]:
     found = [
         f"the gradient of {name} shares memory with {other}"
         for name, gradient in gradients
@@ -55,8 +55,8 @@ def _strides(x: Any) -> list[int]:
     return [stride for stride, length in zip(x.strides, x.shape, strict=True) if length > 1]
 
 
-def _kept(trial: Trial, residuals: Any, gradients: Sequence[Any]) -> list[str]:
-    """Return which gradients the backward still holds: it changes them in a later call, or they change it."""
+def _held_gradients(trial: Trial, residuals: Any, gradients: Sequence[Any]) -> list[str]:
+    """Return which gradients the backward still holds: a later call changes them, or is changed by changing them."""
     before = [gradient.copy() for gradient in gradients]
     trial.node.backward(residuals, map_arrays(np.array, trial.cotangent("another")))
     found = [
@@ -67,7 +67,7 @@ def _kept(trial: Trial, residuals: Any, gradients: Sequence[Any]) -> list[str]:
     expected = [gradient.copy() for gradient in trial.well_formed(_backward(trial, residuals))]
     once_more = trial.well_formed(_backward(trial, residuals))
     if found or not all(map(same_bits, expected, once_more)):
-        return found  # what is another gradient each time is repeatable's to tell
+        return found  # a gradient that differs at each call is a matter of the check repeatable
     for gradient in once_more:
         gradient[...] += 1
     after = trial.well_formed(_backward(trial, residuals))

@@ -1,4 +1,4 @@
-"""Backward depends on its residuals and its cotangent, on nothing else that was computed before or between."""
+"""Backward depends on its residuals and its cotangent alone, not on other calls before or between."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -7,15 +7,15 @@ from itertools import combinations
 import numpy as np
 
 from gradlab.checks.trial import Trial, map_arrays, same_bits
-from gradlab.checks.trial.large_primals import outcome_of
+from gradlab.checks.trial.gradient_comparison import compare_two_gradients
+from gradlab.checks.trial.large_primals import directional_outcome_of
 from gradlab.checks.trial.line_slopes import agrees_along_lines
-from gradlab.checks.trial.same_gradient import compare_with_own
 from gradlab.node import Array
 from gradlab.verdict import CheckResult, Verdict, compare
 
 
 def check(trial: Trial) -> Iterator[CheckResult]:
-    """Call backward twice; after two forwards; and with one array passed as two primals."""
+    """Call backward twice, call it after two forwards, and pass one array as two primals."""
     _, residuals = trial.forward()
     g = map_arrays(np.array, trial.cotangent())
     first = [np.array(d) for d in trial.well_formed(trial.node.backward(residuals, g))]
@@ -30,29 +30,31 @@ def check(trial: Trial) -> Iterator[CheckResult]:
 
 
 def _two_forwards(trial: Trial, expected: list[Array]) -> Iterator[CheckResult]:
-    """Run forward here, then elsewhere, then both backwards, this one's first: each must be its own forward's."""
-    there = _second_point(trial)
-    if there is None:
+    """Run forward here and at a second point, then backward of each: it must use the residuals of its own forward."""
+    second_point = _second_point(trial)
+    if second_point is None:
         return
     _, residuals = trial.forward()
-    _, residuals_there = there.forward()
-    mine = [np.array(d) for d in trial.well_formed(trial.node.backward(residuals, trial.cotangent()))]
-    others = there.well_formed(there.node.backward(residuals_there, there.cotangent()))
+    _, second_residuals = second_point.forward()
+    gradients = [np.array(d) for d in trial.well_formed(trial.node.backward(residuals, trial.cotangent()))]
+    second_gradients = second_point.well_formed(
+        second_point.node.backward(second_residuals, second_point.cotangent())
+    )
     note = "two forwards came before this backward, and it used the residuals of another: return them from forward"
-    for i, (found, right) in enumerate(zip(mine, expected, strict=True)):
-        result = compare_with_own(trial, i, found, right)
+    for i, (found, right) in enumerate(zip(gradients, expected, strict=True)):
+        result = compare_two_gradients(trial, i, found, right)
         if result.verdict is Verdict.WRONG:
             yield replace(result, note=note)
     # a gradient that is wrong at the first point too is wrong for another reason
-    if agrees_along_lines(trial, expected) and not agrees_along_lines(there, others):
-        for result in _judged(there, others):
+    if agrees_along_lines(trial, expected) and not agrees_along_lines(second_point, second_gradients):
+        for result in _compared_with_numerical(second_point, second_gradients):
             if result.verdict is Verdict.WRONG:
                 yield replace(result, note=note)
 
 
-def _judged(trial: Trial, gradients: Sequence[Array]) -> Iterable[CheckResult]:
+def _compared_with_numerical(trial: Trial, gradients: Sequence[Array]) -> Iterable[CheckResult]:
     if trial.is_large:
-        return outcome_of(trial, gradients, trial.rtol, trial.atol).results
+        return directional_outcome_of(trial, gradients, trial.rtol, trial.atol).results
     return [
         compare(found, estimate, rtol=trial.rtol, atol=trial.atol, primal=name)
         for name, found, estimate in zip(trial.names, gradients, trial.estimates, strict=True)
@@ -66,10 +68,12 @@ def _second_point(trial: Trial) -> Trial | None:
         ("times 1.25", lambda x: x * x.dtype.type(1.25)),
     )
     for how, change in changes:
-        there = trial.at(f"second point, {how}", [change(x) for x in trial.primals()])
-        moved = any(not np.array_equal(a, b) for a, b in zip(trial.primals(), there.primals(), strict=True))
-        if moved and there.accepted:
-            return there
+        second_point = trial.at(f"second point, {how}", [change(x) for x in trial.primals()])
+        moved = any(
+            not np.array_equal(a, b) for a, b in zip(trial.primals(), second_point.primals(), strict=True)
+        )
+        if moved and second_point.accepted:
+            return second_point
     return None
 
 
@@ -91,7 +95,7 @@ def _one_array_twice(trial: Trial) -> Iterator[CheckResult]:
         _, residuals = trial.node.forward(*once, **trial.settings())
         found = trial.well_formed(trial.node.backward(residuals, map_arrays(np.array, g)))
         for k, (a, b) in enumerate(zip(found, expected, strict=True)):
-            result = compare_with_own(trial, k, a, b)
+            result = compare_two_gradients(trial, k, a, b)
             if result.verdict is Verdict.WRONG:
                 note = f"the same array was passed as {names[i]} and {names[j]}: do not tell primals apart by identity"
                 yield replace(result, note=note)

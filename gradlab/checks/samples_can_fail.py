@@ -1,4 +1,4 @@
-"""On every primal some sample would catch an all-zero backward."""
+"""For every primal there is a sample that would catch an all-zero backward."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,20 +17,20 @@ def check_all(trials: Sequence[Trial]) -> Iterator[tuple[Trial, CheckResult]]:
     for i in range(max(len(trial.sample.primals) for trial in trials)):
         having = [trial for trial in trials if i < len(trial.sample.primals)]
         name = having[0].names[i]
-        if any(_catches_zero(trial, i) for trial in having):
+        if any(_sample_catches_zeros(trial, i) for trial in having):
             yield having[0], CheckResult(Verdict.PASS, name)
             continue
         note = (
             f"a backward that returns zeros for {name} would pass on every sample: add one where it would not"
         )
-        # a function of somebody's own is checked where its author asks, and its gradient may well be zero there
+        # somebody's own function is checked where its author asks, and its gradient may well be zero there
         yield (
             having[0],
             CheckResult(Verdict.WRONG if having[0].registered else Verdict.WARNING, name, note=note),
         )
 
 
-def _catches_zero(trial: Trial, i: int) -> bool:
+def _sample_catches_zeros(trial: Trial, i: int) -> bool:
     if trial.is_large:
         return catches_zeros(trial, i)
     zeros = np.zeros_like(trial.sample.primals[i])

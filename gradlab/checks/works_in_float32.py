@@ -1,4 +1,4 @@
-"""In single precision backward gives the same, to single precision, in arrays of single precision."""
+"""In single precision backward gives the same gradients, to that precision, in arrays of that precision."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.checks.trial import Trial, map_arrays, quiet
-from gradlab.checks.trial.same_gradient import compare_with_own
+from gradlab.checks.trial.gradient_comparison import compare_two_gradients
 from gradlab.verdict import CheckResult, Verdict
 
 
@@ -35,10 +35,10 @@ def check(trial: Trial) -> Iterator[CheckResult]:
     for i, (name, a, b) in enumerate(zip(trial.names, found, expected, strict=True)):
         if a.dtype != np.float32:
             note = f"for float32 the gradient of {name} is {a.dtype}: keep the primal's dtype (np.float64 changes it)"
-            # who checks a function of their own in double precision has not asked for single
+            # somebody who checks a function of their own in double precision has not asked for single precision
             yield CheckResult(trial.breach if trial.registered else Verdict.WARNING, name, note=note)
         else:
-            yield compare_with_own(trial, i, a, b)
+            yield compare_two_gradients(trial, i, a, b)
 
 
 def _cast(value: Any, dtype: Any) -> Any:

@@ -1,12 +1,12 @@
-"""Checks of large gradients by random directions: a few evaluations decide, whatever the size.
+"""Checks of large gradients along random directions: a few evaluations decide, whatever the size.
 
 Along a direction v of random signs the slope of f is the sum of v times its gradient, so an error of e in one
 element changes the gradient's sum by e times that element's v, whatever all others do: it cannot hide. Several
 errors may cancel along one direction, but the sizes in v are random too (uniform from 1/2 to 3/2 of what is usual
 for that element), so that their sum comes to less than t with a probability of at most t over the largest of them:
-independently along each further direction. What is found to disagree is halved until single elements are left
-(adaptive group testing), and each is judged alone, by the estimate that a full check would use: a right element is
-not called wrong by chance.
+independently along each further direction. A direction that disagrees is halved until single elements are left
+(adaptive group testing), and each of these is judged alone, by the estimate that a full check would use: a right
+element is not called wrong by chance.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradlab.directions._directional_slopes import alike, look
-from gradlab.directions._flat_point import FlatPoint, point_of
+from gradlab.directions._directional_slopes import even_direction, measure_slope
+from gradlab.directions._flat_point import FlatPoint, flat_point
 from gradlab.directions._gradient_check import GradientCheck
-from gradlab.directions._named_mistakes import Mistake, mistakes
-from gradlab.directions._primal_verdicts import verdict
+from gradlab.directions._named_mistakes import Mistake, named_mistakes
+from gradlab.directions._primal_results import primal_result
 from gradlab.directions._single_elements import estimate_element
 from gradlab.node import Array
 from gradlab.numerical.estimate import Method
@@ -29,10 +29,11 @@ __all__ = [
     "DirectionalOutcome",
     "FlatPoint",
     "Mistake",
-    "check_along",
+    "check_along_directions",
     "estimate_element",
+    "flat_point",
     "is_large",
-    "point_of",
+    "sees_zeros",
 ]
 
 # With more elements than this, in all primals together, a gradient is checked along directions: one element after
@@ -41,7 +42,7 @@ FULL_BELOW = 10_000
 
 
 class DirectionalOutcome(NamedTuple):
-    """A result for each primal, and the mistakes that would explain what is wrong."""
+    """A result for each primal, and the mistakes that would explain the wrong elements."""
 
     results: list[CheckResult]
     mistakes: list[Mistake]
@@ -52,7 +53,7 @@ def is_large(primals: Sequence[Array], full_below: int | None) -> bool:
     return full_below is not None and sum(x.size for x in primals) > full_below
 
 
-def check_along(
+def check_along_directions(
     point: FlatPoint,
     rng: np.random.Generator,
     *,
@@ -60,14 +61,14 @@ def check_along(
     atol: float | None = None,
     method: Method = "auto",
 ) -> DirectionalOutcome:
-    """Check the gradient at a point along random directions, and find what is wrong with it.
+    """Check the gradient at a point along random directions, and find the elements that are wrong.
 
     Parameters
     ----------
     point : FlatPoint
-        From `point_of`.
+        From `flat_point`.
     rng : numpy.random.Generator
-        What the directions are drawn from, independently of the gradient.
+        The directions are drawn from it, independently of the gradient.
     rtol, atol : float, optional
         Tolerances of each element, as for `gradlab.verdict.compare`.
     method : str
@@ -79,12 +80,12 @@ def check_along(
     1963, Journal of the American Statistical Association 58). Group testing: Dorfman, 1943, Annals of Mathematical
     Statistics 14.
     """
-    judge = GradientCheck(point, rng, rtol, atol, method)
-    # what overflows or has no value is told by the verdict
+    check = GradientCheck(point, rng, rtol, atol, method)
+    # values that overflow, or do not exist, are told by the verdict
     with np.errstate(all="ignore"):
-        found = judge.run()
-        results = [verdict(judge, found, i) for i in range(len(point.names))]
-    return DirectionalOutcome(results, mistakes(judge, found))
+        findings = check.run()
+        results = [primal_result(check, findings, i) for i in range(len(point.names))]
+    return DirectionalOutcome(results, named_mistakes(check, findings))
 
 
 def sees_zeros(
@@ -98,7 +99,7 @@ def sees_zeros(
 ) -> bool:
     """Return whether a gradient of zeros, as that of `point` must be, would be caught in primal `i`."""
     v = np.zeros(point.x.size)
-    v[point.spans[i]] = alike(point, rng)[point.spans[i]]
+    v[point.spans[i]] = even_direction(point, rng)[point.spans[i]]
     with np.errstate(all="ignore"):
-        seen, _ = look(point, v, rtol=rtol, atol=atol, method=method)
-    return abs(seen.off) > seen.allowed
+        slope, _ = measure_slope(point, v, rtol=rtol, atol=atol, method=method)
+    return abs(slope.disagreement) > slope.allowed

@@ -1,4 +1,4 @@
-"""A few steps that tell the slope of a part of a direction, chosen by what the whole ladder of that direction said."""
+"""A few steps that tell the slope of a part of a direction, chosen by the whole ladder of that direction."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,14 +8,14 @@ import numpy as np
 from gradlab.directions._directional_slopes import DirectionalSlope
 from gradlab.node import Array
 
-# What a few steps miss by along the whole direction they may miss by so many times along a part of it.
+# Along a part of a direction a few steps may miss the slope by so many times what they miss along the whole of it.
 SAFETY = 8.0
 # So many steps are taken at the most; with more, the ladder itself is as cheap.
-MOST = 3
+MOST_STEPS = 3
 
 
 class Steps(NamedTuple):
-    """Steps, the weight of each one's difference quotient, and how far the slope may be off."""
+    """Steps, the weight of each one's difference quotient, and how far the weighted sum may be from the slope."""
 
     h: Array
     weights: Array
@@ -32,32 +32,38 @@ class Steps(NamedTuple):
             return float("nan")
 
 
-def steps_of(look: DirectionalSlope) -> list[Steps]:
-    """Return the best single step of a look's ladder, the best pair and the best three, as far as there are such."""
-    h, c = _quotients(look)
-    slope = look.analytic - look.off
-    miss = np.abs(c - slope)
-    # what a step misses by, all smaller ones show too, as noise that grows with one over the step
+def best_steps(slope: DirectionalSlope) -> list[Steps]:
+    """Return the best single step of the ladder along a direction, the best two neighbours, and the best three.
+
+    Fewer where the ladder has fewer steps.
+    """
+    h, c = _quotients(slope)
+    value = slope.analytic - slope.disagreement
+    miss = np.abs(c - value)
+    # the noise that shows in one step is in all smaller ones too, and grows with one over the step
     noise = np.maximum.accumulate((miss * h)[::-1])[::-1]
-    found = []
-    for count in range(1, min(MOST, len(h)) + 1):
-        several = [_steps(h[i : i + count], c[i : i + count], noise[i + count - 1], slope, look.error)
+    best = []
+    for count in range(1, min(MOST_STEPS, len(h)) + 1):
+        windows = [_extrapolation(h[i : i + count], c[i : i + count], noise[i + count - 1], value, slope.error)
                    for i in range(len(h) - count + 1)]  # fmt: skip
-        found.append(min(several, key=lambda steps: steps.error))
-    return found
+        best.append(min(windows, key=lambda steps: steps.error))
+    return best
 
 
-def _quotients(look: DirectionalSlope) -> tuple[Array, Array]:
+def _quotients(slope: DirectionalSlope) -> tuple[Array, Array]:
     """Return the steps that were taken to both sides, largest first, and their difference quotients."""
-    steps = sorted((s for s in look.trail if s > 0 and -s in look.trail), reverse=True)
-    pairs = [(s, (look.trail[s] - look.trail[-s]) / (2 * s)) for s in steps]
+    steps = sorted((s for s in slope.values if s > 0 and -s in slope.values), reverse=True)
+    pairs = [(s, (slope.values[s] - slope.values[-s]) / (2 * s)) for s in steps]
     h, c = np.array([pair for pair in pairs if np.isfinite(pair[1])], dtype=np.float64).reshape(-1, 2).T
     return h, c
 
 
-def _steps(h: Array, c: Array, noise: float, slope: float, known: float) -> Steps:
-    """Extrapolate quotients, whose error is a series in h^2, to a step of zero (Lagrange's polynomial there)."""
+def _extrapolation(h: Array, c: Array, noise: float, value: float, known: float) -> Steps:
+    """Return steps with the weights that extrapolate their quotients to a step of zero.
+
+    The quotients' error is a series in h^2; the weights are those of Lagrange's polynomial at 0.
+    """
     t = (h / h[0]) ** 2
     weights = np.array([np.prod(np.delete(t, i) / (np.delete(t, i) - t[i])) for i in range(len(t))])
-    error = abs(float(weights @ c) - slope) + noise * float(np.sum(np.abs(weights) / h))
+    error = abs(float(weights @ c) - value) + noise * float(np.sum(np.abs(weights) / h))
     return Steps(h, weights, SAFETY * error + known)

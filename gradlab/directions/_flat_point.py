@@ -1,4 +1,4 @@
-"""All primals as one vector: a function of it, where its elements lie, and how it is moved along a direction."""
+"""All primals as one vector: a function of that vector, its claimed gradient, and the moves along a direction."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class FlatPoint:
     ----------
     f : callable
         Takes the vector, which it may neither keep nor change.
-    size : float
+    size_of_terms : float
         The sum of the sizes of what f adds up at x: the rounding of a gradient is in proportion to that, too.
     x, gradient : ndarray of shape (n,)
         In double precision at least.
@@ -29,7 +29,7 @@ class FlatPoint:
     """
 
     f: Callable[[Array], Any]
-    size: float
+    size_of_terms: float
     x: Array
     gradient: Array
     names: Sequence[str]
@@ -46,20 +46,20 @@ class FlatPoint:
         """Which elements are each primal's."""
         return [slice(int(a), int(b)) for a, b in zip([0, *self.ends[:-1]], self.ends, strict=True)]
 
-    def owner(self, k: int) -> int:
+    def primal_of(self, k: int) -> int:
         """Return the number of the primal that element `k` belongs to."""
         return int(np.searchsorted(self.ends, k, side="right"))
 
     def index(self, k: int) -> tuple[int, ...]:
-        """Return the place of element `k` in its primal."""
-        i = self.owner(k)
+        """Return the index of element `k` in its primal."""
+        i = self.primal_of(k)
         return tuple(int(p) for p in np.unravel_index(k - self.spans[i].start, self.shapes[i]))
 
     @cached_property
-    def usual(self) -> list[float]:
+    def usual_sizes(self) -> list[float]:
         """The usual size of each primal's elements: their root mean square.
 
-        Where all are zero, as biases are at first, it is the geometric mean of the other primals', or 1.
+        For a primal of zeros, as biases are at first, the geometric mean of the other primals', or 1.
         """
         sizes = [
             float(np.sqrt(np.mean(self.x[span] ** 2))) if self.x[span].size else 0.0 for span in self.spans
@@ -69,12 +69,12 @@ class FlatPoint:
         return [size or others for size in sizes]
 
 
-def point_of(
+def flat_point(
     f: Callable[..., Any],
     primals: Sequence[Array],
     gradients: Sequence[Array],
     names: Sequence[str],
-    size: float,
+    size_of_terms: float,
 ) -> FlatPoint:
     """Return the point of ``f(*primals)``, a scalar; `f` gets views, which it may neither keep nor change."""
     shapes = [x.shape for x in primals]
@@ -84,18 +84,19 @@ def point_of(
         return f(*(part.reshape(shape) for part, shape in zip(np.split(x, cuts), shapes, strict=True)))
 
     dtypes = [g.dtype if np.issubdtype(g.dtype, np.floating) else np.float64 for g in gradients]
-    # a copy: what is found to be wrong in it is put right
-    return FlatPoint(of_vector, size, _joined(primals), _joined(gradients).copy(), names, shapes, dtypes)
+    # a copy, since wrong elements that are found are corrected in it
+    gradient = _joined(gradients).copy()
+    return FlatPoint(of_vector, size_of_terms, _joined(primals), gradient, names, shapes, dtypes)
 
 
 def _joined(arrays: Sequence[Array]) -> Array:
-    """Return all elements in a row, in double precision at least; of one array that is a view, if it can be."""
+    """Return all elements in a row, in double precision at least; a single array as a view where possible."""
     joined = np.ravel(arrays[0]) if len(arrays) == 1 else np.concatenate([np.ravel(x) for x in arrays])
     return joined.astype(np.promote_types(joined.dtype, np.float64), copy=False)
 
 
-def along(point: FlatPoint, v: Array, part: slice = WHOLE) -> Callable[[Any], Any]:
-    """Return the function of s that f is at x + s v, where only `part` of the elements is moved."""
+def function_along(point: FlatPoint, v: Array, part: slice = WHOLE) -> Callable[[Any], Any]:
+    """Return f(x + s v) as a function of s, where only `part` of the elements is moved."""
     moved = point.x.copy()
 
     def at(s: Any) -> Any:

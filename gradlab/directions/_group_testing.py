@@ -1,28 +1,28 @@
-"""Adaptive group testing: which of a million elements make a projection wrong, by halving what does."""
+"""Adaptive group testing: which of a million elements make a projection wrong, by halving the group they lie in."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from gradlab.directions._best_steps import Steps, steps_of
+from gradlab.directions._best_steps import Steps, best_steps
 from gradlab.directions._directional_slopes import DirectionalSlope, projection
-from gradlab.directions._flat_point import FlatPoint, along
+from gradlab.directions._flat_point import FlatPoint, function_along
 from gradlab.numerical.estimate import Method, estimate_line
 
 # With so many wrong groups a fault is no matter of single elements.
-MANY = 16
+MANY_GROUPS = 16
 # A group's disagreement is to be known to this part of itself.
-PART = 1 / 8
+PRECISION = 1 / 8
 # So many evaluations are spent on one search at the most.
-EVALUATIONS = 1000
+MOST_EVALUATIONS = 1000
 
 
 class Group(NamedTuple):
-    """Neighbouring elements, by how much their projection disagrees, and how well that is known."""
+    """Neighbouring elements, by how much their projection disagrees, and how far that figure may be off."""
 
     start: int
     stop: int
-    off: float
+    disagreement: float
     error: float
 
     @property
@@ -32,28 +32,29 @@ class Group(NamedTuple):
 
     @property
     def disagrees(self) -> bool:
-        """Whether there is something wrong in it; where it has no value there may be."""
-        return not abs(self.off) <= self.error
+        """Whether something is wrong in this group; where it has no value, something may be."""
+        return not abs(self.disagreement) <= self.error
 
 
-class Search:
-    """The search along one direction, which counts its evaluations."""
+class GroupSearch:
+    """The search for wrong groups along one direction; it counts its evaluations."""
 
-    def __init__(self, point: FlatPoint, look: DirectionalSlope, method: Method) -> None:
-        self.point, self.look, self.method = point, look, method
-        self.steps = steps_of(look)
+    def __init__(self, point: FlatPoint, slope: DirectionalSlope, method: Method) -> None:
+        self.point, self.slope, self.method = point, slope, method
+        self.steps = best_steps(slope)
         self.evaluations = 0
 
-    def groups(self, wanted: int = MANY) -> list[Group]:
-        """Return wrong groups, the most wrong first: single elements, or, if there are `wanted`, not yet split."""
-        return self._split([Group(0, self.point.x.size, self.look.off, self.look.bound)], wanted)
+    def wrong_groups(self, wanted: int = MANY_GROUPS) -> list[Group]:
+        """Return wrong groups, the most wrong first: halved to single elements, or until there are `wanted`."""
+        whole = Group(0, self.point.x.size, self.slope.disagreement, self.slope.bound)
+        return self._split([whole], wanted)
 
-    def singles(self, groups: list[Group]) -> list[Group]:
-        """Return one wrong element of each group, if that can be found."""
-        return [single for group in groups for single in self._one_of(group)]
+    def wrong_elements(self, groups: list[Group]) -> list[Group]:
+        """Return one wrong element of each group in which one can be found."""
+        return [single for group in groups for single in self._wrong_element(group)]
 
-    def _one_of(self, group: Group) -> list[Group]:
-        while not group.is_single and self.evaluations < EVALUATIONS:
+    def _wrong_element(self, group: Group) -> list[Group]:
+        while not group.is_single and self.evaluations < MOST_EVALUATIONS:
             halves = self._wrong_halves(group)
             if not halves:
                 return []
@@ -61,10 +62,10 @@ class Search:
         return [group] if group.is_single else []
 
     def _split(self, groups: list[Group], wanted: int) -> list[Group]:
-        while self.evaluations < EVALUATIONS:
-            spread = [group for group in groups if not self._boundary(group)]
+        while self.evaluations < MOST_EVALUATIONS:
+            of_one_primal = [group for group in groups if not self._boundary(group)]
             larger = [group for group in groups if not group.is_single]
-            if not larger or len(spread) >= wanted:
+            if not larger or len(of_one_primal) >= wanted:
                 break
             group = max(larger, key=lambda g: (self._boundary(g) is not None, _size(g)))
             groups.remove(group)
@@ -72,39 +73,44 @@ class Search:
         return sorted(groups, key=_size, reverse=True)
 
     def _boundary(self, group: Group) -> int | None:
-        """Return the boundary between two primals that is nearest the middle of a group, if there is one in it."""
+        """Return the boundary between two primals that is nearest the middle of a group, if the group has one."""
         inside = self.point.ends[(self.point.ends > group.start) & (self.point.ends < group.stop)]
         middle = (group.start + group.stop) / 2
         return int(min(inside, key=lambda end: abs(end - middle))) if len(inside) else None
 
     def _wrong_halves(self, group: Group) -> list[Group]:
-        """Return the halves that disagree; if neither does for sure, and all that is wrong was here, the likelier."""
+        """Return the halves that disagree.
+
+        If neither does for sure, and the group had most of the direction's disagreement, the likelier half.
+        """
         halves = self._halves(group)
-        guess = [max(halves, key=_size)] if abs(group.off) > abs(self.look.off) / 2 else []
+        has_most = abs(group.disagreement) > abs(self.slope.disagreement) / 2
+        guess = [max(halves, key=_size)] if has_most else []
         return [half for half in halves if half.disagrees] or guess
 
     def _halves(self, group: Group) -> tuple[Group, Group]:
         middle = self._boundary(group) or (group.start + group.stop) // 2
-        near = PART * abs(group.off)
-        left = self._measured(group.start, middle, near)
-        right = Group(middle, group.stop, group.off - left.off, group.error + left.error)
-        if not right.error <= 2 * near:
-            right = self._measured(middle, group.stop, near)
+        precision = PRECISION * abs(group.disagreement)
+        left = self._measured(group.start, middle, precision)
+        right = Group(middle, group.stop, group.disagreement - left.disagreement, group.error + left.error)
+        if not right.error <= 2 * precision:
+            right = self._measured(middle, group.stop, precision)
         return left, right
 
-    def _measured(self, start: int, stop: int, near: float) -> Group:
+    def _measured(self, start: int, stop: int, precision: float) -> Group:
+        """Return the group of these elements, its disagreement measured to `precision` where that can be had."""
         part = slice(start, stop)
-        f = along(self.point, self.look.v, part)
-        analytic, rounding = projection(self.point, self.look.v, part)
-        steps: Steps | None = next((steps for steps in self.steps if steps.error <= near), None)
+        f = function_along(self.point, self.slope.v, part)
+        analytic, rounding = projection(self.point, self.slope.v, part)
+        steps: Steps | None = next((steps for steps in self.steps if steps.error <= precision), None)
         if steps is not None:
             self.evaluations += 2 * len(steps.h)
             return Group(start, stop, analytic - steps.slope(f), steps.error + rounding)
-        estimate = estimate_line(f, enough=near / 2, method=self.method)
+        estimate = estimate_line(f, enough=precision / 2, method=self.method)
         self.evaluations += estimate.evaluations
         return Group(start, stop, analytic - float(estimate.value), float(estimate.error) + rounding)
 
 
 def _size(group: Group) -> float:
-    """Return by how much a group disagrees, where it has no value without bound."""
-    return float(abs(np.nan_to_num(group.off, nan=np.inf)))
+    """Return the size of a group's disagreement, infinite where it has no value."""
+    return float(abs(np.nan_to_num(group.disagreement, nan=np.inf)))

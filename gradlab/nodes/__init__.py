@@ -1,7 +1,7 @@
 """The registered nodes: one file a node, its folder is its family, found by looking.
 
-A file beside the families is what nodes of several families share; one in a family that begins with ``_`` is what its
-own nodes do.
+A file beside the families holds code that nodes of several families share; a file in a family whose name begins with
+``_`` holds code that the nodes of that family share.
 
 Attributes
 ----------

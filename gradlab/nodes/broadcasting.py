@@ -1,4 +1,4 @@
-"""Broadcasting: what it asks of shapes, and its backward, which adds along an axis what was copied along it."""
+"""Broadcasting: a check of the shapes, and the backward, which sums over the axes along which forward copies."""
 
 import numpy as np
 

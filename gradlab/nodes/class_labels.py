@@ -1,4 +1,4 @@
-"""What every loss on class labels needs: targets as rows, and the size of the batch."""
+"""Class labels and the scores of classes: targets as rows, a check of the scores, and the size of the batch."""
 
 import numpy as np
 
@@ -33,7 +33,7 @@ def target_rows(t: Array, like: Array) -> Array:
 
 
 def check_scores(x: Array) -> None:
-    """Raise a `ValueError` unless the rows of `x` have something to choose from."""
+    """Raise a `ValueError` unless the rows of `x` hold at least one score to choose from."""
     if 0 in x.shape[-1:] or x.ndim < 1:
         raise ValueError(f"x has shape {x.shape}: give at least one score along the last axis")
 

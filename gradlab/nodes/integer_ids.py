@@ -8,12 +8,12 @@ from gradlab.node import Array
 
 
 def checked_ids(ids: Any, count: int | None = None) -> Array:
-    """Return `ids` as an array; with no `count` they may be as large as they like.
+    """Return `ids` as an array; without a `count` they may be of any size.
 
     Raises
     ------
     ValueError
-        If they are no whole numbers, or one is negative, or is not below `count`.
+        If the ids are no whole numbers, or one of them is negative or not below `count`.
     """
     found = np.asarray(ids)
     if not np.issubdtype(found.dtype, np.integer):

@@ -17,8 +17,8 @@ COEFFICIENTS = (
 def cumulative_and_bell(x: Array) -> tuple[Array, Array]:
     """Return Phi(x), the normal distribution's cumulative function, and exp(-x^2 / 2).
 
-    In float32 by a rational function, since SciPy's computes in double precision whatever it is given, in ten times
-    the time.
+    In float32 by a rational function, since SciPy's function computes everything in double precision, in ten times the
+    time.
     """
     bell: Any = np.asarray(-0.5 * x * x)
     np.exp(bell, out=bell)

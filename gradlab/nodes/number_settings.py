@@ -1,4 +1,4 @@
-"""Settings that are plain numbers, as Python floats: these leave float32 arrays what they are."""
+"""Settings that are plain numbers, as Python floats: arithmetic with these leaves float32 arrays in float32."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ def number(value: Any, name: str) -> float:
     Raises
     ------
     ValueError
-        If it is no number, or NaN.
+        If `value` is no number, or NaN.
     """
     found = _float_or_nan(value)
     if math.isnan(found):
@@ -24,7 +24,7 @@ def finite_number(value: Any, name: str) -> float:
     Raises
     ------
     ValueError
-        If it is no number, infinite or NaN.
+        If `value` is no number, infinite or NaN.
     """
     found = _float_or_nan(value)
     if not math.isfinite(found):

@@ -1,4 +1,4 @@
-"""What the backward of every reduction over axes needs."""
+"""The axes of a reduction, and how many elements it reduces, as the backwards of all reductions need them."""
 
 import math
 
@@ -23,7 +23,7 @@ def restore_axes(g: Array, shape: tuple[int, ...], axis: Axis) -> Array:
 
 
 def reduced_count(shape: tuple[int, ...], axis: Axis) -> int:
-    """Return how many elements go into each reduced one."""
+    """Return how many elements each element of the result is reduced from."""
     return math.prod(shape[a] for a in reduced_axes(len(shape), axis))
 
 

@@ -1,4 +1,4 @@
-"""The logistic sigmoid on both sides, which several activations are made of."""
+"""The logistic sigmoid of x and of -x, which several activations are made of."""
 
 import numpy as np
 

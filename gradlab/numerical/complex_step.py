@@ -1,4 +1,4 @@
-"""Derivatives by the complex step: to machine precision where f is analytic, and refused where it isn't."""
+"""Derivatives by the complex step: to machine precision where f is analytic, and refused where f is not."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -9,9 +9,9 @@ import numpy as np
 from gradlab.node import Array, as_tuple
 from gradlab.numerical.finite_difference import numerical_gradient
 
-# The step relative to x: its square is lost beside x, so that nothing is truncated, and nothing is subtracted.
+# The step relative to x: its square is lost beside x, so that nothing is truncated; and nothing is subtracted.
 STEP = 1e-30
-# The real step of the witness, and how far it may be off by truncation, both relative.
+# The real step of the witness, a central difference, and how far truncation may put the witness off; both relative.
 WITNESS_STEP, WITNESS_RTOL = 1e-4, 1e-3
 
 
@@ -24,7 +24,7 @@ def complex_step(
     ------
     ValueError
         Where f is not analytic: it takes an absolute value, compares, casts to real numbers, or knows no complex
-        numbers at all. A real central difference of every element is the witness.
+        numbers at all. Each element is held against a real central difference, the witness.
 
     Notes
     -----
@@ -41,7 +41,7 @@ def complex_step(
         h = STEP * max(float(abs(x[index])), 1e-200)
         moved[index] += 1j * h
         value[index] = _imaginary(scalar, moved) / h
-        _believe(scalar, x, index, value[index])
+        _check_with_witness(scalar, x, index, value[index])
     return value, 3 * x.size
 
 
@@ -54,7 +54,9 @@ def _imaginary(scalar: Callable[[Array], Any], moved: Array) -> Any:
         raise ValueError(f"f does not compute in complex numbers ({error}): use method='auto'") from error
 
 
-def _believe(scalar: Callable[[Array], Any], x: Array, index: tuple[int, ...], value: Any) -> None:
+def _check_with_witness(scalar: Callable[[Array], Any], x: Array, index: tuple[int, ...], value: Any) -> None:
+    """Raise ValueError unless a real central difference agrees with the derivative `value`."""
+
     def line(at: Array) -> Any:
         moved = x.copy()
         moved[index] = at

@@ -1,4 +1,4 @@
-"""What f gives when single elements of x are moved: the data from which `gradlab.numerical.ladder` reads slopes."""
+"""The values of f with single elements of x moved: the data from which `gradlab.numerical.ladder` reads slopes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,23 +7,23 @@ import numpy as np
 
 from gradlab.node import Array
 
-# Takes (flat index, value) of moved elements; gives one row of outputs each, NaN where f has no value.
+# Takes (flat index, value) of each moved element; gives one row of outputs a move, NaN where f has no value.
 Evaluate = Callable[[Sequence[tuple[int, Any]]], Array]
 
 
 class Scan:
-    """The outputs of f with each of some elements of x moved by a ladder of steps to both sides.
+    """The outputs of f with some elements of x moved, one at a time, by a ladder of steps to both sides.
 
     Attributes
     ----------
     h, up, down : ndarray of shape (elements, steps)
-        Nominal steps, largest first, and those really taken to either side; NaN where none was.
+        Nominal steps, largest first, and the steps really taken upwards and downwards; NaN where none was taken.
     above, below : ndarray of shape (elements, steps, outputs)
-        What f gave there.
+        The outputs of f at these steps.
     y0 : ndarray of shape (outputs,)
-        What f gives at x.
+        The outputs of f at x.
     reach : ndarray of shape (elements,)
-        The largest step of the first `add`.
+        The largest step of the first `add_steps`.
     evaluations : int
         How often f was evaluated, x itself not counted.
     """
@@ -35,8 +35,8 @@ class Scan:
         self.reach = np.zeros(len(at), dtype=at.dtype)
         self.evaluations = 0
 
-    def add(self, h: Array) -> None:
-        """Evaluate f at further steps, shape (elements, more steps); NaN means none for this element."""
+    def add_steps(self, h: Array) -> None:
+        """Evaluate f at further steps, shape (elements, more steps); NaN where an element is to take none."""
         if not self.h.size:
             self.reach = np.max(np.nan_to_num(h), axis=1, initial=0.0)
         at = self._at[:, None]
@@ -68,20 +68,22 @@ class Scan:
         """Return central, right and left quotients, their rounding and the size of f, for functionals `g`.
 
         `g` has the shape (M, outputs), each of the five (M, elements, steps). The outputs at x are subtracted
-        before the sum is taken, so that what does not move leaves no rounding behind, and counts for nothing; the
-        own rounding of each output that moves is counted.
+        before the sum is taken, so that an output which does not move leaves no rounding behind, and counts for
+        nothing; of each output that moves the own rounding is counted.
         """
         rise, fall = self.above - self.y0, self.y0 - self.below
         right = np.einsum("mk,eik->mei", g, rise) / self.up
         left = np.einsum("mk,eik->mei", g, fall) / self.down
         central = np.einsum("mk,eik->mei", g, rise + fall) / (self.up + self.down)
-        size = np.fmax(np.fmax(np.abs(self.above), np.abs(self.below)), np.abs(self.y0)) * self._moves()
-        noise = np.einsum("mk,eik->mei", np.abs(g), size * self._eps()) / self.h
+        size = (
+            np.fmax(np.fmax(np.abs(self.above), np.abs(self.below)), np.abs(self.y0)) * self._moved_outputs()
+        )
+        noise = np.einsum("mk,eik->mei", np.abs(g), size * self._output_eps()) / self.h
         own = np.finfo(central.dtype).eps * np.nan_to_num(np.fmax(np.abs(right), np.abs(left)))
         tiny = np.finfo(central.dtype).tiny
         return central, right, left, noise + own + tiny, np.einsum("mk,eik->mei", np.abs(g), size)
 
-    def only(self, elements: Array) -> "Scan":
+    def of_elements(self, elements: Array) -> "Scan":
         """Return the scan of some of the elements."""
         some = Scan(self._evaluate, [self._index[e] for e in elements], self._at[elements], self.y0)
         for name in ("h", "up", "down", "above", "below", "reach"):
@@ -89,24 +91,24 @@ class Scan:
         return some
 
     def shares(self, g: Array, step: Array) -> Array:
-        """Return the sum of the sizes of all outputs' shares in the slope, from one step of each element."""
+        """Return the sum of the sizes of all outputs' shares in the slope, measured by one step of each element."""
         rows = np.arange(len(self.h))
         change = np.abs(self.above[rows, step] - self.below[rows, step])
         return np.asarray(np.nan_to_num(change @ np.abs(g) / (self.up + self.down)[rows, step]))
 
-    def _moves(self) -> Array:
-        """Return which outputs each element moves at all, shape (elements, 1, outputs); all, if it moves none."""
+    def _moved_outputs(self) -> Array:
+        """Return which outputs each element moves, shape (elements, 1, outputs); all where it moves none."""
         moves = ((self.above != self.y0) & ~np.isnan(self.above)) | (
             (self.below != self.y0) & ~np.isnan(self.below)
         )
         some = moves.any(axis=1, keepdims=True)
         return np.asarray(some | ~some.any(axis=2, keepdims=True))
 
-    def _eps(self) -> Array:
-        """Return the precision that each output is computed in.
+    def _output_eps(self) -> Array:
+        """Return the machine epsilon of the precision in which each output is computed.
 
-        A function may compute in float32 inside, whatever it is given: then all that it returns, at points that
-        need all their digits, fits into float32.
+        A function may compute in float32 inside, whatever its argument: then all its values, at points that need all
+        their digits, fit into float32.
         """
         seen = np.concatenate([self.above.reshape(-1, self.y0.size), self.below.reshape(-1, self.y0.size)])
         # several numbers, and not the two levels of a step

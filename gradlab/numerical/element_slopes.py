@@ -1,4 +1,4 @@
-"""The slopes of single elements, read from a scan: which steps to take, whether there is a kink, and its interval."""
+"""The slopes of single elements, read from a scan: which steps to take, where there are kinks, and their intervals."""
 
 from typing import Any, Literal, NamedTuple
 
@@ -13,12 +13,12 @@ Method = Literal["auto", "central", "forward", "backward", "complex-step"]
 # Relative to an element's own scale: four steps for the extrapolation, four small ones to bear witness. Not
 # powers of two, so that a moved x needs all its digits and shows in what precision f computes.
 LADDER = 1.1 * np.exp2([-2.0, -4.0, -6.0, -8.0, -18.0, -27.0, -36.0, -43.0])
-# Two rounds of further steps where these do not settle it: 2 (8 + 3 + 4) + 1 = 31 evaluations at the most.
+# Two rounds of further steps where these do not settle an element: 2 (8 + 3 + 4) + 1 = 31 evaluations at the most.
 ROUNDS = (3, 4)
-# An element is settled when its bound is below this, relative to itself: not to its neighbours, so that it does
-# not matter which elements are worked on together.
+# An element is settled when its error bound is below this, relative to its own slope: not to its neighbours' slopes,
+# so that it does not matter which elements are worked on together.
 SETTLED = 1e-11
-# The textbook's step, for the methods that take one.
+# The textbook's step, for the methods that take one step.
 STEP = 1e-4
 # Steps of this size, relative to the ladder's largest, are far above the rounding of x.
 COARSE = 2.0**-16
@@ -26,12 +26,12 @@ COARSE = 2.0**-16
 BLOCK = 512
 
 
-def one_step(
+def slopes_of_one_step(
     evaluate: Any, index: Array, x: Array, y0: Array, g: Array, method: Method
 ) -> tuple[Array, Array, Array, Array, Array, Array, int]:
-    """Return what `elements` returns, from the textbook's step and, for the error, one half as long."""
+    """Return the same as `slopes_of_ladder`, from the textbook's step and, for the error, one half as long."""
     scan = Scan(evaluate, index.tolist(), x[index], y0)
-    scan.add(np.broadcast_to(STEP * np.array([1.0, 0.5]), (len(index), 2)))
+    scan.add_steps(np.broadcast_to(STEP * np.array([1.0, 0.5]), (len(index), 2)))
     central, right, left, noise, _ = scan.quotients(g[None])
     quotient = {"central": central, "forward": right, "backward": left}[method][0]
     error = np.abs(quotient[:, 0] - quotient[:, 1]) * (2 if method == "central" else 3) + 2 * noise[0, :, 0]
@@ -46,31 +46,31 @@ def one_step(
     return value, error, lower, upper, scale, terms, scan.evaluations
 
 
-def elements(
+def slopes_of_ladder(
     evaluate: Any, index: Array, x: Array, y0: Array, g: Array, method: Method, enough: float = 0.0
 ) -> tuple[Array, Array, Array, Array, Array, Array, int]:
-    """Return value, error, lower, upper, scale, terms and evaluations for some elements of x.
+    """Return value, error, lower, upper, scale, terms and evaluations for some elements of x, as in `Estimate`.
 
-    An element is settled when its bound is below `enough`, too.
+    An element is settled when its error bound is below `enough`, too.
     """
     at = x[index]
     scan = Scan(evaluate, index.tolist(), at, y0)
     own = np.abs(at)
-    scan.add(np.where(own > 0, own, 1)[:, None] * LADDER.astype(at.dtype))
+    scan.add_steps(np.where(own > 0, own, 1)[:, None] * LADDER.astype(at.dtype))
     # a second functional: kinks of two outputs may cancel in the first
     watched = np.stack([g, g * _weights(g.size)])
-    sides = _read(scan, watched)
+    sides = _sided_slopes(scan, watched)
     for more in ROUNDS:
-        found = sides.found().first(len(index))
-        pending = ~(_settled(found) | (found.error <= enough))
+        best = sides.best().first(len(index))
+        pending = ~(_is_settled(best) | (best.error <= enough))
         if not pending.any():
             break
-        scan.add(np.where(pending[:, None], _next_steps(scan, sides, more), np.nan))
-        sides = _read(scan, watched)
-    value, error, lower, upper = _judge(scan, g, sides)
+        scan.add_steps(np.where(pending[:, None], _next_steps(scan, sides, more), np.nan))
+        sides = _sided_slopes(scan, watched)
+    value, error, lower, upper = _values_and_intervals(scan, g, sides)
     scale = sides.usual[: len(index)] / scan.reach
-    # what the rounding of an analytic gradient is in proportion to: the terms that it adds up, and its outputs
-    terms = scan.shares(g, sides.found().top[: len(index)]) + np.sum(np.abs(g * y0))
+    # the rounding of an analytic gradient is in proportion to the terms that it adds up, and to the outputs
+    terms = scan.shares(g, sides.best().top[: len(index)]) + np.sum(np.abs(g * y0))
     return value, error, lower, upper, scale, terms, scan.evaluations
 
 
@@ -78,8 +78,8 @@ def _weights(size: int) -> Array:
     return np.random.default_rng(0).uniform(0.5, 2.0, size)
 
 
-class _Sides(NamedTuple):
-    """What the ladder says of each line: a functional and an element."""
+class _SidedSlopes(NamedTuple):
+    """The slopes of each line, which is a functional and an element: central, one-sided, and their difference."""
 
     central: Slopes
     right: Slopes
@@ -90,27 +90,27 @@ class _Sides(NamedTuple):
     # the size of the functional within reach
     usual: Array
 
-    def found(self) -> Slopes:
-        """Return the central slopes, or one-sided ones at the edge of the domain."""
-        found = self.central
+    def best(self) -> Slopes:
+        """Return the central slopes, or one-sided slopes where these are known better, as at a domain's edge."""
+        best = self.central
         for side in (self.right, self.left):
-            lacking = np.isnan(found.value)
-            found = Slopes(*(np.where(lacking, a, b) for a, b in zip(side, found, strict=True)))
+            lacking = np.isnan(best.value)
+            best = Slopes(*(np.where(lacking, a, b) for a, b in zip(side, best, strict=True)))
         # where only the second derivative jumps, the central quotients are a series in h and not in h^2, and the
-        # one-sided ones know more
+        # one-sided slopes are known better
         error = self.right.error + self.left.error + np.abs(self.right.value - self.left.value)
         value = (self.right.value + self.left.value) / 2
-        agrees = np.abs(value - found.value) <= found.error + error
-        better = np.isfinite(found.error) & (error < found.error / 10) & agrees & self.coarse
+        agrees = np.abs(value - best.value) <= best.error + error
+        better = np.isfinite(best.error) & (error < best.error / 10) & agrees & self.coarse
         # rounding may leave f on one plateau for all small steps, and central differences take that for a slope of 0
-        better |= (found.value == 0) & (np.abs(value) > 10 * error) & self.coarse
-        return found._replace(
-            value=np.where(better, value, found.value),
-            error=np.where(better, error, found.error),
+        better |= (best.value == 0) & (np.abs(value) > 10 * error) & self.coarse
+        return best._replace(
+            value=np.where(better, value, best.value),
+            error=np.where(better, error, best.error),
         )
 
     def kinked(self) -> Array:
-        """Return where the right slope and the left one differ however small the step."""
+        """Return the lines on which right and left slope differ however small the step."""
         # the noise that the central slope shows counts here too: a gap may be free of it by symmetry
         noise = np.fmin(self.central.error, self.right.error + self.left.error)
         noise = np.where(np.isfinite(noise), noise, 0.0)
@@ -119,8 +119,8 @@ class _Sides(NamedTuple):
         return np.asarray(both & (apart | (self.right.diverges != self.left.diverges)))
 
 
-def _read(scan: Scan, g: Array) -> _Sides:
-    """Return the slopes of every functional (rows of `g`) and element."""
+def _sided_slopes(scan: Scan, g: Array) -> _SidedSlopes:
+    """Return the slopes of every functional (a row of `g`) and element."""
     central, right, left, noise, size = (q.reshape(-1, q.shape[-1]) for q in scan.quotients(g))
     h = np.broadcast_to(scan.h, (len(g), *scan.h.shape)).reshape(central.shape)
     reach = np.tile(scan.reach, len(g))
@@ -147,34 +147,34 @@ def _read(scan: Scan, g: Array) -> _Sides:
     )
     rows = np.arange(len(h))
     coarse = np.minimum(h[rows, of_right.top], h[rows, of_left.top]) >= COARSE * reach
-    return _Sides(of_central, of_right, of_left, of_gap, coarse, usual)
+    return _SidedSlopes(of_central, of_right, of_left, of_gap, coarse, usual)
 
 
-def _settled(central: Slopes) -> Array:
+def _is_settled(central: Slopes) -> Array:
     return np.asarray(central.error <= SETTLED * np.nan_to_num(np.abs(central.value)))
 
 
-def _next_steps(scan: Scan, sides: _Sides, count: int) -> Array:
+def _next_steps(scan: Scan, sides: _SidedSlopes, count: int) -> Array:
     """Return `count` further steps an element, where they promise most.
 
-    Inside the window if its steps lie far apart. Else, where one side's slope is known far better than the central
-    one, a kink lies near on the other side, and the way to x is smooth from there on: below the window. Else larger
-    steps, against rounding: towards the next one that was tried, or, if all were, beyond the largest.
+    If the steps of the window that was believed lie far apart, between them. Else, if one side's slope is known far
+    better than the central slope, below the window: a kink lies near on the other side, and f is smooth from there to
+    x. Else above the window, against rounding: towards the next larger step, or beyond the largest.
     """
-    found = sides.found()
-    beside_kink = np.fmin(sides.right.error, sides.left.error) < found.error / 10
+    best = sides.best()
+    beside_kink = np.fmin(sides.right.error, sides.left.error) < best.error / 10
     steps = np.full((len(scan.h), count), np.nan, dtype=scan.h.dtype)
     for e, h in enumerate(scan.h):
         h = h[~np.isnan(h)]
         if not h.size:
             continue
-        top = min(int(found.top[e]), h.size - 1)
-        last = min(int(found.last[e]), h.size - 1)
+        top = min(int(best.top[e]), h.size - 1)
+        last = min(int(best.last[e]), h.size - 1)
         if last > h.size - 4:
             # too few smaller steps to have measured the noise
             steps[e] = np.geomspace(float(h[last]), float(h[-1]) / 8, count + 2)[1:-1]
             continue
-        # of a window of one step, what it was compared with is part of its truncation
+        # a window of one step has its truncation error from the next larger step, which so belongs to the window
         first = max(top - 1, 0) if top == last and beside_kink[e] else top
         gaps = h[first:last] / h[first + 1 : last + 1]
         if gaps.size and gaps.max() > 8:
@@ -185,36 +185,36 @@ def _next_steps(scan: Scan, sides: _Sides, count: int) -> Array:
         elif top == 0:
             high, low = max(h[0] * 4.0 ** (count + 1), 0.3), h[0]
         else:
-            # the next larger step may have been passed over only for what lies beyond it
+            # the next larger step may have been passed over only for a fault of the steps beyond it
             high, low = h[max(top - 2, 0)], h[top]
         steps[e] = np.geomspace(float(high), float(low), count + 2)[1:-1]
     return steps
 
 
-def _judge(scan: Scan, g: Array, sides: _Sides) -> tuple[Array, Array, Array, Array]:
+def _values_and_intervals(scan: Scan, g: Array, sides: _SidedSlopes) -> tuple[Array, Array, Array, Array]:
     """Return value, error, lower and upper of each element, with the intervals of its kinks."""
-    elements = len(scan.h)
-    value, error = (part.copy() for part in sides.found().first(elements)[:2])
+    count = len(scan.h)
+    value, error = (part.copy() for part in sides.best().first(count)[:2])
     lower, upper = value.copy(), value.copy()
-    kinked = np.nonzero(sides.kinked().reshape(-1, elements).any(axis=0))[0]
+    kinked = np.nonzero(sides.kinked().reshape(-1, count).any(axis=0))[0]
     at_once = max(1, BLOCK // max(1, int(np.count_nonzero(g))))
     for start in range(0, len(kinked), at_once):
         e = kinked[start : start + at_once]
-        value[e], error[e], lower[e], upper[e] = _intervals(scan.only(e), g)
+        value[e], error[e], lower[e], upper[e] = _values_at_kinks(scan.of_elements(e), g)
     return value, error, lower, upper
 
 
-def _intervals(scan: Scan, g: Array) -> tuple[Array, Array, Array, Array]:
+def _values_at_kinks(scan: Scan, g: Array) -> tuple[Array, Array, Array, Array]:
     """Return value, error, lower and upper of elements at a kink, from the one-sided slopes of each output.
 
-    A right gradient at a tie is a choice made output by output, so the interval is the sum of the outputs'.
+    A right gradient at a tie is a choice made output by output, so the interval is the sum of the outputs' intervals.
     """
     counts = np.nonzero(g)[0]
-    sides = _read(scan, np.eye(scan.y0.size, dtype=g.dtype)[counts])
+    sides = _sided_slopes(scan, np.eye(scan.y0.size, dtype=g.dtype)[counts])
     # of each output and element
     g = np.repeat(g[counts], len(scan.h))
     right, left = sides.right, sides.left
-    value, error = sides.found()[:2]
+    value, error = sides.best()[:2]
     kinked = sides.kinked()
     jumps = kinked & (right.diverges != left.diverges)
     # at a jump one side's slope is finite, and the other's has a sign

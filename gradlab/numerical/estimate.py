@@ -9,17 +9,17 @@ import numpy as np
 
 from gradlab.node import Array
 from gradlab.numerical.complex_step import complex_step
-from gradlab.numerical.element_slopes import LADDER, ROUNDS, elements, one_step
+from gradlab.numerical.element_slopes import LADDER, ROUNDS, slopes_of_ladder, slopes_of_one_step
 from gradlab.numerical.element_slopes import Method as Method
 from gradlab.numerical.finite_difference import STACK_ELEMENTS, float_array, real_scalar, real_stack
-from gradlab.workers.worker_map import Workers, in_order, spread
+from gradlab.workers.worker_map import Workers, open_worker_map, results_in_order
 
 # A slope of less than this many ulps of the cotangent may leave no trace at all in f: the loss of a saturated
-# softmax is 0, or log(1 + 1e-16) and so 0 again, wherever it is looked at.
+# softmax is 0, or log(1 + 1e-16) and so 0 again, at every point.
 TRACELESS_ULPS = 1000
-# What one process is handed at once.
+# So many elements are one task for a worker.
 ELEMENTS_A_TASK = 64
-# So many numbers of output are held at once, at the most.
+# So many output numbers are held at once, at the most.
 CHUNK = 2**22
 # Where elements times outputs are more than this, the outputs are added up in so many groups first.
 MANY, GROUPS = 2**20, 64
@@ -34,7 +34,7 @@ class Estimate:
     value : ndarray
         The derivative, one element per element of the primal.
     error : ndarray
-        A bound on the error of each element, in the same unit; infinite where nothing is known.
+        A bound on the error of each element, in the unit of `value`; infinite where nothing is known.
     evaluations : int
         How often the function was evaluated.
     lower, upper : ndarray
@@ -44,7 +44,7 @@ class Estimate:
         The slope at which the outputs would change by all of their size over the largest step. A derivative that
         is zero to within `error` is known well if `error` is small beside it.
     terms : ndarray
-        The sum of the sizes of what an analytic gradient adds up: its rounding is in proportion to that.
+        The sum of the sizes of the terms that an analytic gradient adds up: its rounding is in proportion to that.
     unseen : float
         Where `value` is 0 to within `error`, the size of a slope that may be there and leave no trace.
     """
@@ -69,14 +69,14 @@ class Estimate:
         return np.asarray(np.isinf(self.lower) | np.isinf(self.upper))
 
 
-def exact(value: Array) -> Estimate:
-    """Return `value` as an estimate without an error, to compare what needs no differences."""
+def exact_estimate(value: Array) -> Estimate:
+    """Return `value` as an estimate without an error, for values that need no differences."""
     zero = np.zeros_like(value)
     return Estimate(value, zero, 0, value, value, zero, np.abs(value))
 
 
-def unknown(terms: Array) -> Estimate:
-    """Return an estimate that knows nothing but the size of the terms."""
+def unknown_estimate(terms: Array) -> Estimate:
+    """Return an estimate of which nothing is known but the size of the terms."""
     nowhere, boundless, zero = (np.broadcast_to(value, terms.shape) for value in (np.nan, np.inf, 0.0))
     return Estimate(nowhere, boundless, 0, nowhere, nowhere, zero, terms)
 
@@ -105,9 +105,9 @@ def estimate_gradient(
     vectorized : bool
         Whether `f` takes a stack of points.
     workers : int or map-like callable, optional
-        Spreads the elements over that many processes (-1: as many as there are processors), or over what
-        ``workers(function, iterable)`` makes of them, as in SciPy; `f` must then be picklable. The result does
-        not depend on it.
+        Spreads the elements over that many processes (-1: as many as there are processors), or by a call of
+        ``workers(function, iterable)``, as in SciPy; `f` must then be picklable. The result does not depend on
+        `workers`.
 
     Returns
     -------
@@ -123,8 +123,8 @@ def estimate_gradient(
 
     Notes
     -----
-    Richardson's extrapolation on windows of the ladder (Ridders, 1982, Advances in Engineering Software 4); the
-    error from dropping steps, and from how far the smaller steps scatter about the answer.
+    Richardson's extrapolation on windows of the ladder (Ridders, 1982, Advances in Engineering Software 4). The error
+    bound follows from how much dropping a step changes, and from how far the smaller steps scatter about the value.
 
     Examples
     --------
@@ -132,14 +132,14 @@ def estimate_gradient(
     >>> bool((np.abs(estimate.value - np.exp([0.0, 1.0])) <= estimate.error).all())
     True
     """
-    x = _double(x)
+    x = _in_double(x)
     if method == "complex-step":
         single = (lambda at: f(at[None])[0]) if vectorized else f
         return _complex_step(single, (x,), 0, 1.0)
     y0 = real_stack(f(x[None].copy()), 1) if vectorized else real_scalar(f(x.copy())).reshape(1)
     y0 = y0.astype(np.promote_types(x.dtype, np.float64))
-    evaluate = _StackedScalar(f, x) if vectorized else _Moved(_Scalar(f), (x,), 0)
-    return _over_elements(evaluate, x, y0, np.ones(1, dtype=y0.dtype), method, workers)
+    evaluate = _StackedFunction(f, x) if vectorized else _MovedElements(_ScalarFunction(f), (x,), 0)
+    return _estimated_elements(evaluate, x, y0, np.ones(1, dtype=y0.dtype), method, workers)
 
 
 def estimate_vjp(
@@ -155,50 +155,54 @@ def estimate_vjp(
     `f` is called with copies of the primals, one element moved at a time; with several outputs, `cotangent` is a
     tuple. `method` and `workers` as for `estimate_gradient`.
     """
-    points = tuple(_double(x) for x in primals)
+    points = tuple(_in_double(x) for x in primals)
     if method == "complex-step":
         return tuple(_complex_step(f, points, i, cotangent) for i in range(len(points)))
-    y0 = _flat(f(*(x.copy() for x in points)))
-    g = _flat(cotangent).astype(y0.dtype)
+    y0 = _flat_outputs(f(*(x.copy() for x in points)))
+    g = _flat_outputs(cotangent).astype(y0.dtype)
     if g.size != y0.size:
         raise ValueError(
             f"the cotangent has {g.size} elements, f's output {y0.size}: give it the output's shape"
         )
     found = []
-    with spread(workers) as over:
-        shared = None if workers is None else over
+    with open_worker_map(workers) as worker_map:
+        shared = None if workers is None else worker_map
         for i, x in enumerate(points):
             if x.size * y0.size > MANY and y0.size > GROUPS:
-                grouped = _Grouped(f, g)
+                grouped = _GroupedOutputs(f, g)
                 ones = np.ones(GROUPS, dtype=g.dtype)
                 found.append(
-                    _over_elements(_Moved(grouped, points, i), x, grouped.sums(y0), ones, method, shared)
+                    _estimated_elements(
+                        _MovedElements(grouped, points, i), x, grouped.sums(y0), ones, method, shared
+                    )
                 )
             else:
-                found.append(_over_elements(_Moved(f, points, i), x, y0, g, method, shared))
+                found.append(_estimated_elements(_MovedElements(f, points, i), x, y0, g, method, shared))
     return tuple(found)
 
 
 def estimate_jvp(
     f: Callable[..., Any], primals: Sequence[Array], tangents: Sequence[Array], *, method: Method = "auto"
 ) -> Estimate:
-    """Return an `Estimate` of the derivative of ``f(*primals)`` along `tangents`: f's Jacobian on that line."""
-    pairs = [(_double(x), v) for x, v in zip(primals, tangents, strict=True)]
+    """Return an `Estimate` of the derivative of ``f(*primals)`` along `tangents`: the Jacobian of f on that line."""
+    pairs = [(_in_double(x), v) for x, v in zip(primals, tangents, strict=True)]
     return estimate_jacobian(lambda s: f(*(x + s * v for x, v in pairs)), np.zeros(()), method=method)
 
 
 def estimate_line(f: Callable[[Any], Any], *, enough: float = 0.0, method: Method = "auto") -> Estimate:
-    """Return an `Estimate`, of shape (), of the slope of ``f(s)`` at 0; a bound of `enough` ends the ladder."""
+    """Return an `Estimate`, of shape (), of the slope of ``f(s)`` at 0; an error bound of `enough` ends the ladder."""
     origin = np.zeros(())
     if method == "complex-step":
         return _complex_step(f, (origin,), 0, 1.0)
     y0 = real_scalar(f(origin)).reshape(1).astype(np.float64)
-    return _over_elements(_Moved(_Scalar(f), (origin,), 0), origin, y0, np.ones(1), method, None, enough)
+    return _estimated_elements(
+        _MovedElements(_ScalarFunction(f), (origin,), 0), origin, y0, np.ones(1), method, None, enough
+    )
 
 
 def estimate_jacobian(f: Callable[[Array], Any], x: Array, *, method: Method = "auto") -> Estimate:
     """Return an `Estimate` of the Jacobian, of shape ``(*f(x).shape, *x.shape)``: a vjp for each output."""
-    shape = np.shape(f(_double(x)))
+    shape = np.shape(f(_in_double(x)))
     rows = [
         estimate_vjp(f, (x,), one.reshape(shape), method=method)[0] for one in np.eye(int(np.prod(shape)))
     ]
@@ -216,13 +220,13 @@ def _complex_step(f: Callable[..., Any], points: tuple[Array, ...], which: int, 
     return Estimate(value, error, evaluations, value, value, np.zeros_like(value), np.abs(value))
 
 
-def _double(x: Any) -> Array:
+def _in_double(x: Any) -> Array:
     """Return x in double precision at least: a float32 gradient is judged by a float64 reference."""
     array = float_array(x)
     return array.astype(np.promote_types(array.dtype, np.float64))
 
 
-def _flat(outputs: Any) -> Array:
+def _flat_outputs(outputs: Any) -> Array:
     """Return all outputs as one vector of floats, double precision at least."""
     if isinstance(outputs, tuple):
         outputs = np.concatenate([np.ravel(y) for y in outputs] or [np.empty(0)])
@@ -231,10 +235,10 @@ def _flat(outputs: Any) -> Array:
 
 
 @dataclass(frozen=True)
-class _Moved:
-    """Evaluates f with one element of one primal moved: one row of outputs a move, NaN outside the domain.
+class _MovedElements:
+    """f with one element of one primal moved: gives one row of outputs a move, NaN outside the domain.
 
-    An object and not a closure, so that it travels to other processes.
+    An object and not a closure, so that it can be sent to other processes.
     """
 
     f: Callable[..., Any]
@@ -254,21 +258,21 @@ class _Moved:
         moved[self.which].flat[index] = value
         try:
             with np.errstate(all="ignore"):
-                return _flat(self.f(*moved))
+                return _flat_outputs(self.f(*moved))
         except (ArithmeticError, ValueError):
             # outside the domain, as math.sqrt(-1) or an inverse of a singular matrix says it
             return None
 
 
 @dataclass(frozen=True)
-class _Grouped:
-    """Adds up the outputs times their cotangent in groups of neighbours: of ten thousand outputs few are told apart."""
+class _GroupedOutputs:
+    """The outputs of f times their cotangent, added up in groups of neighbours: a few sums for ten thousand outputs."""
 
     f: Callable[..., Any]
     g: Array
 
     def __call__(self, *primals: Array) -> Array:
-        return self.sums(_flat(self.f(*primals)))
+        return self.sums(_flat_outputs(self.f(*primals)))
 
     def sums(self, y: Array) -> Array:
         starts = np.linspace(0, y.size, GROUPS, endpoint=False).astype(int)
@@ -276,7 +280,7 @@ class _Grouped:
 
 
 @dataclass(frozen=True)
-class _Scalar:
+class _ScalarFunction:
     """A function that must return one real number."""
 
     f: Callable[[Array], Any]
@@ -286,8 +290,8 @@ class _Scalar:
 
 
 @dataclass(frozen=True)
-class _StackedScalar:
-    """Evaluates a function that takes a stack of points: one row a move, NaN outside the domain."""
+class _StackedFunction:
+    """A function of a stack of points, with one element moved in each: one row a move, NaN outside the domain."""
 
     f: Callable[[Array], Any]
     x: Array
@@ -311,7 +315,7 @@ def check_method(method: str) -> None:
         raise ValueError(f"no method is named {method!r}: there are {', '.join(get_args(Method))}")
 
 
-def _over_elements(
+def _estimated_elements(
     evaluate: Any,
     x: Array,
     y0: Array,
@@ -321,15 +325,15 @@ def _over_elements(
     enough: float = 0.0,
 ) -> Estimate:
     check_method(method)
-    ladder: Any = partial(elements, enough=enough) if enough else elements
-    read = ladder if method == "auto" else one_step
+    ladder: Any = partial(slopes_of_ladder, enough=enough) if enough else slopes_of_ladder
+    read = ladder if method == "auto" else slopes_of_one_step
     columns = max(1, CHUNK // (2 * (len(LADDER) + sum(ROUNDS)) * max(1, y0.size)))
     if workers is not None:
         columns = min(columns, ELEMENTS_A_TASK)
     indices = [np.arange(first, min(first + columns, x.size)) for first in range(0, x.size, columns)]
-    task = partial(_quietly, read, evaluate, x=x.reshape(-1), y0=y0, g=g, method=method)
-    with spread(workers) as over:
-        parts = in_order(over, task, indices)
+    task = partial(_without_warnings, read, evaluate, x=x.reshape(-1), y0=y0, g=g, method=method)
+    with open_worker_map(workers) as worker_map:
+        parts = results_in_order(worker_map, task, indices)
     value, error, lower, upper, scale, terms = (
         np.concatenate([part[i] for part in parts] or [np.empty(0, x.dtype)]).reshape(x.shape)
         for i in range(6)
@@ -338,7 +342,7 @@ def _over_elements(
     return Estimate(value, error, 1 + sum(part[6] for part in parts), lower, upper, scale, terms, unseen)
 
 
-def _quietly(read: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
-    # what overflows or has no value is told by infinite bounds, not by warnings
+def _without_warnings(read: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+    # values that overflow, or do not exist, are told by infinite bounds and not by warnings
     with np.errstate(all="ignore"):
         return read(*arguments, **more)

@@ -63,20 +63,20 @@ def numerical_gradient(
     if not x.flags.writeable:
         raise ValueError("x is read-only and is perturbed in place: pass x.copy()")
     for index in np.ndindex(x.shape):
-        plus, minus, step = _perturbed(f, x, index, h)
-        gradient[index] = (_scalar(plus, index, h) - _scalar(minus, index, -h)) / step
+        plus, minus, step = values_to_both_sides(f, x, index, h)
+        gradient[index] = (_finite_scalar(plus, index, h) - _finite_scalar(minus, index, -h)) / step
     return gradient
 
 
 def numerical_jacobian(f: Callable[[Array], Any], x: Array, h: float = 1e-4) -> Array:
     """Return the Jacobian of an array-valued function, shape ``(*f(x).shape, *x.shape)``.
 
-    Column by column what `numerical_gradient` does, and under the same conditions.
+    Computed as in `numerical_gradient`, column by column, and under the same conditions.
     """
     x = float_array(x, writeable=True)
     columns = []
     for index in np.ndindex(x.shape):
-        plus, minus, step = _perturbed(f, x, index, h)
+        plus, minus, step = values_to_both_sides(f, x, index, h)
         columns.append((np.asarray(plus) - np.asarray(minus)) / step)
     shape = columns[0].shape if columns else np.shape(f(x))
     return np.stack(columns, axis=-1).reshape(*shape, *x.shape) if columns else np.empty((*shape, *x.shape))
@@ -85,7 +85,7 @@ def numerical_jacobian(f: Callable[[Array], Any], x: Array, h: float = 1e-4) -> 
 def numerical_jvp(
     f: Callable[..., Any], primals: Sequence[Array], tangents: Sequence[Array], h: float = 1e-4
 ) -> Any:
-    """Return the derivative of ``f(*primals)`` along `tangents`: the Jacobian at 0 of f on that line."""
+    """Return the derivative of ``f(*primals)`` along `tangents`: the Jacobian, at s = 0, of f on that line."""
     pairs = list(zip(primals, tangents, strict=True))
     return numerical_jacobian(lambda s: f(*(x + s * v for x, v in pairs)), np.zeros(()), h)
 
@@ -101,28 +101,30 @@ def numerical_vjp(
     return tuple(numerical_gradient(lambda _: _inner(cotangent, f(*points)), x, h) for x in points)
 
 
-def _perturbed(f: Callable[[Array], Any], x: Array, index: tuple[int, ...], h: float) -> tuple[Any, Any, Any]:
-    """Return f with one element of x moved by +h, by -h, and the step between the two."""
+def values_to_both_sides(
+    f: Callable[[Array], Any], x: Array, index: tuple[int, ...], h: float
+) -> tuple[Any, Any, Any]:
+    """Return f with one element of x moved by +h, f with that element moved by -h, and the step between the two."""
     saved = x[index].copy()
     plus, minus = saved + x.dtype.type(h), saved - x.dtype.type(h)
     if plus == minus:
         raise ValueError(
-            f"the step h = {h:g} vanishes against x[{_show(index)}] = {saved:g}: pass a larger h"
+            f"the step h = {h:g} vanishes against x[{_index_text(index)}] = {saved:g}: pass a larger h"
         )
     try:
         x[index] = plus
-        above = _kept(f(x), x)
+        above = _copied_if_shared(f(x), x)
         x[index] = minus
-        below = _kept(f(x), x)
+        below = _copied_if_shared(f(x), x)
     finally:
         x[index] = saved
     return above, below, plus - minus
 
 
-def _kept(y: Any, x: Array) -> Any:
+def _copied_if_shared(y: Any, x: Array) -> Any:
     """Return y, copied where it may be a view of the x that is about to change."""
     if isinstance(y, tuple):
-        return tuple(_kept(part, x) for part in y)
+        return tuple(_copied_if_shared(part, x) for part in y)
     return y.copy() if isinstance(y, np.ndarray) and np.may_share_memory(y, x) else y
 
 
@@ -142,13 +144,17 @@ def _stacked_differences(f: Callable[[Array], Any], x: Array, h: float) -> Itera
             above, below = values[k], values[moved.size + k]
             if plus[k] == minus[k]:
                 raise ValueError(
-                    f"the step h = {h:g} vanishes against x[{_show(index)}] = {flat[i]:g}: pass a larger h"
+                    f"the step h = {h:g} vanishes against x[{_index_text(index)}] = {flat[i]:g}: pass a larger h"
                 )
-            yield int(i), _scalar(above, index, h) - _scalar(below, index, -h), plus[k] - minus[k]
+            yield (
+                int(i),
+                _finite_scalar(above, index, h) - _finite_scalar(below, index, -h),
+                plus[k] - minus[k],
+            )
 
 
 def float_array(x: Any, writeable: bool = False) -> Array:
-    """Return `x` as an array of real floats, or say why it is none."""
+    """Return `x` as an array of real floats; raise an error that says why where it is none."""
     array = np.asarray(x)
     if not np.issubdtype(array.dtype, np.floating):
         cure = (
@@ -161,7 +167,7 @@ def float_array(x: Any, writeable: bool = False) -> Array:
 
 
 def real_scalar(value: Any) -> Array:
-    """Return what f returned as a 0-d array of floats, or say what it is instead."""
+    """Return the value of f as a 0-d array of floats; raise an error that says so where it is no real number."""
     array = np.asarray(value)
     if array.shape != ():
         raise ValueError(f"f returned shape {array.shape}: return one real number, for example its sum")
@@ -171,7 +177,7 @@ def real_scalar(value: Any) -> Array:
 
 
 def real_stack(values: Any, points: int) -> Array:
-    """Return what a vectorized f returned for a stack of `points`, or say what it is instead."""
+    """Return the values of a vectorized f for a stack of `points`; raise an error where their shape is another."""
     array = np.asarray(values)
     if array.shape != (points,):
         raise ValueError(
@@ -181,12 +187,12 @@ def real_stack(values: Any, points: int) -> Array:
     return array
 
 
-def _scalar(value: Any, index: Sequence[Any], h: float) -> Any:
-    """Return the value of f if it is one finite real number; say what it is otherwise."""
+def _finite_scalar(value: Any, index: Sequence[Any], h: float) -> Any:
+    """Return the value of f as a 0-d array; raise an error where it is no finite real number."""
     array = real_scalar(value)
     if not np.isfinite(array):
         raise ValueError(
-            f"f is {array} where x[{_show(index)}] is moved by {h:+g}: "
+            f"f is {array} where x[{_index_text(index)}] is moved by {h:+g}: "
             "choose a point away from the edge of f's domain, or a smaller h"
         )
     return array
@@ -197,5 +203,5 @@ def _inner(cotangent: Any, output: Any) -> Any:
     return sum(np.sum(g * y) for g, y in pairs)
 
 
-def _show(index: Sequence[Any]) -> str:
+def _index_text(index: Sequence[Any]) -> str:
     return ", ".join(str(int(i)) for i in index)

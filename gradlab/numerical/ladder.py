@@ -1,7 +1,7 @@
 """Slopes from a ladder of steps, each with a bound on its error: the numerics behind `gradlab.numerical.estimate`.
 
-Everything here works on lines: a line is one element of x seen through one functional of the outputs, and holds
-its differences for the same number of steps, largest first, NaN where a step leaves the domain.
+Everything here works on lines: a line is one element of x seen through one functional of the outputs. All lines have
+difference quotients for the same number of steps, largest first, NaN where a step leaves the domain.
 """
 
 from typing import NamedTuple
@@ -12,17 +12,18 @@ from gradlab.node import Array
 
 # A window of the ladder holds at most this many steps: more gain nothing in double precision.
 WINDOW = 5
-# What dropping a step changes, times this, is the truncation error that is owned up to.
+# The truncation error is taken to be this many times what dropping a step changes.
 SAFETY = 4.0
-# Steps are believed to agree within this many times the rounding that is known of.
+# Steps agree if their quotients differ by no more than this many times their known rounding.
 AGREE = 8.0
-# The rounding of f is believed to be at least this many times that of its outputs; more where it is measured.
+# The noise of f is taken to be at least this many times the rounding of its outputs; more where more is measured.
 KNOWN_NOISE = 2.0
-# A few smaller steps show a few samples of the noise, whose largest may be this much larger.
+# A few smaller steps show a few samples of the noise, which may be this many times as large elsewhere.
 SAMPLED_NOISE = 10.0
-# What f swings by can be noise up to this share of f's own size.
+# Swings of f count as noise up to this share of f's own size.
 LOUDEST_NOISE = 0.01
-# With fewer than three smaller steps nobody has measured the noise, and this many times is allowed.
+# With fewer than three smaller steps the noise is not measured, and is taken to be this many times the rounding of the
+# outputs.
 UNMEASURED_NOISE = 1e3
 
 
@@ -41,7 +42,7 @@ class Slopes(NamedTuple):
     diverges: Array
 
     def first(self, count: int) -> "Slopes":
-        """Return those of the first lines."""
+        """Return the slopes of the first lines."""
         return Slopes(*(part[:count] for part in self))
 
 
@@ -65,20 +66,20 @@ def slopes(
     usual : ndarray of shape (lines,)
         The size of the outputs on the ladder's first steps.
     reach : ndarray of shape (lines,)
-        The largest of the ladder's first steps. Larger ones were only added against rounding: what they say may
-        be of another part of f, beyond a pole or many periods away.
+        The largest of the ladder's first steps. Larger ones were only added against rounding: they may reach into
+        another part of f, beyond a pole or many periods away.
     power : ndarray of shape (lines,)
-        2 for central differences, whose error is a series in h^2; 1 for one-sided ones.
+        2 for central differences, whose error is a series in h^2; 1 for one-sided differences.
     gap : ndarray of shape (lines, steps)
-        Right minus left quotients for central ones, else 0: a window that sees them apart spans a kink, and is not
-        asked.
+        For central quotients, the right quotients minus the left; else 0. A window in which the two stay apart
+        spans a kink, and is left out.
 
     Notes
     -----
     Neville's scheme on every window of consecutive steps gives a value each; what dropping a step changes is the
     truncation error, and the misfit of all smaller steps is the measured noise. The window with the smallest sum
-    is the answer, unless smaller steps agree with one another on something else: a function that has a kink, or
-    changes its course, nearer than the window's steps would otherwise be judged from beyond it.
+    is the answer, unless smaller steps agree with one another on another slope: then f has a kink, or changes its
+    course, nearer to x than the window's steps.
     """
     # relative to the largest step, since the square of a step, or one over it, may be no number any more
     inside = np.where(np.isfinite(c), h, np.finfo(h.dtype).tiny)
@@ -92,25 +93,27 @@ def slopes(
         known, np.maximum(SAMPLED_NOISE * measured, unmeasured) * amplified_unit
     )
     size = np.nan_to_num(size) / largest
-    # where f stays put, its last places may hide a slope: of numbers as large as f is nearby
+    # where f does not change, its last places, as large as those of f's values nearby, may hide a slope
     hidden = np.finfo(c.dtype).eps / 2 * (usual / largest[:, 0])[:, None] / h
     error = np.where(values == 0, np.maximum(error, hidden[:, :, None]), error)
-    # what swings by as much as f itself is no noise, it is f: steps that are too large for it
+    # swings by as much as f's own size are no noise, they are f: the window's steps are too large
     too_loud = (measured > LOUDEST_NOISE * size[:, :, None]) & (
         measured > 0.1 * np.abs(values) * h[:, :, None]
     )
     error = np.where(np.isfinite(values) & ~too_loud, error, np.inf)
     error = np.where(_spans_a_kink(h, c, noise, gap), np.inf, error)
-    against, unclear, plateau = _contradicted(h, c, noise, size, values, truncation, predicted_misfit)
-    # the steps that agree only since they stay on one plateau of a noise say nothing of the function
+    against, unclear, plateau = _contradicted_windows(h, c, noise, size, values, truncation, predicted_misfit)
+    # steps that agree only since they lie on one plateau of a noise say nothing of the function
     sure = plateau & (error < 0.1 * np.abs(values))[..., None]
     error = np.where(sure.any(axis=(1, 2)).cumsum(axis=1)[:, :, None] > 0, np.inf, error)
-    best, bound, at = _least(values, np.where(against, np.inf, error))
+    best, bound, at = _window_of_least_error(values, np.where(against, np.inf, error))
     last, width = at // error.shape[2], at % error.shape[2]
     coarser = np.arange(h.shape[1]) < (last - width)[:, None]
     rival = coarser & (h <= (reach / largest[:, 0])[:, None])
-    other, other_bound, _ = _least(values, np.where(unclear & rival[:, :, None], error, np.inf))
-    # two answers, and no telling whether the finer one is noise or the coarser one beyond a kink
+    other, other_bound, _ = _window_of_least_error(
+        values, np.where(unclear & rival[:, :, None], error, np.inf)
+    )
+    # of two answers the finer may be noise, or the coarser come from beyond a kink: the bound covers both
     apart = np.abs(best - other)
     rows = np.arange(len(h))
     faint = np.abs(best) * h[rows, last - width] <= LOUDEST_NOISE * size[rows, last]
@@ -128,8 +131,8 @@ def slopes(
     )
 
 
-def _least(values: Array, error: Array) -> tuple[Array, Array, Array]:
-    """Return value, error and place of each line's window of least error; NaN and infinity if there is none."""
+def _window_of_least_error(values: Array, error: Array) -> tuple[Array, Array, Array]:
+    """Return value, error and place of each line's window of least error; NaN and infinity if no window has a bound."""
     rows, flat = np.arange(len(error)), error.reshape(len(error), -1)
     at = flat.argmin(axis=1)
     bound = flat[rows, at]
@@ -137,9 +140,9 @@ def _least(values: Array, error: Array) -> tuple[Array, Array, Array]:
 
 
 def _neville(h: Array, c: Array, noise: Array, power: Array) -> tuple[Array, Array, Array, Array]:
-    """Return of each window, shape (lines, last step, size - 1), its value and its truncation error.
+    """Return each window's value, its noise, its noise for a noise in f of one unit, and its truncation error.
 
-    And, between the two, what becomes of the known noise, and of a noise in f of one unit.
+    Each of the four has the shape (lines, last step, size - 1).
     """
     lines, steps = h.shape
     shape = (lines, steps, min(WINDOW, steps))
@@ -155,9 +158,9 @@ def _neville(h: Array, c: Array, noise: Array, power: Array) -> tuple[Array, Arr
         values[:, k:, k] = (big * without_big - small * without_small) / (big - small)
         for part in (amplified, unit):
             part[:, k:, k] = (big * part[:, k:, k - 1] + small * part[:, k - 1 : -1, k - 1]) / (big - small)
-        # two signs of life of what is left: dropping the largest step, and (far worse a guess) the smallest
+        # the remaining error shows where the largest step is dropped, and (far worse a guess) the smallest
         nearer = np.abs(values[:, k:, k] - without_big)
-        # (where the smallest step is far from the others, the value is nearly its alone, and so are its errors)
+        # (where the smallest step is far from the others, the value is nearly that step's alone, with its errors)
         shrinks = small / t[:, k - 1 : -1]
         alone = h[:, k:] < h[:, k - 1 : -1] / 64
         farther = np.abs(values[:, k:, k] - without_small) * np.where(alone, 1.0, shrinks)
@@ -172,7 +175,7 @@ def _neville(h: Array, c: Array, noise: Array, power: Array) -> tuple[Array, Arr
 def _converges_slowly(t: Array, change: Array) -> Array:
     """Return at which steps the quotients approach their limit more slowly than a series in t would.
 
-    So does x^1.5 at 0, with the square root of h, and extrapolating it by powers of h proves nothing.
+    Those of x^1.5 at 0 approach it with the square root of h, and extrapolation by powers of h proves nothing there.
     """
     expected = (t[:, :-2] - t[:, 1:-1]) / (t[:, 1:-1] - t[:, 2:])
     slow = np.zeros(t.shape, dtype=bool)
@@ -183,7 +186,7 @@ def _converges_slowly(t: Array, change: Array) -> Array:
 def _misfits(h: Array, c: Array, values: Array, power: Array) -> Array:
     """Return by how much each step misses each window's extrapolation, shape (lines, last, size - 1, steps).
 
-    The extrapolation is followed back to a smaller step by its leading term, which is all that is left there.
+    The extrapolation is followed back to a smaller step by its leading term; the further terms are negligible there.
     """
     ratio = h[:, None, None, :] / h[:, :, None, None]
     ratio = np.where(power[:, None, None, None] == 2, ratio**2, ratio)
@@ -194,9 +197,10 @@ def _misfits(h: Array, c: Array, values: Array, power: Array) -> Array:
 
 
 def _measured_noise(h: Array, c: Array, misfit: Array) -> tuple[Array, Array, Array]:
-    """Return the noise in f that the smaller steps show; what it may be besides; and if there were steps enough.
+    """Return each window's measured noise in f, its noise where none is measured, and where several steps measure it.
 
-    Where there were not, it may be all that neighbouring steps differ by, from two above the window's last on.
+    Smaller steps than the window's measure the noise. Where they are too few, the noise may be all that neighbouring
+    steps differ by, from two above the window's last step on.
     """
     amount = np.max(np.nan_to_num(np.abs(misfit) * h[:, None, None, :]), axis=-1)
     several = (~np.isnan(misfit)).sum(axis=-1) >= 3
@@ -207,16 +211,16 @@ def _measured_noise(h: Array, c: Array, misfit: Array) -> tuple[Array, Array, Ar
     return amount, np.where(several, 0.0, nearby[:, :, None]), several
 
 
-def _contradicted(
+def _contradicted_windows(
     h: Array, c: Array, noise: Array, size: Array, values: Array, truncation: Array, misfit: Array
 ) -> tuple[Array, Array, Array]:
-    """Return which windows are spoken against by smaller steps that agree with one another, and which perhaps.
+    """Return which windows are contradicted by smaller steps that agree with one another, which of them unclearly.
 
-    And, with a further axis for the steps, which steps lie on a plateau of what is noise to a window.
+    And, with a further axis for the steps, which steps lie on a plateau of a noise that contradicts no window.
 
-    What speaks against a window may be noise after all. A function rounded to a grid is flat for steps below the
-    grid, and those agree with one another. But between them and the window its misfits stay small and jump about,
-    where those of a kink all have one size; or what it changes by is always a whole number of grid units.
+    Smaller steps that agree may show noise. A function rounded to a grid is flat for all steps below the grid. But the
+    steps between those and the window have misfits that are small and jump about, where those of a kink all have one
+    size; or f always changes by a whole number of grid units.
     """
     differ = np.abs(np.diff(c, axis=1))
     nearly = np.maximum(np.abs(c[:, 1:]), np.abs(c[:, :-1])) / 100
@@ -233,7 +237,7 @@ def _contradicted(
     high = np.where(np.isnan(amount), -np.inf, amount).max(axis=-1)
     loudness = np.maximum(np.abs(low), np.abs(high))
     jumps_about = several & (high - low > 0.5 * loudness)
-    # the slope that the witnesses agree on: that of a fine ripple is far steeper than the function's, or zero
+    # the slope that the witnesses agree on: on a fine ripple it is far steeper than the function's, or zero
     fine = np.max(np.where(witness, np.abs(c)[:, None, None, :], 0.0), axis=-1)
     flat = fine == 0
     ripple = flat | (fine > 10 * np.abs(values))
@@ -254,11 +258,11 @@ def _spans_a_kink(h: Array, c: Array, noise: Array, gap: Array) -> Array:
 
 
 def _roughness(h: Array, c: Array, noise: Array, value: Array, coarser: Array) -> Array:
-    """Return by how much some coarser step misses the answer by a little, but in a way no smooth function does.
+    """Return by how much coarser steps miss the answer slightly, but in a way that no smooth function does.
 
-    Truncation shrinks with the square of the step, from each larger step and to each smaller one. What does not,
-    and then is gone at once, is a noise of which the smallest steps, all on one plateau of it, see nothing. (What
-    misses by a hundredth or more lies beyond a kink.)
+    Truncation shrinks with the square of the step, from each larger step and to each smaller one. A miss that does not
+    shrink so, and at still smaller steps is gone at once, is a noise: the smallest steps lie all on one plateau of that
+    noise, and show nothing of it. (Steps that miss by a hundredth or more lie beyond a kink.)
     """
     miss = np.nan_to_num(np.abs(c - value[:, None]))
     known = AGREE * noise
@@ -276,7 +280,7 @@ def _roughness(h: Array, c: Array, noise: Array, value: Array, coarser: Array) -
 
 
 def _on_a_grid(h: Array, c: Array) -> Array:
-    """Return the lines on which f changes by eighths of its smallest change, of several sizes."""
+    """Return the lines on which all changes of f are whole eighths of the smallest change, and not all are equal."""
     change = np.abs(np.nan_to_num(c * h))
     unit = np.min(np.where(change > 0, change, np.inf), axis=1, keepdims=True)
     eighths = 8 * change / unit

@@ -1,1 +1,1 @@
-"""Who computes: this process, several, a cluster of Dask, or a main thread of its own."""
+"""The workers of a run: this process, several processes, a Dask cluster, or a main thread."""

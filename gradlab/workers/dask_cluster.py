@@ -1,4 +1,4 @@
-"""A Dask cluster as the workers of a run; it wants the extra `distributed`."""
+"""A Dask cluster as the workers of a run, which needs the extra `distributed`."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -11,9 +11,9 @@ from typing import Any
 
 from gradlab.workers.worker_map import Map, WorkersError, WorkersLost
 
-# In seconds: a scheduler that is there answers at once, and its workers may be about to start.
+# In seconds: a running scheduler answers at once, but its workers may be about to start.
 PATIENCE = 5
-# How often a task is tried again that fails; one whose worker dies is given to others by Dask anyway.
+# How often a failed task is tried again; a task whose worker dies is given to another worker by Dask anyway.
 RETRIES = 2
 
 
@@ -42,7 +42,7 @@ def on_cluster(address: str) -> Iterator[Map]:
     """
     with _unlogged(_dask().client.__name__), _client(address) as client:
         _check_workers(client, address)
-        yield partial(_as_done, client)
+        yield partial(_results_as_done, client)
 
 
 def _dask() -> Any:
@@ -56,7 +56,7 @@ def _dask() -> Any:
 
 @contextmanager
 def _unlogged(name: str) -> Iterator[None]:
-    """Keep a logger still: what it has to say is raised."""
+    """Silence a logger whose errors are raised as well."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
@@ -70,15 +70,15 @@ def _client(address: str) -> Any:
     try:
         _check_listener(address)
         return _dask().Client(address, timeout=PATIENCE, set_as_default=False)
-    except Exception as error:  # of every kind, as the address may be of any
+    except Exception as error:  # of any kind, as the address may be of any
         cure = "start one with `dask scheduler`, or correct the address"
         raise WorkersError(f"no Dask scheduler answers at {address} ({error}): {cure}") from error
 
 
 def _check_listener(address: str) -> None:
-    """Raise OSError unless something listens there and speaks first, as Dask's schedulers do.
+    """Raise OSError unless the listener at the address speaks first, as Dask's schedulers do.
 
-    For anything else, its dashboard for one, a client would wait without end.
+    With any other, such as a scheduler's dashboard, a client would wait without end.
     """
     addressing = _dask().comm.addressing
     scheme, place = addressing.parse_address(address)
@@ -103,8 +103,8 @@ def _check_workers(client: Any, address: str) -> None:
             raise WorkersError(f"the worker at {worker} has {has}: install gradlab {ours} there, as here")
 
 
-def _as_done(client: Any, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-    # no list of them is kept: a result that is let go is not computed again where its worker dies later
+def _results_as_done(client: Any, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    # no list of the futures is kept: a result that was let go is not computed again if its worker dies later
     futures = client.map(function, list(items), key="gradlab", pure=False, retries=RETRIES)
     done = _dask().as_completed(futures, loop=client.loop)
     del futures

@@ -1,6 +1,7 @@
-"""A call in a main thread, which alone can be interrupted by a timer: where there is none, in a process of its own.
+"""A call in a main thread, since a timer can interrupt no other thread.
 
-A map's workers may be threads, as those of a Dask cluster are by default.
+A map's workers may be threads, as those of a Dask cluster are by default: from there the call goes to a process of its
+own.
 """
 
 import os
@@ -13,29 +14,29 @@ from typing import Any
 
 
 def in_main_thread(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return ``function(*arguments)``, computed in the main thread of this process or else of another.
+    """Return ``function(*arguments)``, computed in the main thread of this process or, if need be, of a new one.
 
     Raises
     ------
     RuntimeError
-        If that other process dies. Whatever `function` raises is raised here.
+        If the new process dies. Exceptions of `function` are raised here.
     """
     if threading.current_thread() is threading.main_thread():
         return function(*arguments)
-    # not multiprocessing, which lets no worker that is a daemon have children
+    # not multiprocessing, in which a worker that is a daemon may have no children
     paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     child = Popen([sys.executable, "-m", __name__], stdin=PIPE, stdout=PIPE, env={**os.environ, **paths})
-    told = _asked(child, pickle.dumps((function, arguments)))
-    if not told:
+    answer = _answer_of(child, pickle.dumps((function, arguments)))
+    if not answer:
         raise RuntimeError(f"the process that computed this died with status {child.returncode}")
-    returned, value = pickle.loads(told)
+    returned, value = pickle.loads(answer)
     if not returned:
         raise value
     return value
 
 
-def _asked(child: Popen[bytes], call: bytes) -> bytes:
-    """Return what a process answers to `call`; nothing if it dies. Its stdin stays open until then."""
+def _answer_of(child: Popen[bytes], call: bytes) -> bytes:
+    """Return the answer of a process to `call`; nothing if the process dies. Its stdin stays open until it answers."""
     assert child.stdin is not None
     assert child.stdout is not None
     try:
@@ -47,25 +48,25 @@ def _asked(child: Popen[bytes], call: bytes) -> bytes:
         return b""
 
 
-def _answer() -> None:
-    """Read a call from stdin, and write what came of it to stdout, which what is called cannot reach."""
+def _answer_the_caller() -> None:
+    """Read a call from stdin, and write its result or exception to stdout, which the called function cannot reach."""
     answer = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     function, arguments = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_the_caller, daemon=True).start()
     try:
-        outcome = True, function(*arguments)
+        result = True, function(*arguments)
     except Exception as error:
-        outcome = False, error
+        result = False, error
     with os.fdopen(answer, "wb") as file:
-        pickle.dump(outcome, file)
+        pickle.dump(result, file)
 
 
 def _end_with_the_caller() -> None:
-    # nothing more is sent: this returns when the caller has died, or has its answer
+    # nothing more is sent: the read returns when the caller has died, or has its answer
     os.read(sys.stdin.fileno(), 1)
     os._exit(1)
 
 
 if __name__ == "__main__":
-    _answer()
+    _answer_the_caller()

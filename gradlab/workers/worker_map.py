@@ -1,4 +1,4 @@
-"""Who evaluates many points: this process, several processes, or whatever has a map."""
+"""Maps that spread a function's calls over workers: this process, several processes, or a caller's own map."""
 
 import os
 import pickle
@@ -17,62 +17,64 @@ Workers = int | Map | None
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A map that `spread` has opened; `to_processes` says whether what it is given must be picklable."""
+class WorkerMap:
+    """A map from `open_worker_map`; `to_processes` says whether functions and items must be picklable."""
 
-    over: Map
+    map: Map
     to_processes: bool = False
 
     def __call__(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterable[Any]:
-        """Return what `function` makes of the items, in any order."""
-        return self.over(function, items)
+        """Return the results of `function` for the items, in any order."""
+        return self.map(function, items)
 
 
 class WorkersError(RuntimeError):
-    """The workers, and not what they were to do, have failed; the message ends with the cure."""
+    """The workers have failed, and not the function that they called; the message ends with the cure."""
 
 
 class WorkersLost(BaseException):
-    """Raised by a map whose workers have failed, inside `spread`, which makes a `WorkersError` of it.
+    """Raised by a map whose workers have failed, inside `open_worker_map`, which makes a `WorkersError` of it.
 
-    Not an `Exception`: whoever guards against what a function raises must not take it for that.
+    Not an `Exception`: code that catches the exceptions of a function must not catch this one.
     """
 
 
 @contextmanager
-def spread(workers: Workers) -> Iterator[Opened]:
-    """Give the map that `workers` stands for; processes live as long as the context.
+def open_worker_map(workers: Workers) -> Iterator[WorkerMap]:
+    """Give the map that `workers` stands for; processes that it starts live as long as the context.
 
     Parameters
     ----------
     workers : int or map-like callable, optional
-        SciPy's convention: that many processes, -1 for as many as there are processors, or
-        ``workers(function, iterable)``, which gives the results, in any order. None and 1: this process alone.
+        SciPy's convention: that many processes, -1 for as many as there are processors, or a callable
+        ``workers(function, iterable)`` that gives the results, in any order. None and 1: this process alone.
 
     Raises
     ------
     ValueError
         If `workers` is neither.
     WorkersError
-        If a worker dies.
+        If a worker dies, or the map loses its workers.
     """
-    if isinstance(workers, Opened):
-        yield workers  # whoever opened it tells of its workers' end
+    if isinstance(workers, WorkerMap):
+        yield workers  # the failure of its workers is reported where it was opened
         return
     try:
         if callable(workers):
-            yield Opened(workers)
-        elif (count := _count(workers)) == 1:
-            yield Opened(map)
+            yield WorkerMap(workers)
+        elif (count := _process_count(workers)) == 1:
+            yield WorkerMap(map)
         else:
-            with _processes(count) as over:
-                yield Opened(over, to_processes=True)
+            with _processes(count) as worker_map:
+                yield WorkerMap(worker_map, to_processes=True)
     except WorkersLost as lost:
         raise WorkersError(str(lost)) from lost
 
 
-def each(over: Map, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
-    """Yield the number of each item and what `function` makes of it, as they are done.
+def numbered_results(
+    worker_map: Map, function: Callable[[Any], Any], items: Iterable[Any]
+) -> Iterator[tuple[int, Any]]:
+    """Yield the number of each item and the result of `function` for it, as the results come.
 
     Raises
     ------
@@ -81,7 +83,7 @@ def each(over: Map, function: Callable[[Any], Any], items: Iterable[Any]) -> Ite
     """
     numbered = list(enumerate(items))
     done = 0
-    for result in over(_Numbered(function), numbered):
+    for result in worker_map(_Numbered(function), numbered):
         done += 1
         yield result
     if done != len(numbered):
@@ -90,14 +92,14 @@ def each(over: Map, function: Callable[[Any], Any], items: Iterable[Any]) -> Ite
         )
 
 
-def in_order(over: Map, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-    """Return what `function` makes of each item, in the order of the items."""
-    return [result for _, result in sorted(each(over, function, items), key=itemgetter(0))]
+def results_in_order(worker_map: Map, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    """Return the results of `function` for the items, in the order of the items."""
+    return [result for _, result in sorted(numbered_results(worker_map, function, items), key=itemgetter(0))]
 
 
 @dataclass(frozen=True)
 class _Numbered:
-    """A function that keeps the number of its item; an object and not a closure, so that it can be sent."""
+    """A function that returns the number of its item, too; an object and not a closure, so that it can be sent."""
 
     function: Callable[[Any], Any]
 
@@ -106,7 +108,7 @@ class _Numbered:
         return number, self.function(item)
 
 
-def _count(workers: Any) -> int:
+def _process_count(workers: Any) -> int:
     if workers == -1:
         return os.cpu_count() or 1
     if workers is None:
@@ -118,15 +120,15 @@ def _count(workers: Any) -> int:
 
 @contextmanager
 def _processes(count: int) -> Iterator[Map]:
-    # Ctrl-C goes to every process: the others end by it without a word
+    # Ctrl-C goes to every process: the workers end by it without a word
     pool = ProcessPoolExecutor(count, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL))
     try:
-        yield partial(_as_done, pool)
+        yield partial(_results_as_done, pool)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _as_done(
+def _results_as_done(
     pool: ProcessPoolExecutor, function: Callable[[Any], Any], items: Iterable[Any]
 ) -> Iterator[Any]:
     check_sendable(function)

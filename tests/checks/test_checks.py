@@ -21,24 +21,24 @@ def d_square(x, g):
     return (2 * x * g,)
 
 
-def made(forward, backward, *primals, reference=None, zero_gradient="", settings=None):
+def trial_of(forward, backward, *primals, reference=None, zero_gradient="", settings=None):
     """Return a registered node made of these functions, and the trial of its only sample."""
     sample = Sample("given", primals, settings or {})
     node = Node("made", "test", forward, backward, lambda rng: iter([sample]), reference, zero_gradient)
     return Trial(node, sample)
 
 
-def verdicts(*functions_and_primals, checks=CHECKS, **more):
-    """Return the checks that reject a node made of these, at its sample or beyond it."""
-    return rejecting(made(*functions_and_primals, **more), checks)
+def rejecting_checks_of(*functions_and_primals, checks=CHECKS, **more):
+    """Return the checks that reject a node made of these functions, at its sample or beyond it."""
+    return rejecting_checks(trial_of(*functions_and_primals, **more), checks)
 
 
 def test_a_right_node_is_rejected_by_none():
-    assert verdicts(square, d_square, X, reference=np.square) == set()
+    assert rejecting_checks_of(square, d_square, X, reference=np.square) == set()
 
 
 def signed_square(x):
-    # not analytic: a complex step says nothing of it
+    # not analytic: a complex step tells nothing here
     return x * np.abs(x), x
 
 
@@ -106,7 +106,7 @@ def last_residuals():
 
 
 def product(x, y):
-    # keeps one array where it is given the same one twice
+    # saves whether both primals are the same array
     return x * y, (x, y, x is y)
 
 
@@ -148,52 +148,57 @@ def total(x):
 
 
 def twists(x, g):
-    # right at the sample, and far from it; between, something is added that is the gradient of nothing
+    # right at the sample, and far from it; in between, a field is added that is no function's gradient
     away = np.zeros_like(x)
     if x.shape == X.shape and x.dtype == X.dtype and np.abs(x - X).max() < 0.01:
         away.flat[0], away.flat[1] = (x - X).flat[1], -(x - X).flat[0]
     return ((2 * np.abs(x) + away) * g,)
 
 
-# Of each check, wrong nodes that it rejects and no other does.
+# For each check, wrong nodes that it rejects and no other check does.
 OWN = {
     "any_layout": [
-        lambda: made(square, as_it_lies_in_memory, X),
-        lambda: made(square, takes_only_contiguous, X),
+        lambda: trial_of(square, as_it_lies_in_memory, X),
+        lambda: trial_of(square, takes_only_contiguous, X),
     ],
-    "complex_step_agrees": [lambda: made(square, off_by_little, X)],
-    "finite_where_expected": [lambda: made(cubes, nan_in_a_corner, X)],
-    "hessian_is_symmetric": [lambda: made(total, twists, X)],
+    "complex_step_agrees": [lambda: trial_of(square, off_by_little, X)],
+    "finite_where_expected": [lambda: trial_of(cubes, nan_in_a_corner, X)],
+    "hessian_is_symmetric": [lambda: trial_of(total, twists, X)],
     "leaves_arguments_unchanged": [
-        lambda: made(writes_into_its_setting, d_square, X, settings={"table": np.zeros(2)})
+        lambda: trial_of(writes_into_its_setting, d_square, X, settings={"table": np.zeros(2)})
     ],
-    "linear_in_cotangent": [lambda: made(square, clipped, X), lambda: made(square, offset_at_zero, X)],
+    "linear_in_cotangent": [
+        lambda: trial_of(square, clipped, X),
+        lambda: trial_of(square, offset_at_zero, X),
+    ],
     "matches_numerical": [
-        lambda: made(signed_square, lambda x, g: (2.000001 * np.abs(x) * g,), X),
-        lambda: made(signed_square, lambda x, g: (np.where(x < -2.5, -np.abs(x) * g, 2 * np.abs(x) * g),), X),
+        lambda: trial_of(signed_square, lambda x, g: (2.000001 * np.abs(x) * g,), X),
+        lambda: trial_of(
+            signed_square, lambda x, g: (np.where(x < -2.5, -np.abs(x) * g, 2 * np.abs(x) * g),), X
+        ),
     ],
     "matches_reference": [
-        lambda: made(square, d_square, X, reference=lambda x: np.square(x) + 1e-6),
-        lambda: made(square, d_square, X, reference=lambda x: np.square(x)[0]),
+        lambda: trial_of(square, d_square, X, reference=lambda x: np.square(x) + 1e-6),
+        lambda: trial_of(square, d_square, X, reference=lambda x: np.square(x)[0]),
     ],
     "owns_its_memory": [
-        lambda: made(lambda x: (x + 1, x), own_cotangent, X),
-        lambda: made(lambda x: (x + 1, x), makes_no_array_of_its_own, X),
-        lambda: made(square, keeps_its_buffer(), X),
-        lambda: made(lambda x, y: (x + y, None), lambda _, g: (d := g.copy(), d), X, X + 1),
+        lambda: trial_of(lambda x: (x + 1, x), own_cotangent, X),
+        lambda: trial_of(lambda x: (x + 1, x), makes_no_array_of_its_own, X),
+        lambda: trial_of(square, keeps_its_buffer(), X),
+        lambda: trial_of(lambda x, y: (x + y, None), lambda _, g: (d := g.copy(), d), X, X + 1),
     ],
     "repeatable": [
-        lambda: made(square, noisy(), X),
-        lambda: made(*last_residuals(), X),
-        lambda: made(product, d_product, X, X + 1),
+        lambda: trial_of(square, noisy(), X),
+        lambda: trial_of(*last_residuals(), X),
+        lambda: trial_of(product, d_product, X, X + 1),
     ],
-    "samples_can_fail": [lambda: made(lambda x: (0 * x, None), lambda _, g: (0 * g,), X)],
-    "shapes_and_dtypes": [lambda: made(square, longdouble_for_float64, X)],
-    "works_in_float32": [lambda: made(square, underflows_in_float32, X)],
+    "samples_can_fail": [lambda: trial_of(lambda x: (0 * x, None), lambda _, g: (0 * g,), X)],
+    "shapes_and_dtypes": [lambda: trial_of(square, longdouble_for_float64, X)],
+    "works_in_float32": [lambda: trial_of(square, underflows_in_float32, X)],
 }
 
 
-def rejecting(trial, checks):
+def rejecting_checks(trial, checks):
     rows = list(run_checks([trial], checks))
     found, _ = explore_trials([trial], checks, rows)
     return {row.check for row in [*rows, *found] if not row.verdict.ok}
@@ -206,12 +211,12 @@ def test_every_check_has_a_wrong_node_of_its_own():
 @pytest.mark.parametrize(("check", "number"), [(c, i) for c, nodes in OWN.items() for i in range(len(nodes))])
 def test_a_wrong_node_is_rejected_by_its_check_and_by_no_other(check, number):
     make = OWN[check][number]
-    assert rejecting(make(), CHECKS) == {check}
-    assert rejecting(make(), {name: run for name, run in CHECKS.items() if name != check}) == set()
+    assert rejecting_checks(make(), CHECKS) == {check}
+    assert rejecting_checks(make(), {name: run for name, run in CHECKS.items() if name != check}) == set()
 
 
 def test_the_first_calls_residuals():
-    assert "repeatable" in verdicts(square, first_residuals(), X)
+    assert "repeatable" in rejecting_checks_of(square, first_residuals(), X)
 
 
 @pytest.mark.parametrize("what", ["cotangent", "primal in forward", "primal in backward"])
@@ -231,7 +236,7 @@ def test_arguments_that_are_written_into(what):
             x[...] = 0
         return (gradient,)
 
-    assert "leaves_arguments_unchanged" in verdicts(forward, backward, X)
+    assert "leaves_arguments_unchanged" in rejecting_checks_of(forward, backward, X)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +258,10 @@ def test_a_backward_that_cannot_be_compared(backward, message):
 
 
 def test_a_gradient_that_is_zero_by_nature():
-    assert verdicts(lambda x: (0 * x, None), lambda _, g: (0 * g,), X, zero_gradient="constant") == set()
+    assert (
+        rejecting_checks_of(lambda x: (0 * x, None), lambda _, g: (0 * g,), X, zero_gradient="constant")
+        == set()
+    )
 
 
 def test_samples_that_cannot_fail_are_a_warning_for_functions_of_your_own():
@@ -267,14 +275,14 @@ def test_an_all_zero_softmax_does_not_pass():
         y = np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)
         return y, y
 
-    assert "matches_numerical" in verdicts(softmax, lambda y, g: (np.zeros_like(y),), X)
+    assert "matches_numerical" in rejecting_checks_of(softmax, lambda y, g: (np.zeros_like(y),), X)
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1e-7, 1.0, 1e7, 1e12])
 def test_a_sign_flip_is_caught_at_every_scale(scale):
     forward = lambda x: (scale * x**2, x)
-    assert verdicts(forward, lambda x, g: (2 * scale * x * g,), X) == set()
-    assert "matches_numerical" in verdicts(forward, lambda x, g: (-2 * scale * x * g,), X)
+    assert rejecting_checks_of(forward, lambda x, g: (2 * scale * x * g,), X) == set()
+    assert "matches_numerical" in rejecting_checks_of(forward, lambda x, g: (-2 * scale * x * g,), X)
 
 
 def test_one_element_of_many():
@@ -331,15 +339,17 @@ def test_several_outputs_and_the_wrong_cotangent():
 
     right = lambda x, g: (2 * x * g[0] + 3 * g[1],)
     swapped = lambda x, g: (2 * x * g[1] + 3 * g[0],)
-    assert verdicts(forward, right, X) == set()
-    assert "matches_numerical" in verdicts(forward, swapped, X)
+    assert rejecting_checks_of(forward, right, X) == set()
+    assert "matches_numerical" in rejecting_checks_of(forward, swapped, X)
 
 
 def test_float32_is_judged_against_float64():
     x = X.astype(np.float32)
-    assert verdicts(lambda x: (np.tanh(x), x), lambda x, g: (g * (1 - np.tanh(x) ** 2),), x) == set()
+    assert (
+        rejecting_checks_of(lambda x: (np.tanh(x), x), lambda x, g: (g * (1 - np.tanh(x) ** 2),), x) == set()
+    )
     off = lambda x, g: (g * (1 - np.tanh(x) ** 2) * np.float32(1.001),)
-    assert "matches_numerical" in verdicts(lambda x: (np.tanh(x), x), off, x)
+    assert "matches_numerical" in rejecting_checks_of(lambda x: (np.tanh(x), x), off, x)
 
 
 def test_no_primals_and_negative_seeds_are_refused():

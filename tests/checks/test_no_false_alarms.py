@@ -45,8 +45,8 @@ def test_a_right_gradient_is_never_called_wrong(name, dtype, scale):
 
 @pytest.mark.xfail(strict=True, reason="float32 rounds a saturated softmax to its limit")
 def test_a_loss_so_sure_that_float32_has_nothing_left_of_it():
-    # known and not mended: the float32 loss of so sure a softmax is 0, and its right float32 gradient of 0 is not
-    # within any few ulps of the true -3e-11
+    # known and not mended: the float32 loss of so sure a softmax is 0, and the right float32 gradient of 0 is not
+    # within a few ulps of the true -3e-11
     for trial in trials("softmax_with_loss", np.float32, 1e2, seed=101):
         assert all(result.verdict is not Verdict.WRONG for result in check(trial))
 

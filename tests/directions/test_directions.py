@@ -2,24 +2,24 @@
 
 import doctest
 import re
+import sys
 import tracemalloc
 
 import numpy as np
 import pytest
 
 from gradlab import Verdict, check_gradient, check_vjp
-from gradlab.directions import FULL_BELOW, check_along, is_large, point_of
-from gradlab.directions._best_steps import steps_of
-from gradlab.directions._directional_slopes import alike, in_proportion, look
+from gradlab.directions import FULL_BELOW, check_along_directions, flat_point, is_large
+from gradlab.directions._best_steps import best_steps
+from gradlab.directions._directional_slopes import even_direction, measure_slope, proportional_direction
 from gradlab.directions._gradient_check import GradientCheck
-from gradlab.directions._group_testing import Group, Search
+from gradlab.directions._group_testing import Group, GroupSearch
 from gradlab.directions._sensitivity import smallest_caught
 from gradlab.directions._single_elements import judge_element
 from gradlab.textbook.models import TwoLayerNet
-from gradlab.textbook.models import check_model as check
-from gradlab.textbook.models.check_model import check_model
+from gradlab.textbook.models.model_check import check_model
 
-# what is given to check_along is large by definition; to the public functions it must be
+# check_along_directions takes any x for a large one; for the public functions x must be large
 N, LARGE = 3000, 10_500
 RNG = np.random.default_rng(0)
 W = RNG.standard_normal(N)
@@ -62,13 +62,13 @@ FUNCTIONS = {
 }  # fmt: skip
 
 
-def judged(f, gradient, x, seed=0, **tolerances):
-    point = point_of(f, [x], [gradient], ["x"], abs(float(f(x))))
-    return check_along(point, np.random.default_rng(seed), **tolerances)
+def outcome_of(f, gradient, x, seed=0, **tolerances):
+    point = flat_point(f, [x], [gradient], ["x"], abs(float(f(x))))
+    return check_along_directions(point, np.random.default_rng(seed), **tolerances)
 
 
 def result_of(f, gradient, x, seed=0, **tolerances):
-    return judged(f, gradient, x, seed, **tolerances).results[0]
+    return outcome_of(f, gradient, x, seed, **tolerances).results[0]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -95,11 +95,11 @@ def test_twice_the_error_that_the_sensitivity_states_is_caught(name):
         rng = np.random.default_rng([seed, 1])
         x = rng.standard_normal(N)
         right = gradient(x)
-        judge = GradientCheck(
-            point_of(f, [x], [right], ["x"], abs(f(x))), np.random.default_rng(seed), None, None, "auto"
+        check = GradientCheck(
+            flat_point(f, [x], [right], ["x"], abs(f(x))), np.random.default_rng(seed), None, None, "auto"
         )
         with np.errstate(all="ignore"):
-            smallest = smallest_caught(judge, judge.run(), 0)
+            smallest = smallest_caught(check, check.run(), 0)
         for k in rng.integers(N, size=2):
             wrong = right.copy()
             wrong[k] += 2 * smallest[k] * rng.choice([-1, 1])
@@ -122,16 +122,16 @@ def test_the_note_and_the_sensitivity_say_what_would_be_caught():
 
 
 def test_one_element_of_a_million_that_is_off_by_its_own_size():
-    # along a direction that error shows as v times itself, whatever else: so the same two looks serve all tries
+    # along a direction that error shows as v times itself, whatever else: so the same two slopes serve all tries
     n = 1_000_000
     x = np.random.default_rng(0).standard_normal(n)
     f, right = (lambda x: x @ x / n), 2 * x / n
-    point = point_of(f, [x], [right], ["x"], 1.0)
+    point = flat_point(f, [x], [right], ["x"], 1.0)
     caught, evaluations, rng = np.zeros(n, bool), 0, np.random.default_rng(1)
-    for draw in (in_proportion, alike):
-        seen, count = look(point, draw(point, rng))
+    for draw in (proportional_direction, even_direction):
+        slope, count = measure_slope(point, draw(point, rng))
         evaluations += count
-        caught |= np.abs(seen.off + seen.v * right) > seen.bound
+        caught |= np.abs(slope.disagreement + slope.v * right) > slope.bound
     assert evaluations < MANY
     assert np.mean(caught) > 0.9999
     for k in rng.integers(n, size=2):
@@ -173,14 +173,14 @@ def test_two_elements_that_are_exchanged_cancel_in_no_direction():
 
 def test_errors_cancel_no_oftener_than_is_said():
     # the sum of v times the errors is below t with a probability of at most t over the largest error
-    point = point_of(np.sum, [np.ones(2000)], [np.ones(2000)], ["x"], 1.0)
+    point = flat_point(np.sum, [np.ones(2000)], [np.ones(2000)], ["x"], 1.0)
     rng = np.random.default_rng(0)
     for errors in ([1.0, 1.0], [1.0, -1.0], [1.0, 0.5, 0.5], [1.0] * 7):
-        v = np.concatenate([alike(point, rng) for _ in range(20)])
+        v = np.concatenate([even_direction(point, rng) for _ in range(20)])
         sums = np.abs(v[: v.size // len(errors) * len(errors)].reshape(-1, len(errors)) @ errors)
         for t in (0.03, 0.1, 0.3):
             assert np.mean(sums < t) < t + 4 * np.sqrt(t / sums.size)
-    assert (np.abs(alike(point, rng)) >= 0.5).all()
+    assert (np.abs(even_direction(point, rng)) >= 0.5).all()
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_errors_cancel_no_oftener_than_is_said():
 def test_a_fault_of_all_elements_is_named_from_a_few(fault, name, factor):
     f, gradient = FUNCTIONS["cube"]
     x = np.random.default_rng(5).standard_normal(N)
-    outcome = judged(f, fault(gradient(x)), x)
+    outcome = outcome_of(f, fault(gradient(x)), x)
     (result,), (mistake,) = outcome
     assert result.verdict is Verdict.WRONG
     assert re.match(
@@ -211,7 +211,7 @@ def test_a_block_of_wrong_elements_is_bounded():
     x = np.random.default_rng(6).standard_normal(N).reshape(60, 50)
     wrong = gradient(x)
     wrong[30:33] = 0
-    outcome = judged(f, wrong, x)
+    outcome = outcome_of(f, wrong, x)
     about, first, last = re.match(
         r"about (\S+) of 3,000 elements are wrong, between \((\d+), \d+\) and \((\d+), \d+\)",
         outcome.results[0].note,
@@ -240,12 +240,12 @@ def test_what_is_not_finite_is_named_and_hides_nothing_else():
     x = np.random.default_rng(9).standard_normal(N)
     given = gradient(x)
     given[7], given[8] = np.nan, np.inf
-    outcome = judged(f, given, x)
+    outcome = outcome_of(f, given, x)
     assert outcome.results[0].note.startswith("2 of 3,000 elements are not finite: ")
     assert outcome.mistakes[0].name == "not-finite"
     assert np.isnan(given[7])  # what was given is left as it was
-    both = point_of(lambda a, b: f(a) + f(b), [x, x], [given, gradient(x)], ["a", "b"], abs(f(x)))
-    results = check_along(both, np.random.default_rng(0)).results
+    both = flat_point(lambda a, b: f(a) + f(b), [x, x], [given, gradient(x)], ["a", "b"], abs(f(x)))
+    results = check_along_directions(both, np.random.default_rng(0)).results
     assert [str(r.verdict) for r in results] == ["wrong", "pass"]
     given[:] = np.nan
     assert result_of(f, given, x).note.startswith("3,000 of 3,000 elements are not finite")
@@ -253,9 +253,9 @@ def test_what_is_not_finite_is_named_and_hides_nothing_else():
 
 def test_what_is_zero_moves_as_far_as_the_others_usually_do():
     parts = [np.full(4, 1e-4), np.zeros(3), np.full(5, -1e-2), np.empty(0)]
-    point = point_of(lambda *xs: 0.0, parts, parts, list("abcd"), 0.0)
-    assert point.usual == pytest.approx([1e-4, 1e-3, 1e-2, 1e-3])
-    assert point_of(np.sum, [np.zeros(3)], [np.zeros(3)], ["x"], 0.0).usual == [1.0]
+    point = flat_point(lambda *xs: 0.0, parts, parts, list("abcd"), 0.0)
+    assert point.usual_sizes == pytest.approx([1e-4, 1e-3, 1e-2, 1e-3])
+    assert flat_point(np.sum, [np.zeros(3)], [np.zeros(3)], ["x"], 0.0).usual_sizes == [1.0]
 
 
 @pytest.mark.parametrize("huge", [1e10, 1e100, 1e200, 1e307])
@@ -276,16 +276,16 @@ def test_each_primal_has_its_own_result_and_scale():
         return np.sum(a**3) * 1e9 + np.sum(np.sin(b / 1e3))
 
     right = [3e9 * a**2, np.cos(b / 1e3) / 1e3]
-    outcome = check_along(point_of(f, [a, b], right, ["a", "b"], 1e3), np.random.default_rng(0))
+    outcome = check_along_directions(flat_point(f, [a, b], right, ["a", "b"], 1e3), np.random.default_rng(0))
     assert [str(r.verdict) for r in outcome.results] == ["pass", "pass"]
     wrong = [right[0], right[1].copy()]
     wrong[1][77] *= 1.01
-    outcome = check_along(point_of(f, [a, b], wrong, ["a", "b"], 1e3), np.random.default_rng(0))
+    outcome = check_along_directions(flat_point(f, [a, b], wrong, ["a", "b"], 1e3), np.random.default_rng(0))
     assert [str(r.verdict) for r in outcome.results] == ["pass", "wrong"]
     assert outcome.results[1].worst_index == (77,)
     assert [m.name for m in outcome.mistakes] == ["single-element"]
-    outcome = check_along(
-        point_of(f, [a, b], [-right[0], right[1]], ["a", "b"], 1e3), np.random.default_rng(0)
+    outcome = check_along_directions(
+        flat_point(f, [a, b], [-right[0], right[1]], ["a", "b"], 1e3), np.random.default_rng(0)
     )
     assert [str(r.verdict) for r in outcome.results] == ["wrong", "pass"]
 
@@ -293,12 +293,12 @@ def test_each_primal_has_its_own_result_and_scale():
 def test_a_primal_whose_elements_were_all_judged_alone_and_one_without_any():
     # at a kink in each of them, and nothing else to move
     x, empty = np.zeros(5), np.empty(0)
-    point = point_of(lambda x, _: np.sum(np.abs(x)), [x, empty], [np.sign(x), empty], ["x", "none"], 0.0)
-    results = check_along(point, np.random.default_rng(0)).results
+    point = flat_point(lambda x, _: np.sum(np.abs(x)), [x, empty], [np.sign(x), empty], ["x", "none"], 0.0)
+    results = check_along_directions(point, np.random.default_rng(0)).results
     assert [str(r.verdict) for r in results] == ["kink", "pass"]
     assert [r.note for r in results] == ["each of 5 elements was judged alone", "no elements"]
-    many = point_of(lambda x: np.sum(np.abs(x)), [np.zeros(50)], [np.zeros(50)], ["x"], 0.0)
-    assert check_along(many, np.random.default_rng(0)).results[0].verdict is Verdict.INCONCLUSIVE
+    many = flat_point(lambda x: np.sum(np.abs(x)), [np.zeros(50)], [np.zeros(50)], ["x"], 0.0)
+    assert check_along_directions(many, np.random.default_rng(0)).results[0].verdict is Verdict.INCONCLUSIVE
 
 
 @pytest.mark.parametrize("zeros", [6, N // 2])
@@ -354,7 +354,7 @@ def test_an_element_that_moves_f_by_less_than_its_rounding_is_not_called_wrong()
     def f(x):
         return np.float32(1e6) + np.sum(x.astype(np.float32) ** 2)
 
-    point = point_of(f, [x], [2 * x], ["x"], 1e6)
+    point = flat_point(f, [x], [2 * x], ["x"], 1e6)
     assert judge_element(point, 7, None, None, "auto", 0.0).verdict is Verdict.WRONG
     assert judge_element(point, 7, None, None, "auto", 0.06).verdict is not Verdict.WRONG
 
@@ -369,15 +369,15 @@ def test_a_slope_that_nobody_knows_is_undecided():
 def test_a_single_step_that_the_ladder_found_good_measures_a_part():
     f, gradient = FUNCTIONS["fourth power"]
     x = np.random.default_rng(14).standard_normal(N)
-    point = point_of(f, [x], [gradient(x)], ["x"], 1.0)
-    seen, _ = look(point, in_proportion(point, np.random.default_rng(0)))
-    assert [len(steps.h) for steps in steps_of(seen)] == [1, 2, 3]
-    search = Search(point, seen, "auto")
+    point = flat_point(f, [x], [gradient(x)], ["x"], 1.0)
+    slope, _ = measure_slope(point, proportional_direction(point, np.random.default_rng(0)))
+    assert [len(steps.h) for steps in best_steps(slope)] == [1, 2, 3]
+    search = GroupSearch(point, slope, "auto")
     for near in (1e-2, 1e-6, 1e-12):
         left = search._measured(0, N // 3, near)
-        assert abs(left.off) <= left.error
-    wanted = 100 * seen.bound
-    assert all(half.error <= wanted / 4 for half in search._halves(Group(0, N, wanted, seen.bound)))
+        assert abs(left.disagreement) <= left.error
+    wanted = 100 * slope.bound
+    assert all(half.error <= wanted / 4 for half in search._halves(Group(0, N, wanted, slope.bound)))
     assert search.steps[0].error > wanted
 
 
@@ -564,4 +564,5 @@ def test_the_same_seed_draws_the_same_directions():
 
 
 def test_the_docstrings_example():
-    assert doctest.testmod(check, extraglobs={"np": np}) == (0, 2)
+    module = sys.modules[check_model.__module__]
+    assert doctest.testmod(module, extraglobs={"np": np}) == (0, 2)

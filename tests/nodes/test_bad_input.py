@@ -1,4 +1,4 @@
-"""What a node cannot take it refuses in words of its own, which end with the cure."""
+"""A node refuses input that it cannot take, in words of its own that end with the cure."""
 
 import traceback
 from pathlib import Path
@@ -14,7 +14,7 @@ PACKAGE = Path(gradlab.__file__).parent
 
 
 def other_shapes(x):
-    """Yield `x` with one more along its last axis, with nothing there, with an axis more, and with one less."""
+    """Yield `x` with its last axis longer by one, with that axis empty, without its first axis, and with a new one."""
     if x.ndim:
         yield np.concatenate([x, x[..., :1]], axis=-1)
         yield x[..., :0]

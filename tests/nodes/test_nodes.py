@@ -15,7 +15,7 @@ from gradlab.nodes.normal_distribution import cumulative_and_bell
 from gradlab.running.check_rows import first_wrong
 from gradlab.running.selection import select_checks
 
-# These ask only of some nodes: that they have a reference, are analytic, or give one number.
+# These checks apply only to some nodes: those that have a reference, are analytic, or give one number.
 OF_SOME = {"matches_reference", "complex_step_agrees", "hessian_is_symmetric"}
 
 
@@ -140,7 +140,7 @@ def test_unknown_check():
 
 
 def test_what_truncation_cuts_is_the_gradient_between_blocks():
-    # without the states that blocks begin with, forward goes on from its own, and only backward takes them as given
+    # where no block starts are given, forward goes on from its own states, and only backward takes these as given
     rng = np.random.default_rng(8)
     x, h, c = rng.standard_normal((2, 7, 3)), rng.standard_normal((2, 2)), rng.standard_normal((2, 2))
     Wx, Wh, b = rng.standard_normal((3, 8)), rng.standard_normal((2, 8)), rng.standard_normal(8)

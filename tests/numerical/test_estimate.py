@@ -108,7 +108,7 @@ def test_a_curve_near_a_kink_at_any_distance(at, side):
 
 
 def test_a_plateau_beyond_two_kinks_is_not_believed():
-    # trap 2: all steps over 1e-6 agree on the slope 1 to the last digit, and the slope at 0 is 0
+    # all steps over 1e-6 agree on the slope 1 to the last digit, and the slope at 0 is 0
     soft_threshold = lambda x: np.maximum(x - 1e-6, 0) - np.maximum(-x - 1e-6, 0)
     assert abs(slope(soft_threshold, 0).value) < 1e-15
     clip = lambda x: np.clip(x, 1 - 1e-9, 1 + 1e-9)
@@ -118,7 +118,7 @@ def test_a_plateau_beyond_two_kinks_is_not_believed():
 
 
 def test_ties_that_feed_several_outputs_are_judged_output_by_output():
-    # trap 3: overlapping pooling windows; each may choose its own winner, and g has both signs
+    # overlapping pooling windows: each may choose its own winner, and g has both signs
     pool = lambda x: np.array([max(x[0], x[1]), max(x[1], x[2])])
     g = np.array([1.0, -1.0])
     (estimate,) = estimate_vjp(pool, (np.ones(3),), g)
@@ -171,7 +171,7 @@ def test_near_a_jump_the_slope_is_that_of_the_plateau(distance):
 
 
 def test_rounding_is_counted_by_the_terms_and_not_by_their_sum():
-    # trap 1: the terms are 1e8, their sum is of order 1
+    # the terms are 1e8, their sum is of order 1
     f = lambda x: np.array([1e8 + np.sin(x), -1e8 + 0 * x])
     (estimate,) = estimate_vjp(f, (np.array(1.0),), np.ones(2))
     assert covers(estimate, np.cos(1))

@@ -1,4 +1,4 @@
-"""The textbook's numerical gradient, and what is derived from it."""
+"""The textbook's numerical gradient, and the Jacobian, jvp and vjp that are derived from it."""
 
 import numpy as np
 import pytest

@@ -15,7 +15,13 @@ from gradlab.running.mutation import mutate
 from gradlab.textbook.models import TwoLayerNet
 from gradlab.workers import dask_cluster as cluster
 from gradlab.workers.dask_cluster import on_cluster
-from gradlab.workers.worker_map import WorkersError, WorkersLost, each, in_order, spread
+from gradlab.workers.worker_map import (
+    WorkersError,
+    WorkersLost,
+    numbered_results,
+    open_worker_map,
+    results_in_order,
+)
 
 pytest.importorskip("distributed", reason="needs Dask: pip install 'gradlab[distributed]'")
 
@@ -23,7 +29,7 @@ NAMES = ("step", "exp", "dot", "absolute", "square", "flip", "reshape", "transpo
 RNG = np.random.default_rng(0)
 
 
-def a_cluster(workers):
+def cluster_of(workers):
     from distributed import LocalCluster
 
     return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=50)
@@ -34,12 +40,12 @@ def local():
     """A cluster of two processes that lets a task's worker die once, and no more."""
     import dask
 
-    with dask.config.set({"distributed.scheduler.allowed-failures": 1}), a_cluster(2) as made:
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1}), cluster_of(2) as made:
         yield made
 
 
 @pytest.fixture
-def over(local):
+def cluster_map(local):
     with on_cluster(local.scheduler_address) as workers:
         yield workers
 
@@ -49,22 +55,22 @@ def without_times(report):
     return [{key: value for key, value in asdict(row).items() if key not in times} for row in report.rows]
 
 
-def killing(over, local, killed):
+def killing(cluster_map, local, killed):
     """A map that kills one of the cluster's workers as soon as it has the first result."""
 
-    def spread_and_kill(function, items):
-        for result in over(function, items):
+    def kill_after_first_result(function, items):
+        for result in cluster_map(function, items):
             if not killed:
                 killed.append(next(iter(local.workers.values())).pid)
                 os.kill(killed[0], signal.SIGKILL)
             yield result
 
-    return spread_and_kill
+    return kill_after_first_result
 
 
-def test_a_killed_worker_loses_nothing(over, local):
+def test_a_killed_worker_loses_nothing(cluster_map, local):
     killed = []
-    alone, found = verify(*NAMES), verify(*NAMES, workers=killing(over, local, killed))
+    alone, found = verify(*NAMES), verify(*NAMES, workers=killing(cluster_map, local, killed))
     assert killed
     assert without_times(found) == without_times(alone)
     assert found.explored == alone.explored
@@ -80,45 +86,48 @@ def test_the_command_line_says_the_same_of_a_cluster(local, capsys):
     assert err == ""
 
 
-def test_mutants_are_judged_in_main_threads(over):
-    assert mutate("step", workers=over).rows == mutate("step").rows
+def test_mutants_are_judged_in_main_threads(cluster_map):
+    assert mutate("step", workers=cluster_map).rows == mutate("step").rows
 
 
-def test_a_models_numerical_gradient(over, monkeypatch):
+def test_a_models_numerical_gradient(cluster_map, monkeypatch):
     monkeypatch.setattr("gradlab.textbook.models.parameter_blocks.ELEMENTS", 20)
     net, x, t = TwoLayerNet(6, 9, 3, rng=1), RNG.standard_normal((4, 6)), np.array([0, 1, 2, 0])
-    alone, found = net.numerical_gradient(x, t), net.numerical_gradient(x, t, workers=over)
+    alone, found = net.numerical_gradient(x, t), net.numerical_gradient(x, t, workers=cluster_map)
     assert all(np.array_equal(alone[name], found[name]) for name in alone)
 
 
-def test_a_forward_that_pickle_cannot_send(over):
+def test_a_forward_that_pickle_cannot_send(cluster_map):
     primals = (RNG.standard_normal(70),)
     given = {"method": "central", "explore": False}
     alone, found = (
         check_vjp(lambda x: (x**3, x), lambda x, g: (3 * x**2 * g,), primals, **given, workers=workers)
-        for workers in (None, over)
+        for workers in (None, cluster_map)
     )
     assert alone.ok
     assert without_times(alone) == without_times(found)
 
 
-def test_what_a_task_raises_is_raised(over):
-    with pytest.raises(ZeroDivisionError), spread(over) as spreading:
-        in_order(spreading, lambda x: 1 / x, [0.0])
-    assert in_order(over, lambda x: 1 / x, [2.0]) == [0.5]
+def test_what_a_task_raises_is_raised(cluster_map):
+    with pytest.raises(ZeroDivisionError), open_worker_map(cluster_map) as worker_map:
+        results_in_order(worker_map, lambda x: 1 / x, [0.0])
+    assert results_in_order(cluster_map, lambda x: 1 / x, [2.0]) == [0.5]
 
 
-def test_a_run_that_is_given_up_leaves_nothing_behind(over):
-    results = each(over, lambda x: x, range(50))
+def test_a_run_that_is_given_up_leaves_nothing_behind(cluster_map):
+    results = numbered_results(cluster_map, lambda x: x, range(50))
     next(results)
     results.close()
-    assert in_order(over, lambda x: x, [1]) == [1]
-    assert in_order(over, lambda x: x, []) == []
+    assert results_in_order(cluster_map, lambda x: x, [1]) == [1]
+    assert results_in_order(cluster_map, lambda x: x, []) == []
 
 
-def test_a_task_that_kills_every_worker_is_told(over):
-    with pytest.raises(WorkersError, match=r"^2 workers died of one task: give"), spread(over) as spreading:
-        in_order(spreading, os._exit, [1])
+def test_a_task_that_kills_every_worker_is_told(cluster_map):
+    with (
+        pytest.raises(WorkersError, match=r"^2 workers died of one task: give"),
+        open_worker_map(cluster_map) as worker_map,
+    ):
+        results_in_order(worker_map, os._exit, [1])
 
 
 @pytest.mark.parametrize(
@@ -141,7 +150,7 @@ def test_a_scheduler_without_workers(monkeypatch):
     monkeypatch.setattr(cluster, "PATIENCE", 0.5)
     wanted = "has no workers: start some with `dask worker tcp://"
     with (
-        a_cluster(0) as empty,
+        cluster_of(0) as empty,
         pytest.raises(WorkersError, match=wanted),
         on_cluster(empty.scheduler_address),
     ):
@@ -150,15 +159,15 @@ def test_a_scheduler_without_workers(monkeypatch):
 
 def test_a_scheduler_that_goes_away():
     def and_then_none(function, items):
-        results = over(function, items)
+        results = cluster_map(function, items)
         yield next(results)
         alone.close()
         yield from results
 
     wanted = "the Dask scheduler has gone: start it again"
     with (
-        a_cluster(1) as alone,
-        on_cluster(alone.scheduler_address) as over,
+        cluster_of(1) as alone,
+        on_cluster(alone.scheduler_address) as cluster_map,
         pytest.raises(WorkersError, match=wanted),
     ):
         verify(*NAMES, workers=and_then_none)

@@ -1,4 +1,4 @@
-"""A call that wants a main thread, made in a thread: it is answered by a process of its own."""
+"""A call that needs a main thread, made in another thread: a new process answers it."""
 
 import math
 import os
@@ -44,5 +44,5 @@ def test_that_process_ends_with_its_caller():
         "import os, threading, time; from gradlab.workers.main_thread import in_main_thread; "
         "threading.Thread(target=in_main_thread, args=(time.sleep, 60)).start(); time.sleep(1); os._exit(0)"
     )
-    # stderr ends when the last that holds it has ended
+    # stderr ends when the last process that holds it has ended
     subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, timeout=30, check=True)

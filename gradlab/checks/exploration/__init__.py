@@ -1,1 +1,1 @@
-"""A look beyond the given primals: what is derived from them, the fault that shows there, the smallest case of it."""
+"""The search beyond the given primals: primals derived from them, a fault that shows there, its smallest case."""

@@ -1,6 +1,7 @@
-"""Primals derived from the given ones: where a fault is looked for that lives where nobody sampled.
+"""Trials at primals derived from the given ones, to find faults that hide where nobody sampled.
 
-Each is used only where forward accepts it and stays finite, so that a domain is respected without being declared.
+Derived primals are used only where forward accepts them and stays finite, so that a domain is respected without being
+declared.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,18 +14,18 @@ import numpy as np
 from gradlab.checks.trial import Trial
 from gradlab.node import Array, as_tuple, named_rng
 
-# A batch axis is guessed from arrays of the same leading length: so many of them are told apart.
+# Which arrays belong to the batch is guessed from their leading lengths: so many guesses are tried at the most.
 GUESSES = 8
 # Of the ways to make a square oblong, so many are tried, and so many are used.
 OBLONGS_TRIED, OBLONGS = 64, 2
 
 
-class Derived(NamedTuple):
-    """Trials that differ from the given one in one way.
+class DerivedTrials(NamedTuple):
+    """Trials that differ from the given one by one kind of change, which `how` names.
 
-    There is more than one where it is a guess which arrays belong to the batch: the first of them that the
-    node can compute counts. `guessed` says that it is a guess whether the node means to take such primals at all:
-    numpy.trace takes an oblong matrix too.
+    There are several trials where it is a guess which arrays belong to the batch: the first that the node can compute
+    counts. `guessed` says that it is a guess, too, whether the node is meant to take such primals: numpy.trace takes an
+    oblong matrix.
     """
 
     how: str
@@ -32,22 +33,24 @@ class Derived(NamedTuple):
     guessed: bool = False
 
 
-def derived(trial: Trial) -> list[Derived]:
-    """Return what can be derived from a trial, each way once."""
+def derived_trials(trial: Trial) -> list[DerivedTrials]:
+    """Return the trials that can be derived from a trial, those of each kind of change together."""
     if trial.witness:
-        return [d._replace(trials=[t.of(trial.node) for t in d.trials]) for d in derived(trial.witness)]
-    found: list[Derived] = trial.remembered("derived", lambda trial: list(_all(trial)))
+        return [
+            d._replace(trials=[t.of(trial.node) for t in d.trials]) for d in derived_trials(trial.witness)
+        ]
+    found: list[DerivedTrials] = trial.remembered("derived", lambda trial: list(_all_derived(trial)))
     return found
 
 
-def _all(trial: Trial) -> Iterator[Derived]:
+def _all_derived(trial: Trial) -> Iterator[DerivedTrials]:
     rng = named_rng(trial.seed, trial.node.name, trial.sample.name, "derived")
-    for how, change in _VALUES.items():
-        yield from _changed(trial, how, partial(change, rng=rng))
-    yield from _alike(trial)
-    yield from _batches(trial)
+    for how, change in _VALUE_CHANGES.items():
+        yield from _changed_values(trial, how, partial(change, rng=rng))
+    yield from _tied(trial)
+    yield from _resized_batches(trial)
     yield from _resized_axes(trial)
-    yield from _oblong(trial)
+    yield from _oblong_squares(trial)
 
 
 def _with_pairs(x: Array, rng: np.random.Generator) -> Array:
@@ -68,7 +71,7 @@ def _with_a_zero_and_a_one(x: Array, rng: np.random.Generator) -> Array:
     return x
 
 
-_VALUES: Mapping[str, Callable[..., Array]] = {
+_VALUE_CHANGES: Mapping[str, Callable[..., Array]] = {
     "sign turned": lambda x, rng: -x,
     "times 0.1": lambda x, rng: x * x.dtype.type(0.1),
     "times 10": lambda x, rng: x * x.dtype.type(10),
@@ -82,109 +85,113 @@ _VALUES: Mapping[str, Callable[..., Array]] = {
 }
 
 
-def _changed(trial: Trial, how: str, change: Callable[[Array], Array]) -> Iterator[Derived]:
-    """Change all primals, or, where forward does not accept that, each that it accepts the change of."""
+def _changed_values(trial: Trial, how: str, change: Callable[[Array], Array]) -> Iterator[DerivedTrials]:
+    """Change all primals at once; where forward does not accept that, each primal alone that it lets change."""
     primals, names = trial.primals(), trial.names
     changed = [np.asarray(change(x.copy())) for x in primals]
     whole = trial.at(how, changed)
-    if _same(primals, changed):
+    if _are_equal(primals, changed):
         return
     if whole.accepted:
-        yield Derived(how, [whole])
+        yield DerivedTrials(how, [whole])
         return
     for i, name in enumerate(names) if len(primals) > 1 else ():
-        if not _same(primals[i : i + 1], changed[i : i + 1]):
+        if not _are_equal(primals[i : i + 1], changed[i : i + 1]):
             only = trial.at(f"{name} {how}", (*primals[:i], changed[i], *primals[i + 1 :]))
             if only.accepted:
-                yield Derived(f"{name} {how}", [only])
+                yield DerivedTrials(f"{name} {how}", [only])
 
 
-def _same(before: Iterable[Array], after: Iterable[Array]) -> bool:
+def _are_equal(before: Iterable[Array], after: Iterable[Array]) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-def _alike(trial: Trial) -> Iterator[Derived]:
-    """Make an element of every primal the same as the first one's: ties between primals."""
+def _tied(trial: Trial) -> Iterator[DerivedTrials]:
+    """Make the first element of every primal equal to that of the first primal: ties between primals."""
     primals = trial.primals()
     changed = [x.copy() for x in primals]
     for x in changed[1:]:
         if x.shape == primals[0].shape and x.size:
             x.reshape(-1)[0] = primals[0].reshape(-1)[0]
     tied = trial.at("a tie between primals", changed)
-    if not _same(primals, changed) and tied.accepted:
-        yield Derived("a tie between primals", [tied])
+    if not _are_equal(primals, changed) and tied.accepted:
+        yield DerivedTrials("a tie between primals", [tied])
 
 
 def resize(x: Array, axis: int, size: int) -> Array:
-    """Return `x` cut to `size` along an axis, or begun again from its start up to it."""
+    """Return `x` cut to `size` along an axis, or repeated from its start until it has that size."""
     return np.asarray(np.take(x, np.arange(size) % x.shape[axis], axis=axis))
 
 
-def _batches(trial: Trial) -> Iterator[Derived]:
-    n = _batch(trial)
+def _resized_batches(trial: Trial) -> Iterator[DerivedTrials]:
+    n = _batch_size(trial)
     if n is not None:
         for how, size in (("batch cut to 1", 1), ("batch doubled", 2 * n)):
-            trials = list(with_batch(trial, how, size))
+            trials = list(trials_with_batch(trial, how, size))
             if size != n and trials:
                 first = trial.sample.primals[0]
-                yield Derived(how, trials, guessed=not trial.registered and n in first.shape[1:])
+                yield DerivedTrials(how, trials, guessed=not trial.registered and n in first.shape[1:])
 
 
-def _batch(trial: Trial) -> int | None:
+def _batch_size(trial: Trial) -> int | None:
     first = trial.sample.primals[0]
     return first.shape[0] if first.ndim and first.size else None
 
 
-def with_batch(trial: Trial, how: str, size: int) -> Iterator[Trial]:
-    """Yield the trials in which the first primal's leading axis, and that of its like, has another size.
+def trials_with_batch(trial: Trial, how: str, size: int) -> Iterator[Trial]:
+    """Yield trials in which the batch, the first primal's leading axis, has another size.
 
-    Settings that are arrays of that leading length go with it. Which of the other primals do is a guess, from
-    the most to the fewest; forward says which guesses it accepts, and the output must have grown or shrunk too.
+    Settings that are arrays of the same leading length are resized with it. Which of the other primals are resized is a
+    guess, from the most of them to the fewest: forward must accept the guess, and the output must be resized too.
     """
-    n, primals = _batch(trial), trial.sample.primals
+    n, primals = _batch_size(trial), trial.sample.primals
     if n is None:
         return
     like = [i for i, x in enumerate(primals[1:], 1) if x.ndim and x.shape[0] == n]
-    settings = {k: resize(v, 0, size) if _leads(v, n) else v for k, v in trial.sample.settings.items()}
+    settings = {
+        k: resize(v, 0, size) if _has_leading_length(v, n) else v for k, v in trial.sample.settings.items()
+    }
     subsets = (some for count in range(len(like), -1, -1) for some in combinations(like, count))
     for some in islice(subsets, GUESSES):
         parts = [resize(x, 0, size) if i in (0, *some) else x for i, x in enumerate(primals)]
-        there = trial.at(f"{how} ({', '.join(trial.names[i] for i in (0, *some))})", parts, settings)
-        grown = [(size, *shape[1:]) if shape[:1] == (n,) else shape for shape in _shapes(trial)]
-        if there.accepted and _shapes(there) == grown:
-            yield there
+        derived = trial.at(f"{how} ({', '.join(trial.names[i] for i in (0, *some))})", parts, settings)
+        grown = [(size, *shape[1:]) if shape[:1] == (n,) else shape for shape in _output_shapes(trial)]
+        if derived.accepted and _output_shapes(derived) == grown:
+            yield derived
 
 
-def _leads(value: Any, n: int | None) -> bool:
+def _has_leading_length(value: Any, n: int | None) -> bool:
     return isinstance(value, np.ndarray) and value.ndim > 0 and value.shape[0] == n
 
 
-def _shapes(trial: Trial) -> list[tuple[int, ...]]:
-    """Return the shapes of the outputs: what they should have become, or something was broadcast by accident."""
+def _output_shapes(trial: Trial) -> list[tuple[int, ...]]:
+    """Return the outputs' shapes; where these change otherwise than planned, a primal was broadcast by accident."""
     return [np.shape(y) for y in as_tuple(trial.output)]
 
 
-def _resized_axes(trial: Trial) -> Iterator[Derived]:
-    """Give every axis of one length another one, in primals and settings alike: longer by 1, and 1."""
+def _resized_axes(trial: Trial) -> Iterator[DerivedTrials]:
+    """Give all axes of one length, in primals and settings alike, another length: longer by 1, and 1."""
     lengths = {n for x in trial.sample.primals for n in x.shape}
     for n in sorted(lengths - {0, 1}):
-        longer, single = (_all_axes(trial, f"axes of {n} made {m}", n, m) for m in (n + 1, 1))
-        # an axis of 1 may be broadcast by accident; one that can grow is free
+        longer, single = (_resized_everywhere(trial, f"axes of {n} made {m}", n, m) for m in (n + 1, 1))
+        # an axis of length 1 may be broadcast by accident; an axis that can grow may have any length
         if _is_resized(trial, longer, n, n + 1):
-            yield Derived(f"axes of {n} made {n + 1}", [longer])
+            yield DerivedTrials(f"axes of {n} made {n + 1}", [longer])
             if _is_resized(trial, single, n, 1):
-                yield Derived(f"axes of {n} made 1", [single])
+                yield DerivedTrials(f"axes of {n} made 1", [single])
 
 
-def _is_resized(trial: Trial, there: Trial, n: int, size: int) -> bool:
-    return there.accepted and _shapes(there) == [_with(shape, n, size) for shape in _shapes(trial)]
+def _is_resized(trial: Trial, derived: Trial, n: int, size: int) -> bool:
+    return derived.accepted and _output_shapes(derived) == [
+        _replaced_length(shape, n, size) for shape in _output_shapes(trial)
+    ]
 
 
-def _with(shape: tuple[int, ...], n: int, size: int) -> tuple[int, ...]:
+def _replaced_length(shape: tuple[int, ...], n: int, size: int) -> tuple[int, ...]:
     return tuple(size if length == n else length for length in shape)
 
 
-def _all_axes(trial: Trial, how: str, n: int, size: int) -> Trial:
+def _resized_everywhere(trial: Trial, how: str, n: int, size: int) -> Trial:
     def resized(x: Any) -> Any:
         for axis in [a for a, length in enumerate(np.shape(x)) if length == n]:
             x = resize(x, axis, size)
@@ -194,20 +201,22 @@ def _all_axes(trial: Trial, how: str, n: int, size: int) -> Trial:
     return trial.at(how, [resized(x) for x in trial.sample.primals], settings)
 
 
-def _oblong(trial: Trial) -> Iterator[Derived]:
-    """Make a square oblong: of the axes of its length, in all arrays, lengthen those that forward lets."""
+def _oblong_squares(trial: Trial) -> Iterator[DerivedTrials]:
+    """Make a square oblong: lengthen some of the axes of its length, in all arrays, where forward accepts it."""
     primals, settings = trial.sample.primals, trial.sample.settings
     arrays: dict[str, Any] = dict(zip(trial.names, primals, strict=True)) | dict(settings)
-    ways: Iterator[Derived] = (
-        Derived(there.sample.name.removeprefix(f"{trial.sample.name}, "), [there], not trial.registered)
+    ways: Iterator[DerivedTrials] = (
+        DerivedTrials(
+            derived.sample.name.removeprefix(f"{trial.sample.name}, "), [derived], not trial.registered
+        )
         for n in sorted({x.shape[0] for x in primals if x.ndim > 1 and x.shape[0] == x.shape[1]} - {0, 1})
-        for axes in islice(_some_axes(arrays, n), OBLONGS_TRIED)
-        if (there := _longer(trial, arrays, axes)).accepted
+        for axes in islice(_axis_choices(arrays, n), OBLONGS_TRIED)
+        if (derived := _lengthened(trial, arrays, axes)).accepted
     )
     yield from islice(ways, OBLONGS)
 
 
-def _some_axes(arrays: Mapping[str, Any], n: int) -> Iterator[tuple[tuple[str, int], ...]]:
+def _axis_choices(arrays: Mapping[str, Any], n: int) -> Iterator[tuple[tuple[str, int], ...]]:
     axes = [
         (name, axis)
         for name, x in arrays.items()
@@ -218,7 +227,7 @@ def _some_axes(arrays: Mapping[str, Any], n: int) -> Iterator[tuple[tuple[str, i
     return (some for count in range(1, len(axes)) for some in combinations(axes, count))
 
 
-def _longer(trial: Trial, arrays: Mapping[str, Any], axes: Sequence[tuple[str, int]]) -> Trial:
+def _lengthened(trial: Trial, arrays: Mapping[str, Any], axes: Sequence[tuple[str, int]]) -> Trial:
     changed = dict(arrays)
     for name, axis in axes:
         changed[name] = resize(changed[name], axis, changed[name].shape[axis] + 1)

@@ -1,4 +1,4 @@
-"""Looks for a fault beyond the primals that were given, and shrinks what shows it."""
+"""The search for a fault beyond the given primals, and for the smallest primals that show it."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.checks.exploration.derived_inputs import derived
+from gradlab.checks.exploration.derived_inputs import derived_trials
 from gradlab.checks.exploration.smallest_inputs import shrink
 from gradlab.checks.trial import ContractError, Trial, quiet
 from gradlab.verdict import CheckResult, Verdict
@@ -17,7 +17,7 @@ CheckElsewhere = Callable[[Trial], Iterator[CheckResult]]
 
 @dataclass(frozen=True)
 class ExploredFault:
-    """A fault at derived primals: how they were derived, the smallest that show it, and what the check says there."""
+    """A fault at derived primals: how these were derived, the trial of the smallest that show it, and the result."""
 
     how: str
     trial: Trial
@@ -27,51 +27,53 @@ class ExploredFault:
 def explore(
     trial: Trial, check: CheckElsewhere, *, shrinking: bool = True
 ) -> tuple[list[str], ExploredFault | None]:
-    """Run a check at everything derived from a trial, until it finds a fault.
+    """Run a check at the trials derived from a trial, one after the other, until it finds a fault.
 
     Returns
     -------
-    looked : list of str
-        How the primals were derived at which it looked.
+    tried : list of str
+        How the primals were derived at which the check was run.
     found : ExploredFault or None
-        The first fault. What is undecided there is nobody's fault: nobody chose these primals.
+        The first fault. An undecided result is none: nobody chose these primals.
     """
-    looked = []
+    tried = []
     with quiet():
-        for how, trials, guessed in derived(trial):
-            looked.append(how)
+        for how, trials, guessed in derived_trials(trial):
+            tried.append(how)
             fault = first_fault(trials[0], check)
             if fault is None:
                 continue
-            # which arrays belong to the batch is a guess: what the backward cannot compute at all was a wrong
-            # guess if it is right at the next
-            if not _is_of_value(fault) and (
+            # where backward cannot compute at all, the guess is to blame if these primals are a guess, or if backward
+            # is right with other arrays in the batch
+            if not _is_wrong_value(fault) and (
                 guessed or any(first_fault(t, check) is None for t in trials[1:])
             ):
                 continue
-            return looked, _shrunk(trial, how, trials[0], fault, check) if shrinking else ExploredFault(
+            return tried, _shrunk(trial, how, trials[0], fault, check) if shrinking else ExploredFault(
                 how, trials[0], fault
             )
-    return looked, None
+    return tried, None
 
 
-def _shrunk(given: Trial, how: str, there: Trial, fault: CheckResult, check: CheckElsewhere) -> ExploredFault:
+def _shrunk(
+    given: Trial, how: str, derived: Trial, fault: CheckResult, check: CheckElsewhere
+) -> ExploredFault:
     def fails(trial: Trial) -> bool:
         found = first_fault(trial, check)
-        alike = found is not None and _is_of_value(found) == _is_of_value(fault)
+        alike = found is not None and _is_wrong_value(found) == _is_wrong_value(fault)
         return alike and found is not None and found.primal == fault.primal
 
     # under the given sample's name the cotangent is the one that a test with these primals draws
-    renamed = replace(there, sample=replace(there.sample, name=given.sample.name), witness=None)
-    smallest = shrink(renamed if fails(renamed) else there, fails)
+    renamed = replace(derived, sample=replace(derived.sample, name=given.sample.name), witness=None)
+    smallest = shrink(renamed if fails(renamed) else derived, fails)
     return ExploredFault(how, smallest, first_fault(smallest, check) or fault)
 
 
 def first_fault(trial: Trial, check: CheckElsewhere) -> CheckResult | None:
-    """Return the first fault that a check finds at a trial; what a node raises is one.
+    """Return the first fault that a check finds at a trial; an exception from the node is a fault, too.
 
-    Not so a matrix that cannot be inverted: where backward says so in the library's own words, it has been asked
-    for what it does not claim to have.
+    Except for a matrix that cannot be inverted: where backward says so in the library's own words, it was asked for a
+    gradient that it does not claim to have.
     """
     try:
         return next((result for result in check(trial) if result.verdict is Verdict.WRONG), None)
@@ -83,14 +85,14 @@ def first_fault(trial: Trial, check: CheckElsewhere) -> CheckResult | None:
         return CheckResult(Verdict.WRONG, note=f"raised {type(error).__name__}: {error}")
 
 
-def _is_of_value(fault: CheckResult | None) -> bool:
+def _is_wrong_value(fault: CheckResult | None) -> bool:
     return fault is not None and fault.analytic is not None
 
 
 def as_python(trial: Trial, changed_settings: bool) -> str:
     """Return the primals, and the settings where they were changed, as Python to paste into a test.
 
-    Of large ones only the shapes: nobody pastes a million numbers.
+    Of large primals only the shapes: nobody pastes a million numbers.
     """
     if trial.is_large:
         shapes = (

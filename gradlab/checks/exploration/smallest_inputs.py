@@ -1,4 +1,4 @@
-"""The smallest primals that still show a fault, as Hypothesis shrinks what fails."""
+"""The smallest primals that still show a fault, found as Hypothesis shrinks a failing example."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -11,13 +11,13 @@ from gradlab.node import Array, Sample
 
 # So many primals are tried at the most: a fault is to be shown, not to be waited for.
 TRIES = 200
-# Of what was large, so many elements are looked at one by one.
+# Primals that were large are checked element by element from so many elements down.
 FULL_BELOW = 64
 
 
 def shrink(trial: Trial, fails: Callable[[Trial], bool]) -> Trial:
     """Return a trial whose primals are as short and as plain as they can be made while `fails` holds."""
-    # what is large is looked at along directions, down to a size of which so many can be looked at in full
+    # large primals are checked along directions, until they are small enough to be checked element by element
     smallest, left = replace(trial, full_below=FULL_BELOW) if trial.is_large else trial, TRIES
     progress = True
     while progress:
@@ -26,16 +26,16 @@ def shrink(trial: Trial, fails: Callable[[Trial], bool]) -> Trial:
             if left == 0:
                 return smallest
             left -= 1
-            # a sample of the same name has the same cotangent wherever its shape is the same
-            there = replace(smallest, sample=sample, witness=None)
-            if there.accepted and fails(there):
-                smallest, progress = there, True
+            # a sample of the same name has the same cotangent where the output's shape is the same
+            smaller = replace(smallest, sample=sample, witness=None)
+            if smaller.accepted and fails(smaller):
+                smallest, progress = smaller, True
                 break
     return smallest
 
 
 def _halved(sample: Sample) -> Iterator[Sample]:
-    """Yield samples with axes cut to halves, for where there are too many elements to try each."""
+    """Yield samples with axes cut to halves, for primals of too many elements to try each."""
     for n in sorted({n for x in sample.primals for n in x.shape if n > 1}, reverse=True):
         for kept in (range(n // 2), range(n // 2, n)):
             yield _cut(sample, n, kept, leading=False)
@@ -43,7 +43,7 @@ def _halved(sample: Sample) -> Iterator[Sample]:
 
 
 def _smaller(sample: Sample) -> Iterator[Sample]:
-    """Yield samples a step smaller: first shorter axes, then plainer numbers."""
+    """Yield samples that are a step smaller: first those with shorter axes, then those with plainer numbers."""
     primals = sample.primals
     for n in sorted({n for x in primals for n in x.shape if n > 1}, reverse=True):
         halves = (range(n // 2), range(n // 2, n)) if n > 3 else ()
@@ -56,7 +56,7 @@ def _smaller(sample: Sample) -> Iterator[Sample]:
 
 
 def _cut(sample: Sample, n: int, kept: Sequence[int], leading: bool) -> Sample:
-    """Keep these places of every axis of length n, or only of the leading ones, in primals and settings."""
+    """Keep the places `kept` of every axis of length n, or only of leading axes, in primals and settings."""
 
     def cut(x: Any) -> Any:
         if isinstance(x, np.ndarray):
@@ -69,7 +69,7 @@ def _cut(sample: Sample, n: int, kept: Sequence[int], leading: bool) -> Sample:
 
 
 def _plainer(x: Array) -> Iterator[Array]:
-    """Yield arrays with plainer numbers: all at once, then one at a time."""
+    """Yield arrays with plainer numbers: first all numbers changed at once, then one at a time."""
     flat = x.reshape(-1)
     for places in (slice(None), *(slice(k, k + 1) for k in range(x.size))):
         for number in _plain_numbers(flat[places]):
@@ -87,5 +87,5 @@ def _plain_numbers(values: Array) -> Iterator[Array]:
 
 
 def _cost(values: Array) -> int:
-    """Return how many characters it takes to write the numbers down, 0 and 1 before all others."""
+    """Return how many characters it takes to write the numbers down; 0 and 1 cost less than all others."""
     return sum(0 if v == 0 else 1 if v == 1 else 1 + len(repr(float(v))) for v in values)

@@ -1,4 +1,4 @@
-"""One node at one sample, and what can be computed there once for all checks."""
+"""One node at one sample, and the values that are computed there once for all checks."""
 
 from gradlab.checks.trial._trial import ContractError, Trial, map_arrays, quiet, same_bits
 

@@ -1,4 +1,4 @@
-"""One node at one sample: what every check looks at."""
+"""A trial, one node at one sample, which every check is run on."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,20 +12,20 @@ import numpy as np
 
 from gradlab.directions import FULL_BELOW, is_large
 from gradlab.node import Array, Node, Sample, as_tuple, named_rng, primal_names
-from gradlab.numerical.estimate import Estimate, Method, estimate_vjp, unknown
+from gradlab.numerical.estimate import Estimate, Method, estimate_vjp, unknown_estimate
 from gradlab.verdict import Verdict
 
 
 class ContractError(Exception):
-    """What a node returned cannot be compared at all; the message says what it should have been."""
+    """A node returned a value that cannot be compared at all; the message says what it should return."""
 
 
 @dataclass(frozen=True)
 class Trial:
     """One node at one sample, with the tolerances and the seed of this run.
 
-    Whatever a check passes to the node is a fresh copy, so that a node which writes into its arguments spoils
-    neither the sample nor another check.
+    A check passes only fresh copies to the node, so that a node which writes into its arguments spoils neither the
+    sample nor another check.
 
     Attributes
     ----------
@@ -35,17 +35,17 @@ class Trial:
     rtol, atol : float or None
     method : str
     registered : bool
-        Whether the node comes with samples of its own, and is held to them.
+        Whether the node comes with samples of its own, all of which it must pass.
     strict : bool
-        Whether a breach of the contract that leaves the numbers right (shared memory, another dtype) is an error;
-        otherwise it is a warning.
+        Whether a breach of the contract that leaves the numbers right (shared memory, another dtype) is an error
+        and not only a warning.
     witness : Trial or None
-        A trial of the same forward at the same sample: what differences of forward say is taken from it, and not
-        computed again. So a thousand mutants of one backward share one numerical side.
+        A trial of the same forward at the same sample, from which all that depends on forward alone is taken. So a
+        thousand mutants of one backward share one numerical side.
     origin : Trial or None
         The trial that this one's primals were derived from.
     full_below : int or None
-        With more elements than this, in all primals together, they are looked at along random directions.
+        With more elements than this, in all primals together, the gradients are checked along random directions.
     """
 
     node: Node
@@ -65,10 +65,10 @@ class Trial:
         return replace(self, node=node, witness=self)
 
     def at(self, how: str, primals: Sequence[Array], settings: Mapping[str, Any] | None = None) -> "Trial":
-        """Return the trial at primals derived from these; `how` tells them apart and stands in its name."""
+        """Return the trial at primals derived from this one's; `how` says how, and becomes part of the trial's name."""
         if how not in self._elsewhere:
-            there = self.sample.settings if settings is None else settings
-            sample = Sample(f"{self.sample.name}, {how}", tuple(map(np.asarray, primals)), there)
+            changed = self.sample.settings if settings is None else settings
+            sample = Sample(f"{self.sample.name}, {how}", tuple(map(np.asarray, primals)), changed)
             witness = self.witness and self.witness.at(how, primals, settings)
             self._elsewhere[how] = replace(self, sample=sample, witness=witness, origin=self)
         return self._elsewhere[how]
@@ -89,7 +89,7 @@ class Trial:
 
     @property
     def breach(self) -> Verdict:
-        """What to call a breach of the contract that leaves the numbers right."""
+        """The verdict on a breach of the contract that leaves the numbers right."""
         return Verdict.WRONG if self.strict else Verdict.WARNING
 
     @cached_property
@@ -97,7 +97,7 @@ class Trial:
         """The primals' names."""
         if self.witness:
             return self.witness.names
-        # an adapter's forward takes *primals, and knows what their owner calls them
+        # an adapter's forward takes *primals, and knows the names that their owner gives them
         own = getattr(self.node.forward, "primal_names", None)
         return list(own) if own else primal_names(self.node.forward, len(self.sample.primals))
 
@@ -111,7 +111,7 @@ class Trial:
 
     @property
     def function(self) -> Callable[..., Any]:
-        """Forward without its residuals, as a function of the primals; it is given copies."""
+        """Forward without its residuals, as a function of the primals, of which forward is given copies."""
         return lambda *xs: self.node.forward(*map(np.array, xs), **self.settings())[0]
 
     def forward(self) -> tuple[Any, Any]:
@@ -152,8 +152,8 @@ class Trial:
     def cotangent(self, stream: str = "g") -> Any:
         """Return a random cotangent of the output's shape and dtype, the same for the same `stream`.
 
-        Standard normal, so of both signs and nowhere zero: ones would let a softmax with an all-zero backward
-        pass, and a one-hot cotangent whatever is nonlinear in it.
+        Standard normal, so of both signs and nowhere zero: with a cotangent of ones a softmax would pass whose backward
+        is zero, and with a one-hot cotangent any backward that is not linear in it.
         """
         if self.witness:
             return self.witness.cotangent(stream)
@@ -170,7 +170,7 @@ class Trial:
         return {}
 
     def gradients(self, g: Any) -> tuple[Array, ...]:
-        """Return what backward gives for `g` after a fresh forward, as one array of the right shape a primal.
+        """Return the gradients that backward gives for `g` after a fresh forward: an array of each primal's shape.
 
         Raises
         ------
@@ -210,24 +210,26 @@ class Trial:
     def estimates(self) -> tuple[Estimate, ...]:
         """The numerical vjp of this sample's cotangent, one estimate per primal, in float64 at least.
 
-        Of large primals nothing is known but the size of the terms.
+        Those of large primals know nothing but the size of the terms.
         """
         if self.witness:
             return self.witness.estimates
-        return self._unknown() if self.is_large else self.estimated()
+        return self._unknown_estimates() if self.is_large else self.estimated()
 
     def estimated(self) -> tuple[Estimate, ...]:
-        """Compute the estimates."""
+        """Compute the estimates, which `estimates` keeps."""
         return estimate_vjp(self.function, self.sample.primals, self.cotangent(), method=self.method)
 
-    def _unknown(self) -> tuple[Estimate, ...]:
+    def _unknown_estimates(self) -> tuple[Estimate, ...]:
         pairs = zip(as_tuple(self.cotangent()), as_tuple(self.output), strict=True)
         size = sum(float(np.sum(np.abs(g * y), dtype=np.float64)) for g, y in pairs)
-        return tuple(unknown(np.abs(gradient) + size) for gradient in self.gradients(self.cotangent()))
+        return tuple(
+            unknown_estimate(np.abs(gradient) + size) for gradient in self.gradients(self.cotangent())
+        )
 
 
 def _copy(value: Any) -> Any:
-    # by far the most settings are numbers and names, which need no copy; deepcopy would find that out slowly
+    # most settings are numbers and names, which need no copy, and deepcopy is slow to find that out
     if _is_plain(value) or (type(value) is tuple and all(map(_is_plain, value))):
         return value
     return value.copy() if type(value) is np.ndarray else deepcopy(value)
@@ -239,7 +241,7 @@ def _is_plain(value: Any) -> bool:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the warnings of primals that nobody chose: they may overflow."""
+    """Silence the warnings of a computation with derived primals, which may overflow."""
     with catch_warnings(), np.errstate(all="ignore"):
         simplefilter("ignore")
         yield
@@ -256,7 +258,7 @@ def same_bits(a: Array, b: Array) -> bool:
 
 
 def map_arrays(function: Callable[[Array], Array], values: Any) -> Any:
-    """Return `function` of an array, or of each array of a tuple."""
+    """Return `function` of an array, or the tuple of `function` of each array of a tuple."""
     return tuple(map(function, values)) if isinstance(values, tuple) else function(values)
 
 

@@ -1,8 +1,8 @@
-"""Directional derivatives: all primals are moved at once, so that a whole gradient is looked at in a few evaluations.
+"""Slopes along a few lines on which all primals move at once: a quick test of whole gradients.
 
 One wrong element among thousands shows in a random direction as clearly as a wrong sign does, since the slope
-along a line is known to nine digits and more. What a line cannot do is to judge a kink, or to say which element
-is wrong: where it disagrees, the estimates of every element decide.
+along a line is known to nine digits and more. But a line cannot judge a kink, or tell which element is wrong: where
+gradients disagree with a line, the estimates of every element decide.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,18 +14,18 @@ from gradlab.checks.trial import Trial, quiet
 from gradlab.node import Array, as_tuple, named_rng
 from gradlab.verdict import rtol_for
 
-# The step along a line, relative to the primals, and how many lines are looked along.
+# The steps along a line, relative to the primals; and the number of lines.
 STEP, TINY_STEP = 2.0**-13, 1e-9
 LINES = 2
-# How far the slope may be from the analytic one by truncation, relative to the sum of the sizes of its terms,
-# and how many ulps of the outputs may be lost in a difference.
+# How far truncation may put forward's slope off, relative to the sum of the sizes of the terms of the analytic slope;
+# and how many ulps of the outputs a difference may lose.
 RTOL, ROUNDING_ULPS = 1e-7, 32
 
 
-class Line(NamedTuple):
-    """A direction through the primals, forward's slope along it, and how far that may be off by rounding.
+class LineSlope(NamedTuple):
+    """A direction through the primals, forward's slope along it, and how far rounding may put that slope off.
 
-    `flat` says whether forward, a little to the side, does not change at all over a billionth of it: a staircase.
+    `flat` tells a staircase: one step away, forward does not change at all over a billionth of the line.
     """
 
     direction: tuple[Array, ...]
@@ -34,13 +34,15 @@ class Line(NamedTuple):
     flat: bool
 
 
-def directions(trial: Trial, count: int = LINES) -> list[tuple[Array, ...]]:
-    """Return random directions, every element in proportion to its own size and to its primal's."""
+def random_directions(trial: Trial, count: int = LINES) -> list[tuple[Array, ...]]:
+    """Return random directions, in which every element moves in proportion to its own size and to its primal's."""
     rng = named_rng(trial.seed, trial.node.name, trial.sample.name, "lines")
-    return [tuple(_direction(rng, x, trial.is_large) for x in trial.sample.primals) for _ in range(count)]
+    return [
+        tuple(_random_direction(rng, x, trial.is_large) for x in trial.sample.primals) for _ in range(count)
+    ]
 
 
-def _direction(rng: np.random.Generator, x: Array, large: bool) -> Array:
+def _random_direction(rng: np.random.Generator, x: Array, large: bool) -> Array:
     size = np.abs(x.astype(np.promote_types(x.dtype, np.float64)))
     usual = float(np.sqrt(np.mean(size**2))) if x.size else 0.0
     least = 0.1 * usual or 1.0
@@ -56,33 +58,33 @@ def central_slope(f: Callable[[float], Any], h: float) -> Any:
     return (4 * narrow - wide) / 3
 
 
-def slopes_along(trial: Trial) -> list[Line]:
-    """Return forward's slopes along some lines, for the trial's cotangent."""
+def line_slopes(trial: Trial) -> list[LineSlope]:
+    """Return forward's slopes along random lines, for the trial's cotangent."""
     if trial.witness:
-        found: list[Line] = trial.witness.remembered("lines", slopes_along)
-        return found
+        lines: list[LineSlope] = trial.witness.remembered("lines", line_slopes)
+        return lines
     g = [np.asarray(part, dtype=np.float64).reshape(-1) for part in as_tuple(trial.cotangent())]
     points = [x.astype(np.promote_types(x.dtype, np.float64)) for x in trial.sample.primals]
     terms = sum(float(np.abs(a * np.ravel(y)).sum()) for a, y in zip(g, as_tuple(trial.output), strict=True))
     noise = ROUNDING_ULPS * float(np.finfo(np.float64).eps) * terms / STEP
     lines = []
-    for v in directions(trial):
+    for v in random_directions(trial):
 
         def f(t: float, v: Sequence[Array] = v) -> float:
             outputs = trial.function(*(x + t * d for x, d in zip(points, v, strict=True)))
             return sum(float(a @ np.ravel(y)) for a, y in zip(g, as_tuple(outputs), strict=True))
 
         flat = f(STEP) == f(STEP + TINY_STEP)
-        lines.append(Line(v, central_slope(f, STEP), noise, flat))
+        lines.append(LineSlope(v, central_slope(f, STEP), noise, flat))
     return lines
 
 
 def agrees_along_lines(trial: Trial, gradients: Sequence[Array]) -> bool:
-    """Return whether the gradients give forward's slopes; False also where a slope cannot be had."""
+    """Return whether the gradients give forward's slopes along all lines; False also where forward has no slope."""
     rtol = max(RTOL, *(rtol_for(a.dtype) for a in gradients))
     with quiet():
         try:
-            lines = trial.remembered("lines", slopes_along)
+            lines = trial.remembered("lines", line_slopes)
         except Exception:
             return False
         for line in lines:
@@ -99,6 +101,15 @@ def is_inside_the_domain(trial: Trial) -> bool:
     """Return whether forward has a value on both sides along every line."""
     with quiet():
         try:
-            return all(np.isfinite(line.slope) for line in trial.remembered("lines", slopes_along))
+            return all(np.isfinite(line.slope) for line in trial.remembered("lines", line_slopes))
+        except Exception:
+            return False
+
+
+def is_right_along_lines(trial: Trial) -> bool:
+    """Return whether backward gives forward's slopes along all lines; False also where either raises."""
+    with quiet():
+        try:
+            return agrees_along_lines(trial, trial.gradients(trial.cotangent()))
         except Exception:
             return False

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, Sample
-from gradlab.nodes.row_sums import added_rows
+from gradlab.nodes.row_sums_by_id import row_sums_by_id
 from gradlab.sampling import normal
 
 
@@ -44,7 +44,7 @@ def _check(W: Array, ids: Array, padding_idx: int | None) -> None:
 
 def backward(residuals: Any, g: Array) -> tuple[Array, ...]:
     ids, (words, features), padding_idx = residuals
-    dW = added_rows(ids, g.reshape(len(ids), features), words)
+    dW = row_sums_by_id(ids, g.reshape(len(ids), features), words)
     if padding_idx is not None:
         dW[padding_idx] = 0
     return (dW,)

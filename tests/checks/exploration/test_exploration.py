@@ -1,4 +1,4 @@
-"""What is looked at beyond the given primals, what is said of it, and what the contract asks of a plain gradient."""
+"""The search for faults beyond the given primals, its report, and the contract that a plain gradient is held to."""
 
 import json
 from functools import partial
@@ -142,7 +142,7 @@ def d_product(residuals, g):
 
 
 def pasted(row, forward, settings):
-    """Return what the Python in a row's note gives: the primals, and the settings, by name."""
+    """Return the primals, and the settings by name, that the Python in a row's note gives."""
     python = row.note.partition("not at the given primals, but at others: ")[2]
     assert python
     names = {}
@@ -203,7 +203,7 @@ def test_a_fault_in_a_region_is_shrunk_to_a_single_element():
 
 
 def test_what_is_undecided_beyond_the_given_primals_is_no_fault():
-    # forward is noise beyond 5, where nobody sampled, and backward says nothing of it
+    # forward has a noise beyond 5, where nobody sampled, and backward leaves that out
     noise = lambda x: np.where(np.abs(x) > 5, 1e-4 * np.sin(1e9 * x), 0)
     rough = lambda x: (x**2 + noise(x), x)
     inside = np.clip(X[:2], -1.5, 1.5)
@@ -315,7 +315,7 @@ def test_ctrl_c_while_exploring_leaves_verify_what_it_had(monkeypatch):
     monkeypatch.setattr(running_verify, "explore_trials", explore)
     report = verify("add", "exp", "log")
     assert report.interrupted
-    # exp, which was not explored to its end, would look like one that passed
+    # a row of exp, which was not explored to its end, would look like a pass
     assert {row.node for row in report.rows} == {"add"}
     assert {places.node for places in report.explored} == {"add"}
 

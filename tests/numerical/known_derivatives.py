@@ -1,8 +1,8 @@
-"""Functions whose derivatives are known to the last bit, and what an estimate of them is worth.
+"""Functions whose derivatives are known to the last bit, and how far an estimate is from them.
 
-Every function stands here twice: as float64 code, with all its rounding, which is what an estimator gets to see;
-and in 80-digit arithmetic with its derivative in closed form, evaluated at the very float64 point. All of them
-are smooth where they are defined: kinks and jumps are another question. Nothing here knows of any estimator.
+Every function stands here twice: as float64 code, with all its rounding, which is all that an estimator is given;
+and in 80-digit arithmetic with its derivative in closed form, evaluated at the very float64 point. All functions are
+smooth where they are defined: kinks and jumps are another question. Nothing here knows of any estimator.
 """
 
 import math
@@ -42,7 +42,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Function:
-    """A function in float64 and in many digits, its derivative, and the points that it is of interest around."""
+    """A function in float64 and in many digits, its derivative, and the centres that its points lie around."""
 
     name: str
     f: Callable[[Any], Any]
@@ -78,7 +78,7 @@ class Function:
 
 @dataclass(frozen=True, repr=False)
 class Outcome:
-    """What an estimator made of a pair; `error` is None if it gives no bound, `failure` says what it raised."""
+    """An estimator's value and bound for a pair; `error` is None without a bound, `failure` tells its exception."""
 
     pair: Pair
     value: float
@@ -453,7 +453,7 @@ TWENTY = tuple(
 def pairs(seed: int = SEED) -> tuple[Pair, ...]:
     """Return every function at every point where its derivative is an ordinary number, over 12 decades.
 
-    Another seed draws other points, to see whether what holds for these holds for those.
+    Another seed draws other points, to see whether a result holds for those, too.
     """
     found = (function.at(x) for function in FUNCTIONS.values() for x in function.points(seed))
     return tuple(pair for pair in found if pair and abs(pair.truth) >= SMALLEST_DERIVATIVE)

@@ -1,12 +1,12 @@
-"""The backward of picking rows by their numbers: what was picked more than once is added up."""
+"""Sums of the rows that have the same id: the backward of picking rows by their ids."""
 
 import numpy as np
 
 from gradlab.node import Array
 
 
-def added_rows(ids: Array, rows: Array, count: int) -> Array:
-    """Return `count` rows, the one at w being the sum of all of `rows` whose id is w.
+def row_sums_by_id(ids: Array, rows: Array, count: int) -> Array:
+    """Return `count` rows, of which number w is the sum of those of `rows` whose id is w.
 
     Raises
     ------
@@ -15,7 +15,7 @@ def added_rows(ids: Array, rows: Array, count: int) -> Array:
     """
     from scipy.sparse import csc_array
 
-    # the product below writes wherever an id says
+    # the product below writes to the place that an id names, even outside the array
     if ids.shape != rows.shape[:1] or (ids.size and not 0 <= ids.min() <= ids.max() < count):
         raise ValueError(
             f"ids has shape {ids.shape}: give one for each of {len(rows)} rows, from 0 to {count - 1}"

@@ -1,4 +1,4 @@
-"""The same gradient, computed in another way: equal up to rounding."""
+"""The comparison of a gradient with the same gradient computed in another way: the two are equal up to rounding."""
 
 from dataclasses import replace
 
@@ -9,10 +9,10 @@ from gradlab.node import Array
 from gradlab.verdict import CheckResult, Verdict, compare
 
 
-def compare_with_own(trial: Trial, i: int, found: Array, expected: Array) -> CheckResult:
-    """Judge what backward gave for primal `i` by what it gave in a plainer call.
+def compare_two_gradients(trial: Trial, i: int, found: Array, expected: Array) -> CheckResult:
+    """Judge a gradient that backward gave for primal `i` by the one that it gave in a plainer call.
 
-    Both round: in proportion to the terms that the gradient adds up, as the trial's estimate knows them.
+    Both may be rounded in proportion to the terms that the gradient adds up, which the trial's estimate tells.
     """
     if found.dtype == expected.dtype and np.array_equal(found, expected):
         return CheckResult(Verdict.PASS, trial.names[i])

@@ -1,4 +1,4 @@
-"""What the numerical reference claims to know, against derivatives that are known.
+"""Values and bounds of the numerical reference, against known derivatives.
 
 A warning of NumPy's that escapes from an estimate is an error here, next to the edges of a domain too.
 """
@@ -11,7 +11,7 @@ import pytest
 
 from gradlab import estimate_gradient
 
-from .truth import CANCELLING, FUNCTIONS, TWENTY, Counted, Outcome, Pair, at, mp, pairs, worst
+from .known_derivatives import CANCELLING, FUNCTIONS, TWENTY, Counted, Outcome, Pair, at, mp, pairs, worst
 
 CLOSE = 1e-9
 MOST_EVALUATIONS = 32
@@ -28,7 +28,7 @@ def outcome(pair: Pair) -> Outcome:
 def outcome_or_failure(pair: Pair) -> Outcome:
     try:
         return outcome(pair)
-    except Exception as error:  # one that fails is counted, and the others are measured all the same
+    except Exception as error:  # a pair that fails is counted, and the others are measured all the same
         return Outcome(pair, math.nan, None, 0, repr(error))
 
 
