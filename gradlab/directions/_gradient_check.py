@@ -89,8 +89,10 @@ class GradientFindings:
         return any(slope.suspicion > 1 for slope in self.slopes)
 
     def wrong_among(self, elements: Iterable[int]) -> list[int]:
-        """Return those of some judged elements that are wrong."""
-        return [k for k in elements if self.elements[k].verdict is Verdict.WRONG]
+        """Return those of some elements that were judged alone, and are wrong."""
+        # an element to which noise had led the search is taken back: it is right
+        judged = ((k, self.elements.get(k)) for k in elements)
+        return [k for k, result in judged if result is not None and result.verdict is Verdict.WRONG]
 
 
 @dataclass(frozen=True)
