@@ -65,9 +65,17 @@ LAYOUTS: Mapping[str, Layout] = {
 
 
 def _differences(
-    trial: Trial, primals: Sequence[Array], g: Any, expected: Sequence[Array], where: str
+    trial: Trial,
+    primals: Sequence[Array],
+    g: Any,
+    expected: Sequence[Array],
+    where: str,
+    point: Trial | None = None,
 ) -> list[CheckResult]:
-    """Return the gradients that are not as expected, or the error that backward raises instead."""
+    """Return the gradients that are not as expected, or the error that backward raises instead.
+
+    `point` is the trial at these primals, if they are not the given ones.
+    """
     try:
         _, residuals = trial.node.forward(*primals, **trial.settings())
         found = trial.well_formed(trial.node.backward(residuals, g))
@@ -77,7 +85,8 @@ def _differences(
         note = f"raised {type(error).__name__} where {where} ({error}): {CURE}"
         return [CheckResult(Verdict.WRONG, note=note)]
     results = [
-        compare_two_gradients(trial, i, a, b) for i, (a, b) in enumerate(zip(found, expected, strict=True))
+        compare_two_gradients(trial, i, a, b, point=point, g=g)
+        for i, (a, b) in enumerate(zip(found, expected, strict=True))
     ]
     note = f"otherwise than for plain copies where {where}: {CURE}"
     return [replace(result, note=note) for result in results if result.verdict is Verdict.WRONG]
@@ -95,7 +104,8 @@ def _broadcast_faults(trial: Trial) -> list[CheckResult]:
         g = equal_rows.cotangent()
         with suppress(np.linalg.LinAlgError):  # equal rows make a matrix that has no inverse
             expected = equal_rows.gradients(g)
-            wrong += _differences(trial, rows, map_arrays(np.array, g), expected, "the primals are broadcast")
+            plain = map_arrays(np.array, g)
+            wrong += _differences(trial, rows, plain, expected, "the primals are broadcast", equal_rows)
     return wrong
 
 

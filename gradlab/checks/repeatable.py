@@ -95,7 +95,7 @@ def _one_array_twice(trial: Trial) -> Iterator[CheckResult]:
         _, residuals = trial.node.forward(*once, **trial.settings())
         found = trial.well_formed(trial.node.backward(residuals, map_arrays(np.array, g)))
         for k, (a, b) in enumerate(zip(found, expected, strict=True)):
-            result = compare_two_gradients(trial, k, a, b)
+            result = compare_two_gradients(trial, k, a, b, point=equal, g=g)
             if result.verdict is Verdict.WRONG:
                 note = f"the same array was passed as {names[i]} and {names[j]}: do not tell primals apart by identity"
                 yield replace(result, note=note)

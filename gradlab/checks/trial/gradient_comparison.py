@@ -1,18 +1,39 @@
 """The comparison of a gradient with the same gradient computed in another way: the two are equal up to rounding."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from gradlab.checks.trial import Trial
-from gradlab.node import Array
-from gradlab.verdict import CheckResult, Verdict, compare
+from gradlab.checks.trial import Trial, map_arrays, quiet
+from gradlab.node import Array, named_rng
+from gradlab.verdict import CheckResult, Verdict, atol_for, compare
+
+# The primals are moved by so many ulps, so many times, to see how far their rounding alone moves the gradients; and two
+# gradients may be so many times further apart, since another order of operations rounds more than once.
+MOVED_ULPS, DRAWS, FURTHER = 2, 2, 32
+# What rounding moves is moved further by moves that are so many times larger: at least so many times as far.
+LARGER, JUMP = 2**10, 16
 
 
-def compare_two_gradients(trial: Trial, i: int, found: Array, expected: Array) -> CheckResult:
+def compare_two_gradients(
+    trial: Trial, i: int, found: Array, expected: Array, *, point: Trial | None = None, g: Any = None
+) -> CheckResult:
     """Judge a gradient that backward gave for primal `i` by the one that it gave in a plainer call.
 
-    Both may be rounded in proportion to the terms that the gradient adds up, which the trial's estimate tells.
+    Both may be rounded in proportion to the terms that the gradient adds up, which the trial's estimate tells, and to
+    the conditioning of the point: where the rounding of the primals alone moves a gradient, two right ones differ.
+
+    Parameters
+    ----------
+    trial : Trial
+    i : int
+    found, expected : ndarray
+    point : Trial, optional
+        The trial at whose primals both were computed; by default `trial`.
+    g : ndarray or tuple, optional
+        Their cotangent; by default that of `point`.
     """
     if found.dtype == expected.dtype and np.array_equal(found, expected):
         return CheckResult(Verdict.PASS, trial.names[i])
@@ -21,4 +42,42 @@ def compare_two_gradients(trial: Trial, i: int, found: Array, expected: Array) -
     estimate = replace(
         trial.estimates[i], value=expected, error=none, lower=expected, upper=expected, scale=none, unseen=0.0
     )
-    return compare(found, estimate, primal=trial.names[i])
+    result = compare(found, estimate, primal=trial.names[i])
+    if result.verdict is not Verdict.WRONG:
+        return result
+    point = trial if point is None else point
+    moved = _moved_by_rounding(point, point.cotangent() if g is None else g)
+    if moved is None:
+        return result
+    allowed = atol_for(estimate, found.dtype) + FURTHER * moved[i]
+    return compare(found, estimate, atol=allowed, primal=trial.names[i])
+
+
+def _moved_by_rounding(trial: Trial, g: Any) -> list[Array] | None:
+    """Return how far each gradient moves if the primals move by a few ulps; None where backward does not tell.
+
+    A gradient that jumps, as at a tie, moves as far for larger moves of the primals: that is no rounding, and counts
+    as not moved.
+    """
+    with quiet():
+        try:
+            here = trial.gradients(g)
+            near, far = (_moved_by(trial, g, here, ulps) for ulps in (MOVED_ULPS, LARGER * MOVED_ULPS))
+        except Exception:
+            return None
+    return [np.where(JUMP * a <= b, a, 0.0) for a, b in zip(near, far, strict=True)]
+
+
+def _moved_by(trial: Trial, g: Any, here: Sequence[Array], ulps: float) -> list[Array]:
+    """Return how far each gradient moves at most if every element of the primals moves by so many ulps."""
+    rng = named_rng(trial.seed, trial.node.name, trial.sample.name, "rounding")
+    moved = [np.zeros(d.shape) for d in here]
+    for draw in range(DRAWS):
+        primals = [
+            np.asarray(x * (1 + ulps * np.finfo(x.dtype).eps * rng.choice([-1, 1], x.shape)), x.dtype)
+            for x in trial.sample.primals
+        ]
+        there = trial.at(f"moved by {ulps} ulps, {draw}", primals).gradients(map_arrays(np.array, g))
+        apart = (np.nan_to_num(np.abs(a - b), nan=0.0) for a, b in zip(there, here, strict=True))
+        moved = [np.maximum(m, d) for m, d in zip(moved, apart, strict=True)]
+    return moved
