@@ -71,14 +71,14 @@ def check_torch(
         import torch
 
         from gradlab.adapters.torch.call import call_of
-        from gradlab.adapters.torch.execution_mode import torch_pair
+        from gradlab.adapters.torch.execution_mode import one_thread_if_small, torch_pair
         from gradlab.adapters.torch.own_checks import torch_checks
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         raise ImportError("check_torch needs torch: pip install 'gradlab[torch]'") from error
     # what is created in inference mode cannot be differentiated
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), one_thread_if_small(fn, tensors):
         pair = torch_pair(call_of(fn, tensors, settings or {}, options.name, options.seed))
         # what is drawn depends on the precision
         meaningless = ("works_in_float32",) if pair.draws else ()

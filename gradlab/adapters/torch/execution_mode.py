@@ -1,15 +1,39 @@
 """How a torch function may be run: in which precision, without recording, through copies of its arguments."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from gradlab.adapters.framework.leaves import first_line, roughly_equal
 from gradlab.adapters.torch.call import TorchCall
 from gradlab.adapters.torch.pair import TorchPair
+from gradlab.adapters.torch.tensors import each_tensor
 from gradlab.node import Array
+
+# With fewer numbers than this in all tensors together one thread is faster than several.
+SMALL = 2**17
+
+
+@contextmanager
+def one_thread_if_small(fn: Any, tensors: Sequence[Any]) -> Iterator[None]:
+    """Let torch compute in one thread if a function's arguments and parameters are small, and put its setting back.
+
+    A thousand small evaluations spend their time waiting for threads, most of all where other programs want the
+    processors too.
+    """
+    parameters = fn.parameters() if isinstance(fn, torch.nn.Module) else ()
+    every = (*parameters, *(t for _, t in each_tensor(tensors)))
+    size = sum(t.numel() for t in every if not isinstance(t, torch.nn.parameter.UninitializedTensorMixin))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if size < SMALL else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def torch_pair(call: TorchCall) -> TorchPair:

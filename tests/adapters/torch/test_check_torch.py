@@ -287,3 +287,24 @@ def test_bad_input_gets_one_line(kind):
 def test_bad_options_get_one_line(options, message):
     with pytest.raises(ValueError, match=message):
         check_torch(Square, tensor(2), **options)
+
+
+@pytest.mark.parametrize("size, threads", [(10, 1), (2**17, 3)])
+def test_small_tensors_are_computed_in_one_thread_and_the_setting_is_put_back(size, threads):
+    seen = set()
+
+    def noting(x):
+        seen.add(torch.get_num_threads())
+        return (x**2).sum()
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert check_torch(noting, torch.ones(size, dtype=torch.float64), explore=False).ok
+        assert seen == {threads}
+        assert torch.get_num_threads() == 3
+        with pytest.raises(ValueError, match="raised"):
+            check_torch(lambda x: x.no_such_method(), torch.ones(2))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
