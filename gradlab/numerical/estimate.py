@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, get_args
 
 import numpy as np
@@ -275,8 +275,11 @@ class _GroupedOutputs:
         return self.sums(_flat_outputs(self.f(*primals)))
 
     def sums(self, y: Array) -> Array:
-        starts = np.linspace(0, y.size, GROUPS, endpoint=False).astype(int)
-        return np.asarray(np.add.reduceat(self.g * y, starts))
+        return np.asarray(np.add.reduceat(self.g * y, self._starts))
+
+    @cached_property
+    def _starts(self) -> Array:
+        return np.linspace(0, self.g.size, GROUPS, endpoint=False).astype(int)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,22 @@ def test_a_right_node_is_rejected_by_none():
     assert rejecting_checks_of(square, d_square, X, reference=np.square) == set()
 
 
+def test_sizes_of_terms_at_derived_primals_cost_no_estimate():
+    # a sum that cancels to zero is rounded beyond its own size, and by less than its terms are
+    def forward(x):
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        p = e / e.sum(axis=1, keepdims=True)
+        return p, p
+
+    def backward(p, g):
+        return (p * (g - (p * g).sum(axis=1, keepdims=True)),)
+
+    trial = trial_of(forward, backward, np.random.default_rng(0).standard_normal((3, 40)))
+    derived = trial.at("moved", [trial.primals()[0] + 1.0])
+    assert list(CHECKS["linear_in_cotangent"].elsewhere(derived)) == []
+    assert "estimates" not in vars(derived)
+
+
 def signed_square(x):
     # not analytic: a complex step tells nothing here
     return x * np.abs(x), x

@@ -56,9 +56,13 @@ class Convention:
     unscaled: "Convention | None" = None
 
     def trial(self, given: Trial, epsilon: Epsilon, primals: tuple[Array, ...] | None = None) -> Trial:
-        """Return a trial with this function in forward's place."""
+        """Return the trial with this function in forward's place; at the convention's own primals always the same."""
+        if primals is None:
+            made: Trial = given.remembered(
+                f"convention: {self.sentence}", lambda trial: self.trial(trial, epsilon, self.primals)
+            )
+            return made
         forward, backward = self.apply(given.node.forward, given.node.backward, epsilon)
-
-        sample = replace(given.sample, primals=self.primals if primals is None else primals)
+        sample = replace(given.sample, primals=primals)
         node = replace(given.node, forward=named(forward, given.names), backward=backward)
         return replace(given, node=node, sample=sample)

@@ -33,7 +33,7 @@ NEARER, MANY = 0.01, 0.25
 def find_convention(
     trial: Trial, *, loss: bool, parameters: Sequence[int], epsilon: Epsilon
 ) -> Convention | None:
-    """Return the first convention under which every gradient is right; None if there is none.
+    """Return the convention of a wrong gradient: the first under which every gradient is right; None if there is none.
 
     Of a loss beside which there is a mistake, it is the one that makes fewer gradients wrong, or leaves hardly
     anything of the mismatch, or under which the mistake has a name: otherwise the convention would hide it.
@@ -49,11 +49,18 @@ def find_convention(
     epsilon : callable
         ``epsilon()`` is a context in which forward runs without its epsilons.
     """
-    candidates = list(conventions_of_losses(trial) if loss else _of_layers(trial, parameters))
-    found = next((c for c in candidates if is_right(c.trial(trial, epsilon))), None)
+    found = fitting_convention(trial, loss=loss, parameters=parameters, epsilon=epsilon)
     if found is not None or not loss:
         return found
-    return _beside_a_mistake(trial, candidates, epsilon)
+    return _beside_a_mistake(trial, list(conventions_of_losses(trial)), epsilon)
+
+
+def fitting_convention(
+    trial: Trial, *, loss: bool, parameters: Sequence[int], epsilon: Epsilon
+) -> Convention | None:
+    """Return the first convention under which every gradient is right; None if there is none."""
+    candidates = conventions_of_losses(trial) if loss else _of_layers(trial, parameters)
+    return next((c for c in candidates if is_right(c.trial(trial, epsilon))), None)
 
 
 def _beside_a_mistake(trial: Trial, candidates: Sequence[Convention], epsilon: Epsilon) -> Convention | None:
@@ -143,6 +150,11 @@ def is_right(trial: Trial) -> bool:
             return all(r.verdict in (Verdict.PASS, Verdict.KINK) for _, r in CHECKS[NUMERICAL].run([trial]))
         except Exception:
             return False
+
+
+def is_wrong(trial: Trial) -> bool:
+    """Return whether a gradient is wrong at a trial, or backward raises there."""
+    return _mismatch(trial)[0] > 0
 
 
 def _of_layers(trial: Trial, parameters: Sequence[int]) -> Iterator[Convention]:

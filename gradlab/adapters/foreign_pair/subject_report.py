@@ -6,10 +6,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gradlab.adapters.foreign_pair.convention import NUMERICAL, Convention, Epsilon, named
-from gradlab.adapters.foreign_pair.convention_search import asked_convention, find_convention
+from gradlab.adapters.foreign_pair.convention_search import (
+    asked_convention,
+    find_convention,
+    fitting_convention,
+    is_wrong,
+)
 from gradlab.adapters.foreign_pair.variations import Variation, check_variations
 from gradlab.checks import Check
 from gradlab.checks.trial import Trial
+from gradlab.checks.trial.line_slopes import is_right_along_lines
 from gradlab.node import Array, Node, Sample
 from gradlab.report import Report, Row
 from gradlab.report.envelope import environment
@@ -119,10 +125,15 @@ def _convention(subject: Subject, checks: Mapping[str, Check], loss: Any, trial:
         return asked
     if NUMERICAL not in checks or not trial.accepted:
         return None
-    found = run_checks([trial], {NUMERICAL: checks[NUMERICAL]})
-    if all(row.verdict is not Verdict.WRONG for row in found):
+    loss_or_layer: dict[str, Any] = {"loss": subject.loss, "parameters": subject.parameters}
+    if not is_right_along_lines(trial):
+        # two lines tell it in a few evaluations, and every element is looked at where a convention fits
+        fitting = fitting_convention(trial, epsilon=subject.epsilon, **loss_or_layer)
+        if fitting is not None:
+            return fitting
+    if not is_wrong(trial):
         return None
-    return find_convention(trial, loss=subject.loss, parameters=subject.parameters, epsilon=subject.epsilon)
+    return find_convention(trial, epsilon=subject.epsilon, **loss_or_layer)
 
 
 def _departs(subject: Subject, loss: Any, convention: Convention) -> bool:

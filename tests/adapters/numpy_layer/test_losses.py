@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from gradlab import Verdict, check_layer
+from gradlab.adapters.numpy_layer import report_subject
+from gradlab.adapters.numpy_layer.check import read_layer
 
 LABELS = np.array([0, 2, 1])
 ONE_HOT = np.eye(4)[LABELS]
@@ -344,3 +346,38 @@ def test_no_convention_is_made_up_for_what_none_explains(make, inputs):
     assert convention(report) == []
     assert all("where forward takes" not in row.note for row in report.rows)
     assert not any(fault.confidence for fault in report.faults)
+
+
+def domain_of(layer, *inputs):
+    reading = read_layer(layer, inputs, {}, None, None, 0)
+    bound = reading.bound
+    settings = {"t": inputs[1]}
+    return report_subject.inside_domain(bound, settings), bound.values, settings
+
+
+def test_the_domain_of_a_loss_is_looked_at_once_for_a_point_and_not_for_every_element_moved(monkeypatch):
+    looked = []
+    real = report_subject._share_of_epsilon
+    monkeypatch.setattr(
+        report_subject, "_share_of_epsilon", lambda *where: looked.append(where) or real(*where)
+    )
+    forward, (x,), settings = domain_of(SoftmaxWithLoss(), LOGITS, LABELS)
+    looked.clear()
+    forward(x, **settings)
+    for k in range(x.size):
+        moved = x.copy()
+        moved.flat[k] += 1e-3
+        forward(moved, **settings)
+    forward(x * 1.001, **settings)
+    assert len(looked) == 1
+    forward(x + 0.5, **settings)
+    forward(x, t=np.array([1, 1, 1]))
+    assert len(looked) == 3
+
+
+def test_where_the_epsilon_is_what_is_left_of_a_loss_is_outside_its_domain():
+    forward, (x,), settings = domain_of(SoftmaxWithLoss(), LOGITS, LABELS)
+    forward(x, **settings)
+    sure = np.where(ONE_HOT == 1, -60.0, 60.0)
+    with pytest.raises(ValueError, match="the epsilon is what is left"):
+        forward(sure, **settings)
