@@ -38,14 +38,15 @@ def test_a_right_node_is_rejected_by_none():
 
 
 def test_sizes_of_terms_at_derived_primals_cost_no_estimate():
-    # a sum that cancels to zero is rounded beyond its own size, and by less than its terms are
+    # the sum of a softmax is 1 everywhere: its gradient cancels to zero, and only its terms tell how far it is rounded
     def forward(x):
         e = np.exp(x - x.max(axis=1, keepdims=True))
         p = e / e.sum(axis=1, keepdims=True)
-        return p, p
+        return p.sum(axis=1), p
 
     def backward(p, g):
-        return (p * (g - (p * g).sum(axis=1, keepdims=True)),)
+        rows = np.repeat(g[:, None], p.shape[1], axis=1)
+        return (p * (rows - (p * rows).sum(axis=1, keepdims=True)),)
 
     trial = trial_of(forward, backward, np.random.default_rng(0).standard_normal((3, 40)))
     derived = trial.at("moved", [trial.primals()[0] + 1.0])
