@@ -86,8 +86,9 @@ def _note(bound: BoundLayer, primal: Any) -> str:
 # How far an epsilon may change a loss, relative to it, for the gradient without it to be meant, or more, where it
 # does so at the given point; and where it is what the loss is about.
 NEGLIGIBLE, MORE, DECISIVE = 1e-6, 4.0, 1e-3
-# So near to primals at which the epsilon does not matter it does not matter either; and so many of them are kept.
-NEARBY, REMEMBERED = 1e-2, 4
+# So near to primals at which the epsilon does not matter it does not matter either, nor where one element alone has
+# moved by a step of the ladder, at most this share of its size; and so many of those primals are kept.
+NEARBY, STEP_OF_ONE, REMEMBERED = 1e-2, 0.3, 4
 
 
 def inside_domain(bound: BoundLayer, settings: Mapping[str, Any]) -> Any:
@@ -126,11 +127,16 @@ def _settings_key(settings: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _is_near(primals: Sequence[Array], point: Sequence[Array]) -> bool:
-    """Return whether primals are those of a point, but for one element, or for moves that change no epsilon's part."""
+    """Return whether primals are those of a point, but for small moves and for a step of one element."""
     if any(x.shape != y.shape for x, y in zip(primals, point, strict=True)):
         return False
-    apart = [np.abs(x - y) > NEARBY * np.abs(y) for x, y in zip(primals, point, strict=True)]
-    return sum(int(np.count_nonzero(part)) for part in apart) <= 1
+    apart = 0
+    for x, y in zip(primals, point, strict=True):
+        move, size = np.abs(x - y), np.abs(y)
+        if not (move <= STEP_OF_ONE * np.where(size > 0, size, 1)).all():
+            return False
+        apart += int(np.count_nonzero(move > NEARBY * size))
+    return apart <= 1
 
 
 def _is_inside(x: Array) -> bool:

@@ -375,6 +375,25 @@ def test_the_domain_of_a_loss_is_looked_at_once_for_a_point_and_not_for_every_el
     assert len(looked) == 3
 
 
+def test_one_element_alone_can_leave_the_domain_of_a_loss():
+    class Log:
+        def forward(self, x, t):
+            self.x = x
+            return -np.sum(np.log(x[np.arange(len(x)), t] + 1e-7))
+
+        def backward(self, dout=1.0):
+            dx = np.zeros_like(self.x)
+            dx[np.arange(len(dx)), LABELS] = -dout / self.x[np.arange(len(dx)), LABELS]
+            return dx
+
+    forward, (x,), settings = domain_of(Log(), P, LABELS)
+    forward(x, **settings)
+    tiny = x.copy()
+    tiny[0, LABELS[0]] = 1e-8
+    with pytest.raises(ValueError, match="the epsilon is what is left"):
+        forward(tiny, **settings)
+
+
 def test_where_the_epsilon_is_what_is_left_of_a_loss_is_outside_its_domain():
     forward, (x,), settings = domain_of(SoftmaxWithLoss(), LOGITS, LABELS)
     forward(x, **settings)
