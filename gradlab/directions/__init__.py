@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gradlab.directions._confirmation import Claim, Confirmation, confirmed_gradient
 from gradlab.directions._directional_slopes import even_direction, measure_slope
 from gradlab.directions._flat_point import FlatPoint, flat_point
 from gradlab.directions._gradient_check import GradientCheck
@@ -26,10 +27,13 @@ from gradlab.verdict import CheckResult
 
 __all__ = [
     "FULL_BELOW",
+    "Claim",
+    "Confirmation",
     "DirectionalOutcome",
     "FlatPoint",
     "Mistake",
     "check_along_directions",
+    "confirmed_gradient",
     "estimate_element",
     "flat_point",
     "is_large",

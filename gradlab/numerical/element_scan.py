@@ -1,7 +1,7 @@
 """The values of f with single elements of x moved: the data from which `gradlab.numerical.ladder` reads slopes."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,11 +11,26 @@ from gradlab.node import Array
 Evaluate = Callable[[Sequence[tuple[int, Any]]], Array]
 
 
+class Quotients(NamedTuple):
+    """Difference quotients of functionals of the outputs, their rounding, and the size of the functionals.
+
+    Each has the shape (functionals, elements, steps).
+    """
+
+    central: Array
+    right: Array
+    left: Array
+    noise: Array
+    size: Array
+
+
 class Scan:
     """The outputs of f with some elements of x moved, one at a time, by a ladder of steps to both sides.
 
     Attributes
     ----------
+    at : ndarray of shape (elements,)
+        The elements' own values.
     h, up, down : ndarray of shape (elements, steps)
         Nominal steps, largest first, and the steps really taken upwards and downwards; NaN where none was taken.
     above, below : ndarray of shape (elements, steps, outputs)
@@ -29,7 +44,7 @@ class Scan:
     """
 
     def __init__(self, evaluate: Evaluate, index: list[int], at: Array, y0: Array) -> None:
-        self._evaluate, self._index, self._at, self.y0 = evaluate, index, at, y0
+        self._evaluate, self._index, self.at, self.y0 = evaluate, index, at, y0
         self.h, self.up, self.down = (np.empty((len(at), 0), dtype=at.dtype) for _ in range(3))
         self.above = self.below = np.empty((len(at), 0, y0.size), dtype=y0.dtype)
         self.reach = np.zeros(len(at), dtype=at.dtype)
@@ -39,7 +54,7 @@ class Scan:
         """Evaluate f at further steps, shape (elements, more steps); NaN where an element is to take none."""
         if not self.h.size:
             self.reach = np.max(np.nan_to_num(h), axis=1, initial=0.0)
-        at = self._at[:, None]
+        at = self.at[:, None]
         up, down = at + h, at - h
         wanted = ~np.isnan(h) & (up != at) & (down != at)
         rows, columns = np.nonzero(wanted)
@@ -64,28 +79,42 @@ class Scan:
         self.above = np.take_along_axis(np.concatenate([self.above, above], axis=1), order[..., None], axis=1)
         self.below = np.take_along_axis(np.concatenate([self.below, below], axis=1), order[..., None], axis=1)
 
-    def quotients(self, g: Array) -> tuple[Array, Array, Array, Array, Array]:
-        """Return central, right and left quotients, their rounding and the size of f, for functionals `g`.
+    def quotients(self, g: Array) -> Quotients:
+        """Return the quotients of functionals `g`, of shape (functionals, outputs).
 
-        `g` has the shape (M, outputs), each of the five (M, elements, steps). The outputs at x are subtracted
-        before the sum is taken, so that an output which does not move leaves no rounding behind, and counts for
-        nothing; of each output that moves the own rounding is counted.
+        The outputs at x are subtracted before the sum is taken, so that an output which does not move leaves no
+        rounding behind, and counts for nothing; of each output that moves the own rounding is counted.
         """
-        rise, fall = self.above - self.y0, self.y0 - self.below
+        rise, fall, size, rounding = self._moves()
         right = np.einsum("mk,eik->mei", g, rise) / self.up
         left = np.einsum("mk,eik->mei", g, fall) / self.down
         central = np.einsum("mk,eik->mei", g, rise + fall) / (self.up + self.down)
+        noise = np.einsum("mk,eik->mei", np.abs(g), rounding) / self.h
+        size = np.einsum("mk,eik->mei", np.abs(g), size)
+        return Quotients(central, right, left, noise + _least_noise(right, left), size)
+
+    def quotients_of_pairs(self, elements: Array, outputs: Array) -> Quotients:
+        """Return the quotients of single outputs of single elements, of shape (pairs, steps).
+
+        As `quotients` has them of a functional that is that output.
+        """
+        rise, fall, size, rounding = (part[elements, :, outputs] for part in self._moves())
+        up, down, h = self.up[elements], self.down[elements], self.h[elements]
+        right, left = rise / up, fall / down
+        noise = rounding / h + _least_noise(right, left)
+        return Quotients((rise + fall) / (up + down), right, left, noise, size)
+
+    def _moves(self) -> tuple[Array, Array, Array, Array]:
+        """Return each output's rise and fall, its size, and its rounding, of shape (elements, steps, outputs)."""
         size = (
-            np.fmax(np.fmax(np.abs(self.above), np.abs(self.below)), np.abs(self.y0)) * self._moved_outputs()
+            np.fmax(np.fmax(np.abs(self.above), np.abs(self.below)), np.abs(self.y0))
+            * self._counted_outputs()
         )
-        noise = np.einsum("mk,eik->mei", np.abs(g), size * self._output_eps()) / self.h
-        own = np.finfo(central.dtype).eps * np.nan_to_num(np.fmax(np.abs(right), np.abs(left)))
-        tiny = np.finfo(central.dtype).tiny
-        return central, right, left, noise + own + tiny, np.einsum("mk,eik->mei", np.abs(g), size)
+        return self.above - self.y0, self.y0 - self.below, size, size * self._output_eps()
 
     def of_elements(self, elements: Array) -> "Scan":
         """Return the scan of some of the elements."""
-        some = Scan(self._evaluate, [self._index[e] for e in elements], self._at[elements], self.y0)
+        some = Scan(self._evaluate, [self._index[e] for e in elements], self.at[elements], self.y0)
         for name in ("h", "up", "down", "above", "below", "reach"):
             setattr(some, name, getattr(self, name)[elements])
         return some
@@ -96,12 +125,15 @@ class Scan:
         change = np.abs(self.above[rows, step] - self.below[rows, step])
         return np.asarray(np.nan_to_num(change @ np.abs(g) / (self.up + self.down)[rows, step]))
 
-    def _moved_outputs(self) -> Array:
-        """Return which outputs each element moves, shape (elements, 1, outputs); all where it moves none."""
-        moves = ((self.above != self.y0) & ~np.isnan(self.above)) | (
-            (self.below != self.y0) & ~np.isnan(self.below)
-        )
-        some = moves.any(axis=1, keepdims=True)
+    def moved_outputs(self, first: int = 0) -> Array:
+        """Return which outputs each element moves, from its step number `first` on, shape (elements, outputs)."""
+        above, below = self.above[:, first:], self.below[:, first:]
+        moves = ((above != self.y0) & ~np.isnan(above)) | ((below != self.y0) & ~np.isnan(below))
+        return np.asarray(moves.any(axis=1))
+
+    def _counted_outputs(self) -> Array:
+        """Return whose size counts, shape (elements, 1, outputs): those that an element moves, or all."""
+        some = self.moved_outputs()[:, None, :]
         return np.asarray(some | ~some.any(axis=2, keepdims=True))
 
     def _output_eps(self) -> Array:
@@ -118,3 +150,9 @@ class Scan:
             fits = ((seen == seen.astype(narrow)) | np.isnan(seen)).all(axis=0)
             eps[fits & several] = np.finfo(narrow).eps
         return eps
+
+
+def _least_noise(right: Array, left: Array) -> Array:
+    """Return the rounding of the quotients themselves."""
+    info = np.finfo(right.dtype)
+    return np.asarray(info.eps * np.nan_to_num(np.fmax(np.abs(right), np.abs(left))) + info.tiny)

@@ -5,8 +5,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from gradlab.node import Array
-from gradlab.numerical.element_scan import Scan
+from gradlab.numerical.element_scan import Quotients, Scan
 from gradlab.numerical.ladder import Slopes, slopes
+from gradlab.numerical.plain_slopes import PlainSlopes, plain_slopes
 
 Method = Literal["auto", "central", "forward", "backward", "complex-step"]
 
@@ -15,13 +16,17 @@ Method = Literal["auto", "central", "forward", "backward", "complex-step"]
 LADDER = 1.1 * np.exp2([-2.0, -4.0, -6.0, -8.0, -18.0, -27.0, -36.0, -43.0])
 # Two rounds of further steps where these do not settle an element: 2 (8 + 3 + 4) + 1 = 31 evaluations at the most.
 ROUNDS = (3, 4)
-# An element is settled when its error bound is below this, relative to its own slope: not to its neighbours' slopes,
-# so that it does not matter which elements are worked on together.
-SETTLED = 1e-11
+# An element is settled when its error bound is below this, a hundredth of the tolerance of its precision, relative to
+# its own slope: not to its neighbours' slopes, so that it does not matter which elements are worked on together.
+SETTLED, SETTLED_EXTENDED = 1e-10, 1e-12
+# A slope of zero is settled that is known to this, relative to an ordinary slope: it could be no better known.
+FLAT = 4 * float(np.finfo(np.float64).eps)
 # The textbook's step, for the methods that take one step.
 STEP = 1e-4
 # Steps of this size, relative to the ladder's largest, are far above the rounding of x.
 COARSE = 2.0**-16
+# At kinks so many outputs are looked at together, of all elements.
+MOST_OUTPUTS = 2**20
 # So many lines are read at once: more would leave the cache.
 BLOCK = 512
 
@@ -53,20 +58,8 @@ def slopes_of_ladder(
 
     An element is settled when its error bound is below `enough`, too.
     """
-    at = x[index]
-    scan = Scan(evaluate, index.tolist(), at, y0)
-    own = np.abs(at)
-    scan.add_steps(np.where(own > 0, own, 1)[:, None] * LADDER.astype(at.dtype))
-    # a second functional: kinks of two outputs may cancel in the first
-    watched = np.stack([g, g * _weights(g.size)])
-    sides = _sided_slopes(scan, watched)
-    for more in ROUNDS:
-        best = sides.best().first(len(index))
-        pending = ~(_is_settled(best) | (best.error <= enough))
-        if not pending.any():
-            break
-        scan.add_steps(np.where(pending[:, None], _next_steps(scan, sides, more), np.nan))
-        sides = _sided_slopes(scan, watched)
+    scan = Scan(evaluate, index.tolist(), x[index], y0)
+    sides = climb(scan, g, enough)
     value, error, lower, upper = _values_and_intervals(scan, g, sides)
     scale = sides.usual[: len(index)] / scan.reach
     # the rounding of an analytic gradient is in proportion to the terms that it adds up, and to the outputs
@@ -74,11 +67,41 @@ def slopes_of_ladder(
     return value, error, lower, upper, scale, terms, scan.evaluations
 
 
+def climb(scan: Scan, g: Array, enough: float | Array = 0.0) -> "SidedSlopes":
+    """Take the steps of the ladder, and more where an element is not settled; return the slopes of two functionals.
+
+    The first is `g`, the second the same outputs with other weights: kinks of two outputs may cancel in the first.
+    `enough` is an error bound that settles an element, too.
+    """
+    own = np.abs(scan.at)
+    scan.add_steps(np.where(own > 0, own, 1)[:, None] * LADDER.astype(own.dtype))
+    watched = np.stack([g, g * _weights(g.size)])
+    sides = _slopes_of_functionals(scan, watched)
+    for more in ROUNDS:
+        best = sides.best().first(len(own))
+        settled = _is_settled(best.value, best.error, sides.usual[: len(own)] / scan.reach)
+        pending = np.flatnonzero(~(settled | (best.error <= enough)))
+        if not pending.size:
+            break
+        steps = np.full((len(own), more), np.nan, dtype=own.dtype)
+        lines = np.concatenate([pending, pending + len(own)])
+        steps[pending] = _next_steps(scan.of_elements(pending), sides.of_lines(lines), more)
+        scan.add_steps(steps)
+        sides.replace_lines(lines, _slopes_of_functionals(scan.of_elements(pending), watched))
+    return sides
+
+
+def _slopes_of_functionals(scan: Scan, g: Array) -> "SidedSlopes":
+    """Return the slopes of every functional (a row of `g`) and element, in a row."""
+    quotients = Quotients(*(q.reshape(-1, q.shape[-1]) for q in scan.quotients(g)))
+    return sided_slopes(np.tile(scan.h, (len(g), 1)), np.tile(scan.reach, len(g)), quotients)
+
+
 def _weights(size: int) -> Array:
     return np.random.default_rng(0).uniform(0.5, 2.0, size)
 
 
-class _SidedSlopes(NamedTuple):
+class SidedSlopes(NamedTuple):
     """The slopes of each line, which is a functional and an element: central, one-sided, and their difference."""
 
     central: Slopes
@@ -89,6 +112,18 @@ class _SidedSlopes(NamedTuple):
     coarse: Array
     # the size of the functional within reach
     usual: Array
+
+    def of_lines(self, lines: Array) -> "SidedSlopes":
+        """Return the slopes of some lines."""
+        four = (Slopes(*(part[lines] for part in slopes)) for slopes in self[:4])
+        return SidedSlopes(*four, self.coarse[lines], self.usual[lines])
+
+    def replace_lines(self, lines: Array, others: "SidedSlopes") -> None:
+        """Put others in the place of some lines."""
+        for own, other in zip(self[:4], others[:4], strict=True):
+            for part, replaced in zip(own, other, strict=True):
+                part[lines] = replaced
+        self.coarse[lines], self.usual[lines] = others.coarse, others.usual
 
     def best(self) -> Slopes:
         """Return the central slopes, or one-sided slopes where these are known better, as at a domain's edge."""
@@ -119,19 +154,51 @@ class _SidedSlopes(NamedTuple):
         return np.asarray(both & (apart | (self.right.diverges != self.left.diverges)))
 
 
-def _sided_slopes(scan: Scan, g: Array) -> _SidedSlopes:
-    """Return the slopes of every functional (a row of `g`) and element."""
-    central, right, left, noise, size = (q.reshape(-1, q.shape[-1]) for q in scan.quotients(g))
-    h = np.broadcast_to(scan.h, (len(g), *scan.h.shape)).reshape(central.shape)
-    reach = np.tile(scan.reach, len(g))
-    usual = np.max(np.where(h <= reach[:, None], np.nan_to_num(size), 0.0), axis=1, initial=0.0)
-    gap, none = right - left, np.zeros_like(noise)
+def sided_slopes(h: Array, reach: Array, of: Quotients, *, loose: bool = False) -> SidedSlopes:
+    """Return the slopes of lines, from their steps, of shape (lines, steps), and the quotients there.
+
+    `reach` is the largest of each line's first steps. With `loose`, a line that is plainly smooth is read no further,
+    however wide its bound is.
+    """
+    usual = np.max(np.where(h <= reach[:, None], np.nan_to_num(of.size), 0.0), axis=1, initial=0.0)
+    plain = plain_slopes(h, reach, of)
+    settled = loose | _is_settled(plain.value, plain.error, usual / reach)
+    sides_settled = loose | _is_settled(
+        np.maximum(np.abs(plain.right), np.abs(plain.left)), plain.side_error, usual / reach
+    )
+    sides = _of_plain_slopes(plain, usual)
+    rest = np.flatnonzero(~((plain.smooth & settled) | (plain.kinked & sides_settled)))
+    if rest.size:
+        some = Quotients(*(part[rest] for part in of))
+        sides.replace_lines(rest, _whole_ladders(h[rest], reach[rest], some, usual[rest]))
+    return sides
+
+
+def _of_plain_slopes(plain: PlainSlopes, usual: Array) -> SidedSlopes:
+    none, never = np.zeros(len(usual), dtype=int), np.zeros(len(usual), dtype=bool)
+    zero = np.zeros_like(plain.value)
+
+    def as_slopes(value: Array, error: Array) -> Slopes:
+        return Slopes(value, error, zero.copy(), none.copy(), none + 3, never.copy())
+
+    kinked = plain.kinked
+    sides = [
+        as_slopes(np.where(kinked, part, plain.value), np.where(kinked, plain.side_error, plain.error))
+        for part in (plain.right, plain.left)
+    ]
+    gap = as_slopes(np.where(kinked, plain.right - plain.left, 0.0), np.where(kinked, plain.side_error, 0.0))
+    return SidedSlopes(as_slopes(plain.value, plain.error), *sides, gap, ~never, usual)
+
+
+def _whole_ladders(h: Array, reach: Array, of: Quotients, usual: Array) -> SidedSlopes:
+    """Return the slopes of lines by all that their ladders tell."""
+    gap, none = of.right - of.left, np.zeros_like(of.noise)
     # all four at once: of a few elements, most of the time goes into NumPy's calls
     lines = (
         np.concatenate([h] * 4),
-        np.concatenate([central, right, left, gap]),
-        np.concatenate([noise, noise, noise, 2 * noise]),
-        np.concatenate([size] * 4),
+        np.concatenate([of.central, of.right, of.left, gap]),
+        np.concatenate([of.noise, of.noise, of.noise, 2 * of.noise]),
+        np.concatenate([of.size] * 4),
         np.tile(usual, 4),
         np.tile(reach, 4),
         np.repeat([2, 1, 1, 1], len(h)),
@@ -147,14 +214,16 @@ def _sided_slopes(scan: Scan, g: Array) -> _SidedSlopes:
     )
     rows = np.arange(len(h))
     coarse = np.minimum(h[rows, of_right.top], h[rows, of_left.top]) >= COARSE * reach
-    return _SidedSlopes(of_central, of_right, of_left, of_gap, coarse, usual)
+    return SidedSlopes(of_central, of_right, of_left, of_gap, coarse, usual)
 
 
-def _is_settled(central: Slopes) -> Array:
-    return np.asarray(central.error <= SETTLED * np.nan_to_num(np.abs(central.value)))
+def _is_settled(value: Array, error: Array, ordinary: Array) -> Array:
+    """Return which slopes are known well: beside themselves, or, where they are zero, beside an ordinary slope."""
+    share = SETTLED if value.dtype == np.float64 else SETTLED_EXTENDED
+    return np.asarray(error <= np.maximum(share * np.nan_to_num(np.abs(value)), FLAT * ordinary))
 
 
-def _next_steps(scan: Scan, sides: _SidedSlopes, count: int) -> Array:
+def _next_steps(scan: Scan, sides: SidedSlopes, count: int) -> Array:
     """Return `count` further steps an element, where they promise most.
 
     If the steps of the window that was believed lie far apart, between them. Else, if one side's slope is known far
@@ -191,13 +260,13 @@ def _next_steps(scan: Scan, sides: _SidedSlopes, count: int) -> Array:
     return steps
 
 
-def _values_and_intervals(scan: Scan, g: Array, sides: _SidedSlopes) -> tuple[Array, Array, Array, Array]:
+def _values_and_intervals(scan: Scan, g: Array, sides: SidedSlopes) -> tuple[Array, Array, Array, Array]:
     """Return value, error, lower and upper of each element, with the intervals of its kinks."""
     count = len(scan.h)
     value, error = (part.copy() for part in sides.best().first(count)[:2])
     lower, upper = value.copy(), value.copy()
     kinked = np.nonzero(sides.kinked().reshape(-1, count).any(axis=0))[0]
-    at_once = max(1, BLOCK // max(1, int(np.count_nonzero(g))))
+    at_once = max(1, MOST_OUTPUTS // max(1, int(np.count_nonzero(g))))
     for start in range(0, len(kinked), at_once):
         e = kinked[start : start + at_once]
         value[e], error[e], lower[e], upper[e] = _values_at_kinks(scan.of_elements(e), g)
@@ -209,10 +278,20 @@ def _values_at_kinks(scan: Scan, g: Array) -> tuple[Array, Array, Array, Array]:
 
     A right gradient at a tie is a choice made output by output, so the interval is the sum of the outputs' intervals.
     """
-    counts = np.nonzero(g)[0]
-    sides = _sided_slopes(scan, np.eye(scan.y0.size, dtype=g.dtype)[counts])
-    # of each output and element
-    g = np.repeat(g[counts], len(scan.h))
+    # of each output and element that moves it: the others have no slope
+    e, k = np.nonzero(scan.moved_outputs() & (g != 0))
+    sides = sided_slopes(scan.h[e], scan.reach[e], scan.quotients_of_pairs(e, k))
+    total, error, lower, upper = sums_of_outputs(sides, g[k], e, len(scan.h))
+    return np.clip(total, lower, upper), error, lower, upper
+
+
+def sums_of_outputs(
+    sides: SidedSlopes, weights: Array, elements: Array, count: int
+) -> tuple[Array, Array, Array, Array]:
+    """Return value, error, lower and upper of `count` elements: the weighted sums of the slopes of single outputs.
+
+    `weights` and `elements` tell each output's weight, and the element that it is summed for.
+    """
     right, left = sides.right, sides.left
     value, error = sides.best()[:2]
     kinked = sides.kinked()
@@ -224,9 +303,10 @@ def _values_at_kinks(scan: Scan, g: Array) -> tuple[Array, Array, Array, Array]:
     steep = np.copysign(np.inf, np.where(right.diverges, right.value, left.value))
     value = np.where(jumps, finite, value)
     error = np.where(jumps, finite_error, np.where(kinked, right.error + left.error, error))
-    ends = g * np.where(jumps, [finite, steep], np.where(kinked, [right.value, left.value], value))
-    total, known, lower, upper = (
-        part.reshape(len(counts), -1).sum(axis=0)
-        for part in (g * value, np.abs(g) * error, ends.min(axis=0), ends.max(axis=0))
-    )
-    return np.clip(total, lower, upper), known, lower, upper
+    ends = weights * np.where(jumps, [finite, steep], np.where(kinked, [right.value, left.value], value))
+    sums = np.zeros((4, count), dtype=value.dtype)
+    for total, part in zip(
+        sums, (weights * value, np.abs(weights) * error, ends.min(axis=0), ends.max(axis=0)), strict=True
+    ):
+        np.add.at(total, elements, part)
+    return sums[0], sums[1], sums[2], sums[3]

@@ -1,7 +1,8 @@
 """Numerical derivatives that know their own error."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, get_args
 
@@ -12,8 +13,11 @@ from gradlab.numerical.complex_step import complex_step
 from gradlab.numerical.element_slopes import LADDER, ROUNDS, slopes_of_ladder, slopes_of_one_step
 from gradlab.numerical.element_slopes import Method as Method
 from gradlab.numerical.finite_difference import STACK_ELEMENTS, float_array, real_scalar, real_stack
+from gradlab.numerical.sparse_slopes import ElementSlopes, sparse_slopes
 from gradlab.workers.worker_map import Workers, open_worker_map, results_in_order
 
+# The parts of an estimate that have a number for each element.
+PARTS = ("value", "error", "lower", "upper", "scale", "terms")
 # A slope of less than this many ulps of the cotangent may leave no trace at all in f: the loss of a saturated
 # softmax is 0, or log(1 + 1e-16) and so 0 again, at every point.
 TRACELESS_ULPS = 1000
@@ -21,6 +25,10 @@ TRACELESS_ULPS = 1000
 ELEMENTS_A_TASK = 64
 # So many output numbers are held at once, at the most.
 CHUNK = 2**22
+# So many elements are moved together where they move different outputs.
+SPARSE_FROM = 32
+# And so many where all elements are looked at: of fewer, each has its ladder.
+SPARSE_FROM_WHOLE = 256
 # Where elements times outputs are more than this, the outputs are added up in so many groups first.
 MANY, GROUPS = 2**20, 64
 
@@ -168,17 +176,127 @@ def estimate_vjp(
     with open_worker_map(workers) as worker_map:
         shared = None if workers is None else worker_map
         for i, x in enumerate(points):
-            if x.size * y0.size > MANY and y0.size > GROUPS:
-                grouped = _GroupedOutputs(f, g)
-                ones = np.ones(GROUPS, dtype=g.dtype)
-                found.append(
-                    _estimated_elements(
-                        _MovedElements(grouped, points, i), x, grouped.sums(y0), ones, method, shared
-                    )
-                )
+            if method == "auto" and shared is None and x.size >= SPARSE_FROM_WHOLE and y0.size > 1:
+                found.append(_together(f, points, i, y0, g))
             else:
-                found.append(_estimated_elements(_MovedElements(f, points, i), x, y0, g, method, shared))
+                flat = _estimated_in_groups(
+                    _MovedElements(f, points, i), y0, g, np.arange(x.size), method, shared
+                )
+                found.append(_reshaped(flat, x.shape))
     return tuple(found)
+
+
+def _estimated_in_groups(
+    evaluate: "_MovedElements", y0: Array, g: Array, elements: Array, method: Method, workers: Workers
+) -> Estimate:
+    """Return the estimate of some elements, of many outputs by a few sums of them where these have no kink.
+
+    At a kink every output counts by itself: of a tie, each may go to another element.
+    """
+    x = evaluate.points[evaluate.which]
+    if len(elements) * y0.size <= MANY or y0.size <= GROUPS:
+        return _estimated_elements(evaluate, x, y0, g, method, workers, elements=elements)
+    sums = _GroupedOutputs(evaluate.f, g)
+    ones = np.ones(GROUPS, dtype=g.dtype)
+    found = _estimated_elements(
+        replace(evaluate, f=sums), x, sums.sums(y0), ones, method, workers, elements=elements
+    )
+    kinked = np.flatnonzero(found.kink)
+    if not kinked.size:
+        return found
+    own = _estimated_elements(evaluate, x, y0, g, method, workers, elements=elements[kinked])
+    return _with_elements(found, kinked, own)
+
+
+def _with_elements(estimate: Estimate, places: Array, others: Estimate) -> Estimate:
+    """Return an estimate with others at some places."""
+    parts = {name: getattr(estimate, name).copy() for name in PARTS}
+    for name, part in parts.items():
+        part[places] = getattr(others, name)
+    return replace(estimate, evaluations=estimate.evaluations + others.evaluations, **parts)
+
+
+def _together(f: Callable[..., Any], points: tuple[Array, ...], i: int, y0: Array, g: Array) -> Estimate:
+    """Return the estimate of one primal, of which elements that move different outputs are moved together."""
+    x = points[i]
+
+    def of_vector(moved: Array) -> Any:
+        return f(*points[:i], moved.reshape(x.shape), *points[i + 1 :])
+
+    return _reshaped(estimate_elements(of_vector, x.reshape(-1), g, np.arange(x.size)), x.shape)
+
+
+def _reshaped(estimate: Estimate, shape: tuple[int, ...]) -> Estimate:
+    return replace(estimate, **{name: getattr(estimate, name).reshape(shape) for name in PARTS})
+
+
+def estimate_elements(
+    f: Callable[[Array], Any], x: Array, cotangent: Array, elements: Array, *, method: Method = "auto"
+) -> Estimate:
+    """Return an `Estimate`, one number each, of some elements of the cotangent times the Jacobian of ``f(x)``.
+
+    `x` and f's outputs are vectors; `elements` are places in `x`.
+    """
+    y0 = _flat_outputs(f(x.copy()))
+    g = cotangent.astype(y0.dtype)
+    if method == "auto" and len(elements) >= SPARSE_FROM and y0.size > 1:
+        with np.errstate(all="ignore"):
+            found = sparse_slopes(_Points(f, y0), x, y0, g, elements)
+        if found is not None:
+            return _completed(found, f, x, y0, g, elements)
+    return _estimated_in_groups(_MovedElements(f, (x,), 0), y0, g, elements, method, None)
+
+
+def _completed(
+    found: ElementSlopes, f: Callable[[Array], Any], x: Array, y0: Array, g: Array, elements: Array
+) -> Estimate:
+    """Return slopes that were found together as an `Estimate`, with whole ladders of those that are not settled."""
+    parts: dict[str, Any] = {name: getattr(found, name) for name in PARTS}
+    estimate = Estimate(evaluations=found.evaluations, unseen=_traceless(g), **parts)
+    rest = np.flatnonzero(~found.settled)
+    if not rest.size:
+        return estimate
+    own = _estimated_in_groups(_MovedElements(f, (x,), 0), y0, g, elements[rest], "auto", None)
+    return _with_elements(estimate, rest, own)
+
+
+@dataclass(frozen=True)
+class _Points:
+    """f at points in a row: one row of outputs each, NaN outside the domain."""
+
+    f: Callable[[Array], Any]
+    y0: Array
+
+    def __call__(self, points: Array) -> Array:
+        rows = np.full((len(points), self.y0.size), np.nan, dtype=self.y0.dtype)
+        for row, x in zip(rows, points, strict=True):
+            with suppress(ArithmeticError, ValueError):
+                row[:] = _flat_outputs(self.f(x))
+        rows[~np.isfinite(rows)] = np.nan
+        return rows
+
+
+def slopes_within(
+    f: Callable[[Array], Any], x: Array, cotangent: Array, elements: Array, reach: float
+) -> tuple[Array, Array]:
+    """Return some elements of the cotangent times the Jacobian of ``f(x)``, and their errors, by steps within `reach`.
+
+    For points that have kinks nearby: no element is moved by more than `reach`, and the error is what rounding leaves.
+    """
+    y0 = _flat_outputs(f(x.copy()))
+    points, g = _Points(f, y0), cotangent.astype(y0.dtype)
+    with np.errstate(all="ignore"):
+        found = sparse_slopes(points, x, y0, g, elements, reach) if y0.size > 1 else None
+        if found is not None:
+            return found.value, found.error
+        value = np.empty(len(elements), dtype=y0.dtype)
+        for i, k in enumerate(elements):
+            moved = np.stack([x, x])
+            moved[:, k] += reach / 2, -reach / 2
+            above, below = points(moved)
+            value[i] = g @ (above - below) / (moved[0, k] - moved[1, k])
+    rounding = 4 * float(np.finfo(y0.dtype).eps) * float(np.sum(np.abs(g * y0))) / reach
+    return value, np.full(len(elements), rounding)
 
 
 def estimate_jvp(
@@ -207,8 +325,7 @@ def estimate_jacobian(f: Callable[[Array], Any], x: Array, *, method: Method = "
         estimate_vjp(f, (x,), one.reshape(shape), method=method)[0] for one in np.eye(int(np.prod(shape)))
     ]
     parts: dict[str, Any] = {
-        name: np.reshape([getattr(row, name) for row in rows], (*shape, *np.shape(x)))
-        for name in ("value", "error", "lower", "upper", "scale", "terms")
+        name: np.reshape([getattr(row, name) for row in rows], (*shape, *np.shape(x))) for name in PARTS
     }
     unseen = max((row.unseen for row in rows), default=0.0)
     return Estimate(evaluations=sum(row.evaluations for row in rows), unseen=unseen, **parts)
@@ -326,23 +443,28 @@ def _estimated_elements(
     method: Method,
     workers: Workers,
     enough: float = 0.0,
+    elements: Array | None = None,
 ) -> Estimate:
     check_method(method)
+    places, shape = (np.arange(x.size), x.shape) if elements is None else (elements, elements.shape)
     ladder: Any = partial(slopes_of_ladder, enough=enough) if enough else slopes_of_ladder
     read = ladder if method == "auto" else slopes_of_one_step
     columns = max(1, CHUNK // (2 * (len(LADDER) + sum(ROUNDS)) * max(1, y0.size)))
     if workers is not None:
         columns = min(columns, ELEMENTS_A_TASK)
-    indices = [np.arange(first, min(first + columns, x.size)) for first in range(0, x.size, columns)]
+    indices = [places[first : first + columns] for first in range(0, len(places), columns)]
     task = partial(_without_warnings, read, evaluate, x=x.reshape(-1), y0=y0, g=g, method=method)
     with open_worker_map(workers) as worker_map:
         parts = results_in_order(worker_map, task, indices)
     value, error, lower, upper, scale, terms = (
-        np.concatenate([part[i] for part in parts] or [np.empty(0, x.dtype)]).reshape(x.shape)
-        for i in range(6)
+        np.concatenate([part[i] for part in parts] or [np.empty(0, x.dtype)]).reshape(shape) for i in range(6)
     )
-    unseen = TRACELESS_ULPS * float(np.finfo(np.float64).eps) * float(np.sum(np.abs(g)))
-    return Estimate(value, error, 1 + sum(part[6] for part in parts), lower, upper, scale, terms, unseen)
+    evaluations = 1 + sum(part[6] for part in parts)
+    return Estimate(value, error, evaluations, lower, upper, scale, terms, _traceless(g))
+
+
+def _traceless(g: Array) -> float:
+    return TRACELESS_ULPS * float(np.finfo(np.float64).eps) * float(np.sum(np.abs(g)))
 
 
 def _without_warnings(read: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
