@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from gradlab.testing.check_record import Record
 
 MARKER = """\
-gradlab(rtol=None, atol=None, seed=0, strict=..., explore=True): what the checks of gradcheck and node_check are \
-passed, where they take it and the call gives nothing else.\
+gradlab(rtol=None, atol=None, seed=0, strict=..., explore=True, max_seconds=..., max_evaluations=None): what the \
+checks of gradcheck and node_check are passed, where they take it and the call gives nothing else.\
 """
 # The reports that a test made since its last phase ended, packed.
 UNTOLD = pytest.StashKey[list[str]]()

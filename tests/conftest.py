@@ -9,6 +9,18 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a check no limit where a test sets none: what it finds must not depend on what else the machine does."""
+    from gradlab.checks.trial.budget import Budget
+    from gradlab.running import options
+
+    def budget(max_seconds: float | None, max_evaluations: int | None) -> Budget:
+        return Budget(None if max_seconds == options.MAX_SECONDS else max_seconds, max_evaluations)
+
+    monkeypatch.setattr(options, "Budget", budget)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT

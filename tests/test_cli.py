@@ -203,3 +203,13 @@ def test_a_dropped_in_command_is_found(tmp_path, monkeypatch, capsys):
 
 def names_in_help(text):
     return (line.split()[0] for line in text.splitlines() if line.startswith("    ") and line[4] != " ")
+
+
+def test_verify_takes_a_budget(capsys):
+    command = ["verify", "exp", "--checks", "matches_numerical", "--format", "json"]
+    assert cli.main([*command, "--max-seconds", "1e-9"]) == 0
+    explored = json.loads(capsys.readouterr().out)["environment"]["explored"]
+    assert all("max_seconds=1e-09 was used up, raise it" in places["cut"] for places in explored)
+    assert cli.main(command) == 0
+    explored = json.loads(capsys.readouterr().out)["environment"]["explored"]
+    assert not any(places["cut"] for places in explored)

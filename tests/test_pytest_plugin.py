@@ -244,6 +244,14 @@ def test_the_marker_says_how_to_check(project):
                     gradcheck(forward, wrong, (X,), rtol=1e-3, seed=6)
                 assert caught.value.report.environment["seed"] == 6
 
+        @pytest.mark.gradlab(max_seconds=1e-9)
+        def test_max_seconds(gradcheck):
+            assert "max_seconds=1e-09" in gradcheck(forward, right, (X,)).explored[0].cut
+
+        @pytest.mark.gradlab(max_evaluations=1, max_seconds=None)
+        def test_max_evaluations(gradcheck):
+            assert "max_evaluations=1 " in gradcheck(forward, right, (X,)).explored[0].cut
+
         @pytest.mark.gradlab(atol=100.0)
         def test_atol(gradcheck):
             gradcheck(forward, wrong, (X,), **QUICK)
@@ -264,7 +272,7 @@ def test_the_marker_says_how_to_check(project):
         def test_a_bare_marker(gradcheck):
             gradcheck(forward, right, (X,), **QUICK)
     """
-    run(project, source).assert_outcomes(passed=8)
+    run(project, source).assert_outcomes(passed=10)
 
 
 def test_a_marker_that_cannot_be_used_is_one_line(project):
@@ -283,6 +291,12 @@ def test_a_marker_that_cannot_be_used_is_one_line(project):
         @pytest.mark.gradlab(atol=float("nan"))
         def test_tolerance(gradcheck): pass
 
+        @pytest.mark.gradlab(max_seconds=0)
+        def test_time(gradcheck): pass
+
+        @pytest.mark.gradlab(max_evaluations=0)
+        def test_count(gradcheck): pass
+
         @pytest.mark.gradlab(explore="no")
         def test_flag(gradcheck): pass
 
@@ -290,12 +304,14 @@ def test_a_marker_that_cannot_be_used_is_one_line(project):
             gradcheck(forward, right, (X,), **QUICK)
     """
     result = run(project, source)
-    result.assert_outcomes(passed=1, errors=5)
+    result.assert_outcomes(passed=1, errors=7)
     result.stdout.fnmatch_lines([
-        "the marker gradlab knows no 'rtoll': give rtol, atol, seed, strict or explore",
+        "the marker gradlab knows no 'rtoll': give rtol, atol, seed, strict, explore, max_seconds or max_evaluations",
         "the marker gradlab was given 0.001 without a name: give keywords, such as gradlab(rtol=1e-6)",
         "the marker gradlab has seed=-1: give a whole number from 0 up",
         "the marker gradlab has atol=nan: give a number from 0 up",
+        "the marker gradlab has max_seconds=0: give a number above 0, or None",
+        "the marker gradlab has max_evaluations=0: give a whole number from 1 up, or None",
         "the marker gradlab has explore='no': give True or False",
     ])  # fmt: skip
     result.stdout.no_fnmatch_line("*Traceback*")

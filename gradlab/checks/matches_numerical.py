@@ -10,6 +10,7 @@ from gradlab.checks.trial import Trial, quiet
 from gradlab.checks.trial.large_primals import directional_outcome, directional_outcome_of, size_of_terms
 from gradlab.checks.trial.line_slopes import agrees_along_lines, is_inside_the_domain
 from gradlab.checks.trial.ties import check_ties_together, estimate_with_nearby_slopes
+from gradlab.directions import Confirmation
 from gradlab.node import Array, as_tuple
 from gradlab.numerical.estimate import exact_estimate
 from gradlab.numerical.finite_difference import numerical_vjp
@@ -18,6 +19,8 @@ from gradlab.verdict import ATOL_ULPS, CheckResult, Verdict, atol_for, compare, 
 # Tolerances at derived primals, which may well be badly conditioned, or so large that all is saturated: relative to
 # each element, and relative to the gradients at the given primals (in ulps, where the dtype is coarse).
 RTOL_ELSEWHERE, SATURATED, SATURATED_ULPS = 1e-5, 1e-7, 64
+# The textbook's differences of more elements than this are not taken.
+MOST_BY_THE_BOOK = 256
 # An output that double precision puts off by this share of its size has no slope that differences could find.
 LOST_DIGITS = 1e-6
 
@@ -31,8 +34,8 @@ def check(trial: Trial) -> Iterator[CheckResult]:
         yield from directional_outcome(trial).results
         return
     gradients = trial.gradients(trial.cotangent())
-    textbook = _textbook_errors(trial, gradients)
     results = list(_compared(trial, gradients))
+    textbook = _textbook_errors(trial, gradients)
     yield from (
         replace(result, textbook_error=error) for result, error in zip(results, textbook, strict=True)
     )
@@ -45,7 +48,7 @@ def check_elsewhere(trial: Trial) -> Iterator[CheckResult]:
     Only wrong elements are told, not undecided ones: nobody chose these primals. Nor are elements without a value where
     forward has no slope: at the edge of its domain, at a kink, at a pole.
     """
-    gradients = trial.gradients(trial.cotangent())
+    gradients = trial.own_gradients
     if agrees_along_lines(trial, gradients):
         return
     finite = all(np.isfinite(gradient).all() for gradient in gradients)
@@ -72,6 +75,13 @@ def _compared(trial: Trial, gradients: Sequence[Array]) -> Iterator[CheckResult]
         gradient = given.astype(x.dtype) if narrow else given
         rtol, atol = _tolerances(trial, i, gradient)
         result = compare(gradient, trial.estimates[i], rtol=rtol, atol=atol, primal=name)
+        told = trial.confirmed[i]
+        if told and (result.verdict.ok or told.factor != 1):
+            yield _told_of_directions(result, told)
+            continue
+        if told:
+            # never by directions alone: every element decides
+            result = compare(gradient, trial.estimate_of_elements(i), rtol=rtol, atol=atol, primal=name)
         if result.verdict is Verdict.WRONG and trial.estimates[i].kink.any():
             widened = estimate_with_nearby_slopes(trial, i)
             result = compare(gradient, widened, rtol=rtol, atol=atol, primal=name)
@@ -79,6 +89,27 @@ def _compared(trial: Trial, gradients: Sequence[Array]) -> Iterator[CheckResult]
             note = "forward itself has lost its digits here: in extended precision it gives something else"
             result = replace(result, verdict=Verdict.INCONCLUSIVE, note=note)
         yield result
+
+
+def _told_of_directions(result: CheckResult, told: Confirmation) -> CheckResult:
+    """Return the result of a gradient that directions confirm with what they say: of elements nothing was measured."""
+    off = abs(told.analytic - told.numerical)
+    count = f"{told.directions} random direction{'s' if told.directions > 1 else ''}"
+    note = f"by {count} through all elements: an error of "
+    note += f"{float(told.estimate.error.max(initial=0.0)):.2g} in any one would be caught"
+    note += f"; {told.alone:,} were judged alone" if told.alone else ""
+    note = "; ".join(filter(None, [result.note, note]))
+    if result.absolute_error:
+        return replace(result, note=note if result.verdict.ok else result.note)
+    return replace(
+        result,
+        relative_error=off / (told.size or 1.0),
+        absolute_error=off,
+        worst_index=None if result.verdict is Verdict.PASS else result.worst_index,
+        analytic=told.analytic,
+        numerical=told.numerical,
+        note=note,
+    )
 
 
 def _tolerances(trial: Trial, i: int, gradient: Array) -> tuple[float | None, Any]:
@@ -126,7 +157,12 @@ def forward_has_digits(trial: Trial) -> bool:
 
 
 def _textbook_errors(trial: Trial, gradients: tuple[Array, ...]) -> list[float | None]:
-    """Return each gradient's relative error against the textbook's differences, None where these have no value."""
+    """Return each gradient's relative error against the textbook's differences, None where these have no value.
+
+    Nor has a gradient one that is not looked at element by element, or would take as long again.
+    """
+    if any(trial.confirmed) or sum(x.size for x in trial.sample.primals) > MOST_BY_THE_BOOK:
+        return [None] * len(gradients)
     plain = trial.remembered("textbook", _textbook_gradients)
     if plain is None:
         return [None] * len(gradients)

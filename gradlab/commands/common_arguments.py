@@ -32,6 +32,18 @@ def rate(text: str) -> float:
     return number
 
 
+def add_max_seconds(parser: argparse.ArgumentParser, default: float | None, what: str) -> None:
+    """Add --max-seconds, for each thing that `what` names."""
+    parser.add_argument(
+        "--max-seconds",
+        type=rate,
+        default=default,
+        metavar="S",
+        help=f"seconds for each {what}, after which nothing but the given point is looked at (default: "
+        f"{'no limit' if default is None else f'{default:g}'})",
+    )
+
+
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add --workers and --scheduler, of which a call may give one."""
     group = parser.add_mutually_exclusive_group()

@@ -19,7 +19,7 @@ from gradlab.diagnosis import (
 )
 from gradlab.diagnosis._finding import Finding
 from gradlab.diagnosis._primal_evidence import PrimalEvidence
-from gradlab.diagnosis.point_evidence import PointEvidence, all_evidence
+from gradlab.diagnosis.point_evidence import SMALL, PointEvidence, all_evidence
 
 __all__ = ["NAMES", "Finding", "diagnose"]
 
@@ -134,10 +134,13 @@ def _value_findings(known: Sequence[PointEvidence]) -> Iterator[Finding]:
         evidence = PrimalEvidence([p for p in known if i < len(p.gradients)], i)
         if evidence.wrong_points:
             of_primal: list[Finding] = []
+            # of many elements the first that is sure is told: further hypotheses would ask for Jacobians
+            few = evidence.primal(evidence.wrong_points[0]).size <= SMALL
+            enough = ENOUGH if few else 1
             for hypothesis in VALUE_HYPOTHESES:
                 finding = hypothesis(evidence)
                 of_primal += [finding] if finding else []
-                if sum(f.confidence >= SURE for f in of_primal) == ENOUGH:
+                if sum(f.confidence >= SURE for f in of_primal) == enough:
                     break
             yield from sorted(of_primal, key=lambda finding: finding.confidence < SURE)
         else:

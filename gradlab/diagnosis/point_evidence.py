@@ -17,8 +17,8 @@ from gradlab.verdict import atol_for, rtol_for
 STEP, NEARER, RTOL, ATOL = 2.0**-13, 2.0**-10, 1e-6, 1e-7
 # At most so many points beyond the samples are looked at, with at most so many elements in all.
 POINTS, ELEMENTS = 60, 2000
-# At least so many points beyond the samples are looked at, however large they are: one of each kind.
-KINDS = 16
+# At least so many points beyond the samples are looked at, one of each kind; fewer with more elements than SMALL.
+KINDS, FEW_KINDS, SMALL = 16, 4, 200
 # A Jacobian of more numbers than this is not computed.
 LARGEST = 2**18
 
@@ -47,7 +47,13 @@ class PointEvidence:
         """For each primal which elements have one-sided slopes that differ, in the primal's shape."""
         if self.is_given:
             return tuple(estimate.kink for estimate in self.trial.estimates)
-        return self._differences[2]
+        confirmed = self.trial.confirmed
+        if all(confirmed):
+            return tuple(told.estimate.kink for told in confirmed if told)
+        return tuple(
+            told.estimate.kink if told else kinks
+            for told, kinks in zip(confirmed, self._differences[2], strict=True)
+        )
 
     @property
     def _differences(self) -> tuple[tuple[Array, ...], ...]:
@@ -65,11 +71,14 @@ class PointEvidence:
         return self.trial.origin is None
 
     def numerical(self, i: int) -> Array:
-        """Return what the gradient of primal `i` should be: at a sample the estimate, elsewhere by the Jacobian."""
+        """Return what the gradient of primal `i` should be.
+
+        At a sample the estimate; elsewhere what directions confirm, or by the Jacobian.
+        """
         if ("numerical", i) not in self._known:
-            self._known["numerical", i] = (
-                self.trial.estimates[i].value if self.is_given else self.numerical_for(i, self.g)
-            )
+            told = None if self.is_given else self.trial.confirmed[i]
+            known = self.trial.estimates[i] if self.is_given else told and told.estimate
+            self._known["numerical", i] = known.value if known else self.numerical_for(i, self.g)
         return self._known["numerical", i]
 
     @cached_property
@@ -100,8 +109,13 @@ class PointEvidence:
             allowed = atol_for(estimate, dtype) + rtol_for(dtype) * np.abs(numerical) + estimate.error
             between = (estimate.lower - allowed <= analytic) & (analytic <= estimate.upper + allowed)
             return np.asarray(~between | (~np.isfinite(analytic) & np.isfinite(numerical)))
-        truncation = (np.abs(self.g) @ self._differences[1][i]).reshape(numerical.shape)
-        allowed = RTOL * np.abs(numerical) + ATOL * scale + self._rounding + 4 * truncation
+        told = self.trial.confirmed[i]
+        if told:
+            doubt = told.estimate.error
+        else:
+            truncation = (np.abs(self.g) @ self._differences[1][i]).reshape(numerical.shape)
+            doubt = self._rounding + 4 * truncation
+        allowed = RTOL * np.abs(numerical) + ATOL * scale + doubt
         off = ~(np.abs(analytic - numerical) <= allowed) & np.isfinite(numerical)
         return np.asarray(off & ~self.kinks[i])
 
@@ -128,16 +142,26 @@ def all_evidence(trials: Sequence[Trial]) -> tuple[list[PointEvidence], list[Tri
     ]
     # some points for every sample, not all of them for the first one
     size = max((sum(x.size for x in d.trials[0].sample.primals) for d in ways), default=1)
-    ways = _every_kind_first(ways)[: min(POINTS, max(KINDS, ELEMENTS // max(size, 1)))]
-    known, broken = [], []
+    fewest = KINDS if size <= SMALL else FEW_KINDS
+    ways = _every_kind_first(ways)[: min(POINTS, max(fewest, ELEMENTS // max(size, 1)))]
+    known, broken = list[PointEvidence](), list[Trial]()
     with quiet():
         for alternatives in [*([trial] for trial in trials), *(list(d.trials) for d in ways)]:
+            # with many elements a mistake that shows at a sample is looked at only where no Jacobian is needed
+            derived = alternatives[0].origin is not None
+            if derived and size > SMALL and _shows(known) and not all(alternatives[0].confirmed):
+                continue
             found = next(filter(None, map(evidence_at, alternatives)), None)
             if found:
                 known.append(found)
             else:
                 broken.append(alternatives[0])
     return known, broken
+
+
+def _shows(known: Sequence[PointEvidence]) -> bool:
+    """Return whether a gradient is wrong at a point."""
+    return any(p.wrong(i).any() for p in known[:1] for i in range(len(p.gradients)))
 
 
 def _every_kind_first(ways: Sequence[DerivedTrials]) -> list[DerivedTrials]:

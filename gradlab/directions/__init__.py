@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradlab.directions._confirmation import Claim, Confirmation, confirmed_gradient
+from gradlab.directions._confirmation import Claim, Confirmation, confirmed_alone, confirmed_together
 from gradlab.directions._directional_slopes import even_direction, measure_slope
 from gradlab.directions._flat_point import FlatPoint, flat_point
 from gradlab.directions._gradient_check import GradientCheck
@@ -33,7 +33,8 @@ __all__ = [
     "FlatPoint",
     "Mistake",
     "check_along_directions",
-    "confirmed_gradient",
+    "confirmed_alone",
+    "confirmed_together",
     "estimate_element",
     "flat_point",
     "is_large",

@@ -9,14 +9,14 @@ elements that move the other outputs are judged alone.
 Nothing is ever called wrong here: what is not confirmed is left to the estimates of every element.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gradlab.node import Array
-from gradlab.numerical.estimate import Estimate, estimate_elements
+from gradlab.numerical.estimate import PARTS, Estimate, estimate_elements
 from gradlab.numerical.lines import LineSlopes, output_slopes, scan_lines
 from gradlab.numerical.sparse_slopes import LOCAL, SEVERAL, moving, single_movers
 
@@ -25,12 +25,18 @@ from gradlab.numerical.sparse_slopes import LOCAL, SEVERAL, moving, single_mover
 CLEAR, NEAR = 1e-8, 1e-10
 # An element is seen if an error of this part of its primal's largest would show.
 SEEN = 1e-7
+# Among more elements than MANY, all of these are so many times as large: what one adds is lost beside the others.
+MANY, LOST = 10_000, 100
 # An error shows that is so many times the bound, so that it could be told from noise.
 RESOLVED = 4.0
 # A right gradient may be rounded by so many ulps in each element, times the spread of a random sum (Hoeffding, 1963).
 ROUNDING_ULPS, SPREAD = 2, 8.0
 # The two parts of a gradient, for a cotangent split in two, add up to it to within so many ulps of the largest.
 PARTS_ULPS = 256
+# Two directions show one factor that agree to this; so many elements bear it out, each to `SURE`.
+ONE_FACTOR, WITNESSES, SURE = 1e-7, 4, 1e-6
+# A primal of fewer elements is looked at element by element.
+FEWEST = 8
 # If more than this share of the elements had to be judged alone, all are.
 MOST_ALONE = 0.5
 
@@ -58,6 +64,18 @@ class Claim:
     spans: Sequence[slice]
     g: Array
 
+    def of_primal(self, i: int) -> "Claim":
+        """Return the claim for one primal alone, the others held."""
+        span = self.spans[i]
+
+        def outputs(part: Array) -> Array:
+            moved = self.x.copy()
+            moved[span] = part
+            return self.outputs(moved)
+
+        own = slice(0, span.stop - span.start)
+        return Claim(outputs, lambda g: self.gradient(g)[span], self.x[span], [own], self.g)
+
 
 class Confirmation(NamedTuple):
     """A gradient that was confirmed.
@@ -72,6 +90,8 @@ class Confirmation(NamedTuple):
         The usual size of such a slope.
     directions, alone : int
         How many directions there were, and how many elements were judged alone.
+    factor : float
+        What the claimed gradient was multiplied by, to be confirmed; 1 where it is right as it is.
     """
 
     estimate: Estimate
@@ -80,6 +100,12 @@ class Confirmation(NamedTuple):
     size: float
     directions: int
     alone: int
+    factor: float = 1.0
+
+    def of_primal(self, span: slice) -> "Confirmation":
+        """Return what is said of the elements of one primal."""
+        parts = {name: getattr(self.estimate, name)[span] for name in PARTS}
+        return self._replace(estimate=replace(self.estimate, **parts))
 
 
 class _Agreement(NamedTuple):
@@ -93,21 +119,39 @@ class _Agreement(NamedTuple):
     directions: int
 
 
-def confirmed_gradient(claim: Claim, rng: np.random.Generator) -> Confirmation | None:
-    """Return the claimed gradient with a bound on the error of each element, or None where it is not confirmed."""
+def confirmed_together(claim: Claim, rng: np.random.Generator) -> Confirmation | None:
+    """Return what confirms the gradients of all primals at once; None where they are not all confirmed."""
     with np.errstate(all="ignore"):
-        gradient, y0 = claim.gradient(claim.g), claim.outputs(claim.x)
-        if not (np.isfinite(gradient).all() and np.isfinite(y0).all()):
-            return None
-        looks = _Looks(claim, gradient, y0, rng)
-        found = looks.agreement()
-        if found is None:
-            return None
-        agreement, unclear = found
-        alone = np.union1d(unclear, looks.unseen(agreement))
-        if len(alone) > MOST_ALONE * claim.x.size:
-            return None
-        estimate = looks.estimate(agreement, alone.astype(int))
+        return _confirmed(claim, rng)
+
+
+def confirmed_alone(claim: Claim, i: int, rng: np.random.Generator) -> Confirmation | None:
+    """Return what confirms the gradient of one primal, the others held; None where it is not confirmed.
+
+    A gradient that is wrong by one factor is confirmed without it: that tells all that a look at every element would.
+    """
+    part = claim.of_primal(i)
+    if part.x.size < FEWEST:
+        return None
+    with np.errstate(all="ignore"):
+        return _confirmed(part, rng, scaled=True)
+
+
+def _confirmed(claim: Claim, rng: np.random.Generator, *, scaled: bool = False) -> Confirmation | None:
+    gradient, y0 = claim.gradient(claim.g), claim.outputs(claim.x)
+    if not (np.isfinite(gradient).all() and np.isfinite(y0).all()):
+        return None
+    looks = _Looks(claim, gradient.copy(), y0, rng)
+    found = looks.agreement(scaled)
+    if found is None:
+        return None
+    agreement, unclear = found
+    many = claim.x.size > MANY
+    # of so many elements those that are not seen have an error bound that says so
+    alone = (unclear if many else np.union1d(unclear, looks.unseen(agreement))).astype(int)
+    if len(alone) > (MANY / 10 if many else MOST_ALONE * claim.x.size) or not looks.bears_factor():
+        return None
+    estimate = looks.estimate(agreement, alone)
     return Confirmation(
         estimate,
         agreement.analytic,
@@ -115,6 +159,7 @@ def confirmed_gradient(claim: Claim, rng: np.random.Generator) -> Confirmation |
         agreement.size,
         agreement.directions,
         len(alone),
+        looks.factor,
     )
 
 
@@ -123,22 +168,47 @@ class _Looks:
 
     def __init__(self, claim: Claim, gradient: Array, y0: Array, rng: np.random.Generator) -> None:
         self.claim, self.gradient, self.y0, self.rng = claim, gradient, y0, rng
-        self.evaluations = 1
+        self.evaluations, self.factor = 1, 1.0
+        lost = LOST if claim.x.size > MANY else 1
+        self.clear, self.near, self.seen = CLEAR * lost, NEAR * lost, SEEN * lost
 
-    def agreement(self) -> tuple[_Agreement, Array] | None:
-        """Return what the directions say, and the elements that move unclear outputs; None where they disagree."""
+    def agreement(self, scaled: bool) -> tuple[_Agreement, Array] | None:
+        """Return what the directions say, and the elements that move unclear outputs; None where they disagree.
+
+        With `scaled`, a gradient that all directions show to be wrong by one factor is corrected first.
+        """
         # the first turns no sign and moves no zero, so that it passes fewer kinks; and least of all from nearby
         own = self._signed() * np.abs(self.claim.x)
         for vs in (np.stack([own, self._even(self.claim.spans)]), LOCAL * own[None]):
             scan, slopes = self._measured(vs)
             clear = self._is_clear(vs, self.gradient, slopes)
             if clear.any():
+                if scaled and clear.sum() > 1:
+                    self._correct_factor(vs[clear], _some(slopes, clear))
                 agreement = self._agreed(vs[clear], self.gradient, _some(slopes, clear))
                 return agreement and (self._looked_closer(agreement), np.empty(0, dtype=int))
         return self._without_unclear_outputs(vs[0], output_slopes(scan, 0))
 
+    def _correct_factor(self, vs: Array, slopes: LineSlopes) -> None:
+        """Multiply the gradient by the factor that brings its slopes to forward's, if there is one and it is not 1."""
+        ratios = slopes.value / (vs @ self.gradient)
+        same = np.ptp(ratios) <= ONE_FACTOR * np.abs(ratios[0])
+        if same and ratios[0] and abs(ratios[0] - 1) > 10 * ONE_FACTOR:
+            self.factor = float(ratios[0])
+            self.gradient *= self.factor
+
+    def bears_factor(self) -> bool:
+        """Return whether the largest elements, each by its own ladder, bear out the factor that was corrected."""
+        if self.factor == 1:
+            return True
+        largest = np.argsort(-np.abs(self.gradient))[:WITNESSES]
+        found = estimate_elements(self.claim.outputs, self.claim.x, self.claim.g, largest)
+        self.evaluations += found.evaluations
+        expected = self.gradient[largest]
+        return bool((np.abs(found.value - expected) <= SURE * np.abs(expected) + found.error).all())
+
     def _measured(self, vs: Array) -> tuple[Any, LineSlopes]:
-        enough = CLEAR / 10 * self._usual(vs, self.gradient)
+        enough = self.clear / 10 * self._usual(vs, self.gradient)
         scan, slopes = scan_lines(
             lambda moves: self._rows([self.claim.x + s * vs[e] for e, s in moves]),
             len(vs),
@@ -149,7 +219,7 @@ class _Looks:
         self.evaluations += scan.evaluations
         return scan, slopes
 
-    def _rows(self, points: Sequence[Array]) -> Array:
+    def _rows(self, points: Sequence[Array] | Array) -> Array:
         rows = []
         for x in points:
             try:
@@ -182,8 +252,8 @@ class _Looks:
     def _is_clear(self, vs: Array, gradient: Array, slopes: LineSlopes) -> Array:
         usual = self._usual(vs, gradient)
         # of a gradient of zeros nothing has a size but an ordinary slope
-        usual = np.where(usual <= slopes.error, NEAR * slopes.scale / CLEAR, usual)
-        return np.asarray((slopes.error <= CLEAR * usual) & ~slopes.kinked & vs.any(axis=1))
+        usual = np.where(usual <= slopes.error, self.near * slopes.scale / self.clear, usual)
+        return np.asarray((slopes.error <= self.clear * usual) & ~slopes.kinked & vs.any(axis=1))
 
     def _agreed(self, vs: Array, gradient: Array, slopes: LineSlopes) -> _Agreement | None:
         """Return what directions say of a gradient whose slopes along them are known; None where they disagree."""
@@ -194,7 +264,7 @@ class _Looks:
         sums = eps * (20 + np.log2(self.claim.x.size + 1)) * np.abs(terms).sum(axis=1)
         bound = slopes.error + sums + SPREAD * ROUNDING_ULPS * eps * norm
         apart = np.abs(analytic - slopes.value)
-        if not (apart <= bound + NEAR * self._usual(vs, gradient)).all():
+        if not (apart <= bound + self.near * self._usual(vs, gradient)).all():
             return None
         with np.errstate(divide="ignore"):
             shows = RESOLVED * (bound + apart)[:, None] / np.abs(vs)
@@ -211,6 +281,8 @@ class _Looks:
     def _looked_closer(self, agreement: _Agreement) -> _Agreement:
         """Return the agreement with a direction more for each primal that the others do not show well."""
         unseen = self.unseen(agreement)
+        if self.claim.x.size > MANY:
+            return agreement
         spans = [s for s in self.claim.spans if ((s.start <= unseen) & (unseen < s.stop)).any()]
         if not spans or len(self.claim.spans) == 1:
             return agreement
@@ -233,7 +305,7 @@ class _Looks:
             size, caught = np.abs(self.gradient[span]), agreement.caught[span]
             all_zero = (size <= caught).all()
             beside = np.nan_to_num(agreement.scale[span]) if all_zero else size.max(initial=0.0)
-            seen[span] = caught <= SEEN * beside
+            seen[span] = caught <= self.seen * beside
         return np.flatnonzero(~seen)
 
     def _without_unclear_outputs(self, v: Array, slopes: LineSlopes) -> tuple[_Agreement, Array] | None:
@@ -242,7 +314,7 @@ class _Looks:
         None where backward is not linear in the cotangent, or the two disagree.
         """
         (usual,) = self._usual(v[None], self.gradient)
-        unclear = _largest(np.abs(self.claim.g) * slopes.error, CLEAR * usual)
+        unclear = _largest(np.abs(self.claim.g) * slopes.error, self.clear * usual)
         if not v.any():
             return None
         g = np.where(unclear, 0.0, self.claim.g)
@@ -314,11 +386,3 @@ def _largest(shares: Array, allowed: float) -> Array:
     left_out = np.ones(shares.size, dtype=bool)
     left_out[order[np.cumsum(shares[order]) <= allowed]] = False
     return left_out
-
-
-def spans_of(sizes: Sequence[int]) -> Iterator[slice]:
-    """Yield which elements of a vector are each array's, if the arrays of these sizes are joined."""
-    start = 0
-    for size in sizes:
-        yield slice(start, start + size)
-        start += size

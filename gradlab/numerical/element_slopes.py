@@ -115,8 +115,8 @@ class SidedSlopes(NamedTuple):
 
     def of_lines(self, lines: Array) -> "SidedSlopes":
         """Return the slopes of some lines."""
-        four = (Slopes(*(part[lines] for part in slopes)) for slopes in self[:4])
-        return SidedSlopes(*four, self.coarse[lines], self.usual[lines])
+        central, right, left, gap = (Slopes(*(part[lines] for part in slopes)) for slopes in self[:4])
+        return SidedSlopes(central, right, left, gap, self.coarse[lines], self.usual[lines])
 
     def replace_lines(self, lines: Array, others: "SidedSlopes") -> None:
         """Put others in the place of some lines."""
@@ -182,12 +182,12 @@ def _of_plain_slopes(plain: PlainSlopes, usual: Array) -> SidedSlopes:
         return Slopes(value, error, zero.copy(), none.copy(), none + 3, never.copy())
 
     kinked = plain.kinked
-    sides = [
+    right, left = (
         as_slopes(np.where(kinked, part, plain.value), np.where(kinked, plain.side_error, plain.error))
         for part in (plain.right, plain.left)
-    ]
+    )
     gap = as_slopes(np.where(kinked, plain.right - plain.left, 0.0), np.where(kinked, plain.side_error, 0.0))
-    return SidedSlopes(as_slopes(plain.value, plain.error), *sides, gap, ~never, usual)
+    return SidedSlopes(as_slopes(plain.value, plain.error), right, left, gap, ~never, usual)
 
 
 def _whole_ladders(h: Array, reach: Array, of: Quotients, usual: Array) -> SidedSlopes:

@@ -163,27 +163,38 @@ def estimate_vjp(
     `f` is called with copies of the primals, one element moved at a time; with several outputs, `cotangent` is a
     tuple. `method` and `workers` as for `estimate_gradient`.
     """
+    with open_worker_map(workers) as worker_map:
+        shared = None if workers is None else worker_map
+        return tuple(
+            estimate_vjp_of_primal(f, primals, cotangent, i, method=method, workers=shared)
+            for i in range(len(primals))
+        )
+
+
+def estimate_vjp_of_primal(
+    f: Callable[..., Any],
+    primals: Sequence[Array],
+    cotangent: Any,
+    i: int,
+    *,
+    method: Method = "auto",
+    workers: Workers = None,
+) -> Estimate:
+    """Return the `Estimate` that `estimate_vjp` gives for primal number `i`."""
     points = tuple(_in_double(x) for x in primals)
     if method == "complex-step":
-        return tuple(_complex_step(f, points, i, cotangent) for i in range(len(points)))
+        return _complex_step(f, points, i, cotangent)
     y0 = _flat_outputs(f(*(x.copy() for x in points)))
     g = _flat_outputs(cotangent).astype(y0.dtype)
     if g.size != y0.size:
         raise ValueError(
             f"the cotangent has {g.size} elements, f's output {y0.size}: give it the output's shape"
         )
-    found = []
-    with open_worker_map(workers) as worker_map:
-        shared = None if workers is None else worker_map
-        for i, x in enumerate(points):
-            if method == "auto" and shared is None and x.size >= SPARSE_FROM_WHOLE and y0.size > 1:
-                found.append(_together(f, points, i, y0, g))
-            else:
-                flat = _estimated_in_groups(
-                    _MovedElements(f, points, i), y0, g, np.arange(x.size), method, shared
-                )
-                found.append(_reshaped(flat, x.shape))
-    return tuple(found)
+    x = points[i]
+    if method == "auto" and workers is None and x.size >= SPARSE_FROM_WHOLE and y0.size > 1:
+        return _together(f, points, i, y0, g)
+    moved = _MovedElements(f, points, i)
+    return _reshaped(_estimated_in_groups(moved, y0, g, np.arange(x.size), method, workers), x.shape)
 
 
 def _estimated_in_groups(

@@ -41,7 +41,7 @@ def scan_lines(evaluate: Evaluate, count: int, y0: Array, g: Array, enough: Arra
     scan = Scan(evaluate, list(range(count)), np.zeros(count), y0)
     sides = climb(scan, g, enough)
     best = sides.best().first(count)
-    kinked = sides.kinked().reshape(-1, count).any(axis=0)
+    kinked = np.asarray(sides.kinked().reshape(-1, count).any(axis=0))
     return scan, LineSlopes(
         best.value, _bound(best.value, best.error), kinked, sides.usual[:count] / scan.reach
     )

@@ -5,13 +5,17 @@ moves it. So all elements of a rectifier, of a sort or of a pooling take a few l
 Curtis, Powell and Reid, 1974, Journal of the Institute of Mathematics and its Applications 13.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from gradlab.node import Array
-from gradlab.numerical.element_scan import Evaluate, Scan
+from gradlab.numerical.element_scan import Scan
 from gradlab.numerical.element_slopes import FLAT, LADDER, sided_slopes, sums_of_outputs
+
+# Takes points in a row; gives one row of outputs each, NaN where there is no value.
+Rows = Callable[[Array], Array]
 
 # The steps are this part of a whole ladder's: what an element moves nearby is what its slope depends on.
 LOCAL = 2.0**-8
@@ -21,6 +25,8 @@ SETTLED = 1e-9
 MOST_LADDERS, MOST_NUMBERS = 64, 2**25
 # So many elements show whether most move the same outputs.
 SAMPLE = 64
+# And whether most move some outputs.
+FEW_ASKED = 16
 # Outputs that are shared are asked for by halving if they are no more than this part.
 FEW = 1 / 8
 # What two elements move together by the largest steps alone, and not by those from this one on, has no slope.
@@ -43,7 +49,7 @@ class ElementSlopes(NamedTuple):
 
 
 def sparse_slopes(
-    evaluate: Evaluate, x: Array, y0: Array, g: Array, elements: Array, unit: float | None = None
+    evaluate: Rows, x: Array, y0: Array, g: Array, elements: Array, unit: float | None = None
 ) -> ElementSlopes | None:
     """Return the slopes of some elements of a vector; None where too many move the same outputs.
 
@@ -106,7 +112,7 @@ def sparse_slopes(
     )
 
 
-def _moved(evaluate: Evaluate, x: Array, y0: Array, elements: Array, own: Array) -> tuple[Array | None, int]:
+def _moved(evaluate: Rows, x: Array, y0: Array, elements: Array, own: Array) -> tuple[Array | None, int]:
     """Return which outputs each element moves, shape (elements, outputs), and the number of evaluations.
 
     None where a few elements show that most move the same outputs.
@@ -137,29 +143,39 @@ def _moved(evaluate: Evaluate, x: Array, y0: Array, elements: Array, own: Array)
 
 
 def moving(
-    evaluate: Evaluate, x: Array, y0: Array, elements: Array, own: Array, outputs: Array
+    evaluate: Rows, x: Array, y0: Array, elements: Array, own: Array, outputs: Array
 ) -> tuple[Array, int]:
     """Return the numbers of those of some elements that move some outputs, and the number of evaluations.
 
-    Found by halving groups; where most elements are found, the rest is taken for found.
+    Found by halving groups; where a few show that most do, or most are found, all are taken for found.
     """
-    groups = np.array_split(np.arange(len(elements)), max(1, min(SAMPLE, len(elements))))
-    found, evaluations = list[int](), 0
-    while groups and 2 * len(found) <= len(elements):
-        group = groups.pop()
+    evaluations = 0
+
+    def moves(group: Array) -> bool:
+        nonlocal evaluations
         for side in (LADDER[0], -LADDER[0]):
             point = x.copy()
             point[elements[group]] += side * own[group]
             evaluations += 1
             if (evaluate(point[None])[0, outputs] != y0[outputs]).any():
-                halves = np.array_split(group, 2) if len(group) > 1 else []
-                groups += halves
-                found += [] if halves else [int(group[0])]
-                break
+                return True
+        return False
+
+    everyone = np.arange(len(elements))
+    some = np.random.default_rng(0).permutation(everyone)[:FEW_ASKED, None]
+    if 2 * sum(map(moves, some)) > len(some):
+        return everyone, evaluations
+    groups, found = np.array_split(everyone, max(1, min(SAMPLE, len(elements)))), list[int]()
+    while groups and 2 * len(found) <= len(elements):
+        group = groups.pop()
+        if moves(group):
+            halves = np.array_split(group, 2) if len(group) > 1 else []
+            groups += halves
+            found += [] if halves else [int(group[0])]
     return np.array([*found, *(k for group in groups for k in group)], dtype=int), evaluations
 
 
-def single_movers(evaluate: Evaluate, x: Array, y0: Array, elements: Array, own: Array) -> tuple[Array, int]:
+def single_movers(evaluate: Rows, x: Array, y0: Array, elements: Array, own: Array) -> tuple[Array, int]:
     """Return which of some elements moves each output, and the number of evaluations.
 
     For each bit of the elements' numbers those that have it are moved, and then the others: an output that one element

@@ -10,8 +10,8 @@ class Row:
     """What one check found for one primal of one node at one sample; times in seconds.
 
     `relative_error` to `evaluations` are those of `gradlab.verdict.CheckResult`. The times are the sample's, the
-    same on all its rows: one forward, one backward for all primals, one full numerical gradient for all
-    primals. `speedup` is ``numerical_s / (forward_s + backward_s)``, what backprop saves.
+    same on all its rows, and None where no command shows them: one forward, one backward for all primals, one full
+    numerical gradient for all primals. `speedup` is ``numerical_s / (forward_s + backward_s)``, what backprop saves.
     """
 
     node: str
@@ -51,11 +51,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Explored:
-    """Where a run looked beyond one sample of a node: each way in which primals were derived from it."""
+    """Where a run looked beyond one sample of a node: each way in which primals were derived from it.
+
+    `cut` says what it did not look at, and why; empty if there is nothing to be said.
+    """
 
     node: str
     sample: str
     derived: tuple[str, ...]
+    cut: str = ""
 
 
 @dataclass(frozen=True)

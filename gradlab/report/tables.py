@@ -8,6 +8,7 @@ from tabulate import tabulate
 from gradlab.report.rows import Explored, Fault, Row
 from gradlab.verdict import Verdict
 
+TIMES = ("forward", "backward", "numerical", "ratio")
 # From the best to the worst.
 ORDER = [Verdict.PASS, Verdict.KINK, Verdict.WARNING, Verdict.INCONCLUSIVE, Verdict.WRONG]
 
@@ -46,6 +47,7 @@ def summary(report: Tabulated, style: str) -> str:
     by_node: dict[str, list[Row]] = {}
     for row in report.rows:
         by_node.setdefault(row.node, []).append(row)
+    timed = any(row.forward_s is not None for row in report.rows)
     shown: list[tuple[str, ...]] = [
         (
             node,
@@ -54,14 +56,9 @@ def summary(report: Tabulated, style: str) -> str:
             error(rows),
             _sensitivity(rows),
             _verdict(by_node[node], primal),
-            *_times(rows),
+            *(_times(rows) if timed else ()),
         )
         for (node, primal), rows in groups.items()
-    ]
-    shown += [
-        (node, "", "", "", _verdict(rows, ""), "", "", "", "")
-        for node, rows in by_node.items()
-        if not any(key[0] == node for key in groups)
     ]
     headers = (
         "node",
@@ -70,11 +67,14 @@ def summary(report: Tabulated, style: str) -> str:
         "relative error",
         "sensitivity",
         "verdict",
-        "forward",
-        "backward",
-        "numerical",
-        "ratio",
+        *(TIMES if timed else ()),
     )
+    blank = [""] * (len(headers) - 6)
+    shown += [
+        (node, "", "", "", _verdict(rows, ""), "", *blank)
+        for node, rows in by_node.items()
+        if not any(key[0] == node for key in groups)
+    ]
     return "\n\n".join(filter(None, [table(headers, shown, style), failures(report, style), _totals(report)]))
 
 
@@ -85,7 +85,8 @@ def failures(report: Tabulated, style: str) -> str:
     """
     bullet = "- " if style == "github" else ""
     rows = [row for row in report.rows if not row.verdict.ok or row.verdict is Verdict.WARNING]
-    named = [fault for fault in report.faults if fault.confidence]
+    # a diagnosis that was cut off has evidence, and no confidence
+    named = [fault for fault in report.faults if fault.evidence]
     lines: list[str] = []
     told: set[str] = set()
     for first, others in _by_reason(rows):
@@ -99,7 +100,7 @@ def failures(report: Tabulated, style: str) -> str:
         told.add(first.node)
         if best:
             named = [f for f in named if (f.node, f.primal) != (best.node, best.primal)]
-            lines.append(f"  {bullet}likely mistake: {best.sentence}")
+            lines.append(f"  {bullet}{'likely mistake: ' if best.confidence else ''}{best.sentence}")
     return "\n".join(lines)
 
 
@@ -145,7 +146,7 @@ def timing_table(report: Tabulated, style: str) -> str:
     """Return forward, backward and numerical time of every sample, and their ratio."""
     timed = {(r.node, r.sample): r for r in report.rows if r.forward_s is not None}
     rows = [(node, sample, *_times([r])) for (node, sample), r in timed.items()]
-    return table(("node", "sample", "forward", "backward", "numerical", "ratio"), rows, style)
+    return table(("node", "sample", *TIMES), rows, style)
 
 
 def number(value: float | None) -> str:
@@ -197,11 +198,18 @@ def _totals(report: Tabulated) -> str:
     nodes = len({row.node for row in report.rows})
     counts = {verdict: sum(row.verdict is verdict for row in report.rows) for verdict in ORDER}
     parts = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
-    points = sum(len(places.derived) for places in report.explored)
-    beyond = f" Explored beyond the given primals: {count(points, 'point')}." if points else ""
+    points, cuts = sum(len(places.derived) for places in report.explored), _cuts(report)
+    beyond = f" Explored beyond the given primals: {count(points, 'point')}{cuts}." if points or cuts else ""
     cut = " Interrupted: the rest was not checked." if report.interrupted else ""
     counted = f"{count(nodes, 'node')}, {count(len(report.rows), 'comparison')}"
     return f"{counted}: {parts or 'none'}.{beyond}{cut}"
+
+
+def _cuts(report: Tabulated) -> str:
+    """Return what was not looked at, of the first sample of which anything is to be said."""
+    cuts = [places.cut for places in report.explored if places.cut]
+    more = f", and {count(len(cuts) - 1, 'other sample')} likewise" if len(cuts) > 1 else ""
+    return f" ({cuts[0]}{more})" if cuts else ""
 
 
 def count(number: int, of: str) -> str:
@@ -210,12 +218,19 @@ def count(number: int, of: str) -> str:
 
 
 def explored_table(report: Tabulated, style: str) -> str:
-    """Return, for each sample, the ways in which primals were derived from it and looked at."""
+    """Return, for each sample, the ways in which primals were derived from it and looked at, and what was cut off."""
+    cut = any(places.cut for places in report.explored)
     rows = [
-        (places.node, places.sample, str(len(places.derived)), "; ".join(places.derived))
+        (
+            places.node,
+            places.sample,
+            str(len(places.derived)),
+            "; ".join(places.derived),
+            *([places.cut] if cut else ()),
+        )
         for places in report.explored
     ]
-    return table(("node", "sample", "points", "derived"), rows, style)
+    return table(("node", "sample", "points", "derived", *(("cut off",) if cut else ())), rows, style)
 
 
 def _alignment(headers: Sequence[str]) -> list[str]:
@@ -233,6 +248,7 @@ def _alignment(headers: Sequence[str]) -> list[str]:
         "note",
         "method",
         "derived",
+        "cut off",
         "fault",
         "killed first by",
         "system",

@@ -1,36 +1,69 @@
 """The rows of a report: checks run on the trials of one node, at its samples and beyond them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 
 from gradlab import checks as check_room
+from gradlab.checks.exploration.derived_inputs import derivation
 from gradlab.checks.trial import ContractError, Trial
+from gradlab.checks.trial.budget import Budget
+from gradlab.checks.trial.interruptible import within
 from gradlab.report import Explored, Row
-from gradlab.running.timing import Times, measure_or_nothing
+from gradlab.running.timing import Times, times_to_show
 from gradlab.verdict import CheckResult, Verdict
+
+# The checks that also move the primals far, or round them: there a loop may not end that ends at the given ones.
+MOVING = {"any_layout", "finite_where_expected", "repeatable", "works_in_float32"}
+# How much of what is left exploring leaves for the diagnosis of what is wrong already.
+FOR_THE_DIAGNOSIS = 0.25
+
+Judged = tuple[Trial, CheckResult]
 
 
 def run_checks(trials: Sequence[Trial], checks: Mapping[str, check_room.Check]) -> Iterator[Row]:
     """Yield a row for each comparison that the checks make on the trials of one node.
 
     An exception of a node, or a return that cannot be compared, makes a row as well: one broken node never ends the
-    run.
+    run. Nor does one that does not return: a check that moves the primals is left out if that takes too long.
     """
     times: dict[str, Times] = {}
     for name, check in checks.items():
         timed = name == "matches_numerical"
         for group in [trials] if check.needs_all_samples else [[trial] for trial in trials]:
-            for trial, result in _guarded(check, group):
+            for trial, result in _in_time(name, check, group) if name in MOVING else _guarded(check, group):
                 if timed and trial.sample.name not in times:
-                    times[trial.sample.name] = measure_or_nothing(trial)
+                    times[trial.sample.name] = times_to_show(trial)
                 yield _row(trial, name, result, times[trial.sample.name] if timed else {})
+
+
+def _in_time(name: str, check: check_room.Check, trials: Sequence[Trial]) -> list[Judged]:
+    """Return what a check that moves the primals finds at one trial; nothing where that takes too long."""
+    (trial,) = trials
+    if trial.may_not_end:
+        return []
+    budget = trial.budget
+    if budget is None:
+        return list(_guarded(check, trials))
+    # nothing is cut off at the given primals because it is slow there: it may take as long as all before it took
+    seconds = max(budget.share_s, budget.elapsed_s)
+    found = within(Budget(), lambda: list(_guarded(check, trials)), None, seconds)
+    if found is None:
+        _cut_off(trial).append(f"gave up on {name}, which did not end in time: raise max_seconds")
+    return found or []
+
+
+def _cut_off(trial: Trial) -> list[str]:
+    """Return what the budget did not last for at a trial, to be added to."""
+    told: list[str] = trial.remembered("cut off", lambda trial: [])
+    return told
 
 
 def explore_trials(
     trials: Sequence[Trial],
     checks: Mapping[str, check_room.Check],
     rows: Sequence[Row],
-    shrinking: bool = True,
+    explore: bool = True,
 ) -> tuple[list[Row], list[Explored]]:
     """Run the checks beyond the trials of one node, at primals derived from them.
 
@@ -40,8 +73,8 @@ def explore_trials(
     checks : mapping
     rows : sequence of Row
         The rows of the trials themselves: a check that rejects a sample is not run beyond that sample.
-    shrinking : bool
-        Whether to look for the smallest primals that show a fault.
+    explore : bool
+        False: only tell what the budget did not last for at the trials themselves.
 
     Returns
     -------
@@ -52,18 +85,46 @@ def explore_trials(
     """
     more: list[Row] = []
     explored = []
-    wrong = {(row.sample, row.check) for row in rows if row.verdict is Verdict.WRONG}
     for trial in trials:
-        looked: dict[str, None] = {}
-        for name, check in checks.items():
-            if check.elsewhere is None or (trial.sample.name, name) in wrong:
-                continue
-            where, found = check_room.explore(trial, check.elsewhere, shrinking=shrinking)
-            looked |= dict.fromkeys(where)
-            if found:
-                more.append(_found_row(trial, name, found))
-        explored.append(Explored(trial.node.name, trial.sample.name, tuple(looked)))
+        looks = explore and not trial.may_not_end
+        looked = _explored(trial, checks, [*rows, *more], more) if looks else ()
+        told = _cut_off(trial)
+        told += _not_asked(checks, explore) if trial.may_not_end else []
+        if explore or told:
+            explored.append(Explored(trial.node.name, trial.sample.name, tuple(looked), "; ".join(told)))
+        told.clear()
     return more, explored
+
+
+def _explored(
+    trial: Trial, checks: Mapping[str, check_room.Check], rows: Sequence[Row], more: list[Row]
+) -> list[str]:
+    """Return how the primals were derived at which the checks were run; add a row to `more` for each fault there."""
+    wrong = {(row.sample, row.check) for row in rows if row.verdict is Verdict.WRONG}
+    looked: dict[str, None] = {}
+    for name, check in checks.items():
+        if check.elsewhere is None or (trial.sample.name, name) in wrong:
+            continue
+        with trial.budget.keeping(FOR_THE_DIAGNOSIS) if trial.budget and wrong else nullcontext():
+            done = check_room.explore(trial, check.elsewhere, of_values=name == "matches_numerical")
+        looked |= dict.fromkeys(done.tried)
+        if done.found:
+            more.append(_found_row(trial, name, done.found))
+        if done.cut:
+            _cut_off(trial).append(f"{name} {done.cut}")
+        if done.cut and not done.found:
+            break
+    if left := derivation(trial).left:
+        _cut_off(trial).append(f"gave up on {', '.join(left)}, which did not end in time: raise max_seconds")
+    return list(looked)
+
+
+def _not_asked(checks: Mapping[str, check_room.Check], explore: bool) -> list[str]:
+    """Return that a function was asked for nothing elsewhere, where nobody could interrupt it."""
+    without = [*(["exploring"] if explore else []), *(name for name in checks if name in MOVING)]
+    cure = "check it at other primals, too"
+    why = f"as it holds a loop that may not end elsewhere: {cure}"
+    return [f"without {', '.join(without)}, {why}"] if without else []
 
 
 def first_wrong(trials: Sequence[Trial], checks: Mapping[str, check_room.Check]) -> tuple[str, str] | None:
@@ -80,7 +141,7 @@ def first_wrong(trials: Sequence[Trial], checks: Mapping[str, check_room.Check])
         for trial in trials:
             if check.elsewhere is None:
                 break
-            _, found = check_room.explore(trial, check.elsewhere, shrinking=False)
+            found = check_room.explore(trial, check.elsewhere, shrinking=False).found
             if found:
                 return f"{name} (explored)", f"{trial.sample.name}, {found.how}"
     return None
@@ -94,7 +155,7 @@ def _found_row(trial: Trial, check: str, found: check_room.ExploredFault) -> Row
     return replace(row, sample=f"{trial.sample.name}, {found.how}", note=note)
 
 
-def _guarded(check: check_room.Check, trials: Sequence[Trial]) -> Iterator[tuple[Trial, CheckResult]]:
+def _guarded(check: check_room.Check, trials: Sequence[Trial]) -> Iterator[Judged]:
     try:
         yield from check.run(trials)
     except ContractError as error:

@@ -51,7 +51,7 @@ def check_vjp(
     UnknownNameError
         If a check does not exist.
     ValueError
-        If there are no primals, or the seed or `full_below` is negative.
+        If there are no primals, or an option cannot be used.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def check_vjp(
         kind = Trial if options.workers is None else partial(ParallelTrial, over=over)
         trial = options.trial(node, sample, kind)
         rows = list(run_checks([trial], run))
-        more, explored = explore_trials([trial], run, rows) if options.explore else ([], [])
+        more, explored = explore_trials([trial], run, rows, options.explore)
         rows += more
         findings = explain([trial], rows)
     return Report(rows, environment(seed=options.seed), explored=explored, findings=findings)

@@ -5,15 +5,20 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
+from numbers import Integral, Real
 from typing import Any, TypedDict, TypeVar, get_args
 
 from gradlab.checks import Trial
+from gradlab.checks.trial.budget import Budget
 from gradlab.directions import FULL_BELOW
 from gradlab.node import Node, Sample
 from gradlab.numerical.estimate import Method, check_method
 from gradlab.workers.worker_map import Workers
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+# Nobody waits longer for one check among many in a test suite, and most take a tenth of a second.
+MAX_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,13 @@ class CheckOptions:
         With more elements than this, 10,000, in all primals together, the gradient of ``sum(g * forward(*primals))``
         is compared along random directions, in under 100 evaluations of forward, and what is wrong in it is found by
         halving; the row's note says which error in one element would have been caught. None: every element, always.
+    max_seconds : float, optional
+        What the check may take, once its arguments are read. The verdict at the given primals comes first, however
+        long that takes; the search at other primals, for smaller ones and in other modes, and the diagnosis share
+        what is left, and the report says what they did not get to. A call of forward or backward that does not end
+        there is interrupted. None: no limit. `verify` counts for each node.
+    max_evaluations : int, optional
+        The same limit in evaluations of forward for the numerical side; by default none.
     name : str, optional
         The name in the report; by default that of the function.
     """
@@ -57,12 +69,21 @@ class CheckOptions:
     method: Method = "auto"
     workers: Workers = None
     full_below: int | None = FULL_BELOW
+    max_seconds: float | None = MAX_SECONDS
+    max_evaluations: int | None = None
     name: str | None = None
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
         check_method(self.method)
         check_full_below(self.full_below)
+        check_max_seconds(self.max_seconds)
+        check_max_evaluations(self.max_evaluations)
+
+    @cached_property
+    def budget(self) -> Budget:
+        """What all trials under these options share; its time begins with the first, when all arguments are read."""
+        return Budget(self.max_seconds, self.max_evaluations)
 
     def keywords(self, **others: Any) -> dict[str, Any]:
         """Return the options as keywords, `others` in place of those of the same names."""
@@ -80,6 +101,7 @@ class CheckOptions:
             registered=False,
             strict=self.strict,
             full_below=self.full_below,
+            budget=self.budget,
             **more,
         )
 
@@ -101,6 +123,8 @@ class CheckKeywords(NumericalKeywords, total=False):
     checks: Sequence[str] | None
     explore: bool
     strict: bool
+    max_seconds: float | None
+    max_evaluations: int | None
 
 
 class SharedCheckKeywords(CheckKeywords, total=False):
@@ -109,7 +133,7 @@ class SharedCheckKeywords(CheckKeywords, total=False):
     workers: Workers
 
 
-def takes_options(strict: bool = False) -> Callable[[Function], Function]:
+def takes_options(**own_defaults: Any) -> Callable[[Function], Function]:
     """Show the keywords of `CheckOptions` in a function's signature and documentation.
 
     The function ends in ``**keywords: Unpack[...]`` of a TypedDict, which names the keywords that it takes, and makes
@@ -117,8 +141,8 @@ def takes_options(strict: bool = False) -> Callable[[Function], Function]:
 
     Parameters
     ----------
-    strict : bool
-        The default of the keyword `strict`.
+    **own_defaults
+        The defaults of keywords that are others than those of `CheckOptions`.
     """
 
     def shown(function: Function) -> Function:
@@ -126,7 +150,7 @@ def takes_options(strict: bool = False) -> Callable[[Function], Function]:
         *explicit, keywords = own.parameters.values()
         (accepted,) = get_args(keywords.annotation)
         options = [field for field in fields(CheckOptions) if field.name in accepted.__annotations__]
-        defaults = {field.name: field.default for field in options} | {"strict": strict}
+        defaults = {field.name: field.default for field in options} | own_defaults
         more = [
             keywords.replace(
                 name=field.name,
@@ -161,7 +185,7 @@ def options_of(function: Callable[..., Any], keywords: Mapping[str, Any]) -> Che
     TypeError
         If the function takes no keyword of such a name.
     ValueError
-        If the seed, the method or `full_below` cannot be used.
+        If the seed, the method, `full_below` or a limit cannot be used.
     """
     parameters = inspect.signature(function).parameters
     known = {
@@ -188,4 +212,22 @@ def check_full_below(full_below: int | None) -> None:
     if full_below is not None and full_below < 0:
         raise ValueError(
             f"full_below is {full_below}: give a number of elements from 0 up, or None for no limit"
+        )
+
+
+def check_max_seconds(max_seconds: Any) -> None:
+    """Raise ValueError unless `max_seconds` is a time, or None."""
+    number = isinstance(max_seconds, Real) and not isinstance(max_seconds, bool)
+    if max_seconds is not None and not (number and max_seconds > 0):
+        raise ValueError(
+            f"max_seconds is {max_seconds!r}: give a number of seconds above 0, or None for no limit"
+        )
+
+
+def check_max_evaluations(max_evaluations: Any) -> None:
+    """Raise ValueError unless `max_evaluations` is a number of evaluations, or None."""
+    whole = isinstance(max_evaluations, Integral) and not isinstance(max_evaluations, bool)
+    if max_evaluations is not None and not (whole and max_evaluations > 0):
+        raise ValueError(
+            f"max_evaluations is {max_evaluations!r}: give a whole number from 1 up, or None for no limit"
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradlab.checks import Trial
 from gradlab.node import Array
-from gradlab.numerical.estimate import ELEMENTS_A_TASK, Estimate, estimate_vjp
+from gradlab.numerical.estimate import ELEMENTS_A_TASK, Estimate, estimate_vjp_of_primal
 from gradlab.workers.worker_map import Map
 
 
@@ -25,17 +25,19 @@ class ParallelTrial(Trial):
 
     over: Map = map
 
-    @property
-    def function(self) -> Callable[..., Any]:
-        """Forward without its residuals, as a function of the primals that can be sent to other processes."""
-        return Output(self.node.forward, self.sample.settings)
-
-    def estimated(self) -> tuple[Estimate, ...]:
-        """Compute the estimates."""
+    def estimated(self, i: int) -> Estimate:
+        """Compute the estimate of primal `i`."""
         primals = self.sample.primals
         # one task alone is not worth the way
-        workers = self.over if any(x.size > ELEMENTS_A_TASK for x in primals) else None
-        return estimate_vjp(self.function, primals, self.cotangent(), method=self.method, workers=workers)
+        workers = self.over if primals[i].size > ELEMENTS_A_TASK else None
+        # unlike `function`, it can be sent to other processes, where nothing is counted
+        output = Output(self.node.forward, self.sample.settings)
+        found = estimate_vjp_of_primal(
+            output, primals, self.cotangent(), i, method=self.method, workers=workers
+        )
+        if self.budget:
+            self.budget.evaluations += found.evaluations
+        return found
 
 
 @dataclass(frozen=True)

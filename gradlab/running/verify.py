@@ -6,6 +6,7 @@ from functools import partial
 from typing import TypedDict, Unpack
 
 from gradlab.checks.trial import Trial
+from gradlab.checks.trial.budget import Budget
 from gradlab.diagnosis import Finding
 from gradlab.numerical.estimate import Method
 from gradlab.report import Explored, Report, Row
@@ -15,6 +16,7 @@ from gradlab.running.explanation import explain
 from gradlab.running.options import CheckOptions, options_of, takes_options
 from gradlab.running.progress import with_progress
 from gradlab.running.selection import select_checks, select_nodes
+from gradlab.running.timing import showing_times
 from gradlab.workers.worker_map import Workers, numbered_results, open_worker_map
 
 Verified = tuple[list[Row], list[Explored], dict[str, Sequence[Finding]]]
@@ -29,10 +31,13 @@ class VerifyKeywords(TypedDict, total=False):
     checks: Sequence[str] | None
     explore: bool
     method: Method
+    max_seconds: float | None
+    max_evaluations: int | None
     workers: Workers
 
 
-@takes_options()
+# a registered node is held to everything, and ends
+@takes_options(max_seconds=None)
 def verify(
     *names: str,
     family: str | None = None,
@@ -90,9 +95,13 @@ def verify(
 def _verified(name: str, options: CheckOptions) -> Verified:
     # told by name, so that any process finds the same node
     (node,), run = select_nodes([name]), select_checks(options.checks)
-    o = options
-    trials = [Trial(node, sample, o.seed, o.rtol, o.atol, o.method) for sample in node.draw_samples(o.seed)]
-    rows = list(run_checks(trials, run))
-    more, explored = explore_trials(trials, run, rows) if options.explore else ([], [])
+    o, budget = options, Budget(options.max_seconds, options.max_evaluations)
+    trials = [
+        Trial(node, sample, o.seed, o.rtol, o.atol, o.method, budget=budget)
+        for sample in node.draw_samples(o.seed)
+    ]
+    with showing_times():
+        rows = list(run_checks(trials, run))
+    more, explored = explore_trials(trials, run, rows, o.explore)
     rows += more
     return rows, explored, explain(trials, rows)

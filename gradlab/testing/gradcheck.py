@@ -19,7 +19,7 @@ class GradCheck:
     Parameters
     ----------
     options : mapping
-        The options to pass on: `rtol`, `atol`, `seed`, `strict`, `explore`.
+        The options to pass on: `rtol`, `atol`, `seed`, `strict`, `explore`, `max_seconds`, `max_evaluations`.
     record : callable
         ``record(report)`` is called with every report, before anything is raised.
 

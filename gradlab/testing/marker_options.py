@@ -46,6 +46,15 @@ def _is_seed(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0
 
 
+def _is_time(value: Any) -> bool:
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return value is None or (number and float(value) > 0)
+
+
+def _is_count(value: Any) -> bool:
+    return value is None or (_is_seed(value) and int(value) > 0)
+
+
 def _is_flag(value: Any) -> bool:
     return isinstance(value, bool)
 
@@ -56,4 +65,6 @@ _OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "seed": (_is_seed, "a whole number from 0 up"),
     "strict": (_is_flag, "True or False"),
     "explore": (_is_flag, "True or False"),
+    "max_seconds": (_is_time, "a number above 0, or None"),
+    "max_evaluations": (_is_count, "a whole number from 1 up, or None"),
 }

@@ -11,6 +11,7 @@ import pytest
 
 from gradlab.checks import CHECKS
 from gradlab.checks.trial import Trial
+from gradlab.checks.trial.budget import Budget
 from gradlab.node import Node
 from gradlab.report import GradientError, Report
 from gradlab.report.envelope import environment
@@ -53,6 +54,8 @@ class NodeCase:
         seed: int = 0,
         strict: bool = True,
         explore: bool = True,
+        max_seconds: float | None = None,
+        max_evaluations: int | None = None,
     ) -> Report:
         """Return the check's report at this sample and at primals derived from it; skip the test if it has no rows.
 
@@ -69,8 +72,11 @@ class NodeCase:
             )
         chosen = trials if self.sample is None else [trials[self.sample]]
         run = select_checks([self.check])
+        if chosen and (budget := chosen[0].budget):
+            # all cases share the trials, and each has a budget of its own
+            budget.restart(max_seconds, max_evaluations)
         rows = list(run_checks(chosen, run))
-        more, explored = explore_trials(chosen, run, rows) if explore else ([], [])
+        more, explored = explore_trials(chosen, run, rows, explore)
         rows += more
         if not rows:
             pytest.skip(f"{self.check} has nothing to compare at this sample")
@@ -185,7 +191,8 @@ def _cases(label: str, node: Node) -> Iterator[tuple[str, NodeCase]]:
 
 
 def _trials(node: Node, seed: int, rtol: float | None, atol: float | None, strict: bool) -> list[Trial]:
-    return [Trial(node, sample, seed, rtol, atol, strict=strict) for sample in node.draw_samples(seed)]
+    budget, samples = Budget(), node.draw_samples(seed)
+    return [Trial(node, sample, seed, rtol, atol, strict=strict, budget=budget) for sample in samples]
 
 
 def _unique(names: Iterable[str]) -> list[str]:

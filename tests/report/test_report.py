@@ -8,7 +8,7 @@ import pytest
 from gradlab import GradientError, Report, Row, Verdict, check_gradient, check_vjp, verify
 from gradlab.report.files import write_atomically
 from gradlab.report.tables import seconds
-from gradlab.running.timing import best_time
+from gradlab.running.timing import best_time, showing_times
 
 FIELDS = [
     "node",
@@ -48,6 +48,26 @@ def test_rows_have_the_designs_fields():
     assert row.numerical_s > row.forward_s > 0
     assert row.backward_s > 0
     assert row.speedup == pytest.approx(row.numerical_s / (row.forward_s + row.backward_s))
+
+
+def test_times_are_measured_where_they_are_shown_and_nowhere_else():
+    x = np.array([1.0, 2.0])
+    library = check_vjp(lambda x: (x**2, x), lambda x, g: (2 * x * g,), (x,))
+    timed = ("forward_s", "backward_s", "numerical_s", "speedup")
+    assert all(getattr(row, name) is None for row in library.rows for name in timed)
+    assert str(library).splitlines()[0].split()[-1] == "verdict"
+    shown = verify("exp", checks=["matches_numerical"])
+    assert all(getattr(row, name) > 0 for row in shown.rows for name in timed)
+    assert str(shown).splitlines()[0].split()[-4:] == ["forward", "backward", "numerical", "ratio"]
+    assert all(row.forward_s is None for row in check_vjp(lambda x: (x, x), lambda x, g: (g,), (x,)).rows)
+
+
+def test_a_context_that_shows_times_ends():
+    x = np.array([1.0, 2.0])
+    check = lambda: check_vjp(lambda x: (x**2, x), lambda x, g: (2 * x * g,), (x,), explore=False).rows[0]
+    with showing_times():
+        assert check().forward_s > 0
+    assert check().forward_s is None
 
 
 def test_json_is_the_envelope():

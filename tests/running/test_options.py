@@ -15,6 +15,7 @@ from gradlab.textbook.models import check_model
 CHECKS = [getattr(gradlab, name) for name in gradlab.__all__ if name.startswith("check_") or name == "verify"]
 CHECKS.append(check_model)
 FIELDS = {field.name: field for field in fields(CheckOptions)}
+OWN_DEFAULTS = {(gradlab.check_vjp, "strict"): True, (gradlab.verify, "max_seconds"): None}
 X = np.array([1.0, 2.0])
 
 
@@ -27,9 +28,8 @@ def test_the_signature_shows_every_keyword_with_its_default(check):
     parameters = inspect.signature(check).parameters
     assert not any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     for name, p in shared(check).items():
-        strict_by_default = check is gradlab.check_vjp and name == "strict"
         assert p.kind is p.KEYWORD_ONLY
-        assert p.default == (True if strict_by_default else FIELDS[name].default)
+        assert p.default == OWN_DEFAULTS.get((check, name), FIELDS[name].default)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -75,3 +75,25 @@ def test_what_cannot_share_its_work_takes_no_workers():
         "check_vjp",
         "verify",
     }
+
+
+@pytest.mark.parametrize("bad", [0, -1, -0.5, float("nan"), "10", True])
+def test_a_time_that_is_none(bad):
+    with pytest.raises(ValueError, match=r"^max_seconds is .*: give a number of seconds above 0, or None"):
+        gradlab.check_gradient(np.sum, np.ones_like, X, max_seconds=bad)
+    with pytest.raises(ValueError, match=r"^max_seconds is"):
+        gradlab.verify("add", max_seconds=bad)
+
+
+@pytest.mark.parametrize("bad", [0, -1, 2.5, "10", True])
+def test_a_number_of_evaluations_that_is_none(bad):
+    with pytest.raises(ValueError, match=r"^max_evaluations is .*: give a whole number from 1 up, or None"):
+        gradlab.check_gradient(np.sum, np.ones_like, X, max_evaluations=bad)
+
+
+def test_every_check_of_a_function_takes_a_budget():
+    without = {
+        check.__name__ for check in CHECKS if not {"max_seconds", "max_evaluations"} <= set(shared(check))
+    }
+    # of a model nothing but the given point is looked at
+    assert without == {"check_model"}

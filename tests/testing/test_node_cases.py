@@ -156,17 +156,17 @@ def test_the_numerical_side_of_a_sample_is_computed_once(monkeypatch):
     computed = []
     estimated = Trial.estimated
 
-    def counted(trial):
-        computed.append(trial.sample.name)
-        return estimated(trial)
+    def counted(trial, *primal):
+        computed.append((trial.sample.name, *primal))
+        return estimated(trial, *primal)
 
     monkeypatch.setattr(Trial, "estimated", counted)
     nodes = [NODES["affine"], square("n", "one", "two")]
     reported(nodes)
     again = Counter(computed)
-    assert {"one", "two", "batch of 1"} <= set(again)
+    assert {"one", "two", "batch of 1"} <= {name for name, *_ in again}
     names = Counter(sample.name for node in nodes for sample in node.draw_samples())
-    assert all(again[name] == times for name, times in names.items())
+    assert all(times == names[name] for (name, *_), times in again.items() if name in names)
 
 
 def test_the_seed_and_the_tolerances_reach_the_trials():
@@ -274,3 +274,17 @@ def test_one_process_collects(request):
     spread.stdout.fnmatch_lines(["*::test_nodes (42 tests) * relu * 42 * 0 * kink"])
     content = json.loads((project.path / "spread" / "gradlab.json").read_text())
     assert {row["node"] for row in content["rows"]} == {"right", "wrong", "relu"}
+
+
+def test_each_case_has_a_budget_of_its_own():
+    (case, *_) = cases([square()]).values()
+    case = case.values[0]
+    assert case.check == "matches_numerical"
+    (short,) = case.report(max_seconds=1e-9).explored
+    assert "max_seconds=1e-09 was used up, raise it" in short.cut
+    assert not short.derived
+    (few,) = case.report(max_evaluations=1).explored
+    assert "max_evaluations=1 was used up, raise it" in few.cut
+    (whole,) = case.report().explored
+    assert whole.cut == ""
+    assert "times 100" in whole.derived

@@ -16,7 +16,8 @@ from gradlab.adapters.foreign_pair.convention import NUMERICAL, Backward, Conven
 from gradlab.adapters.foreign_pair.loss_conventions import WITHOUT, conventions_of_losses
 from gradlab.checks import CHECKS
 from gradlab.checks.trial import Trial, quiet
-from gradlab.checks.trial.line_slopes import agrees_along_lines
+from gradlab.checks.trial.large_primals import directional_outcome
+from gradlab.checks.trial.line_slopes import agrees_along_lines, is_right_along_lines
 from gradlab.diagnosis import diagnose
 from gradlab.diagnosis.point_evidence import evidence_at
 from gradlab.node import Array
@@ -56,11 +57,25 @@ def find_convention(
 
 
 def fitting_convention(
-    trial: Trial, *, loss: bool, parameters: Sequence[int], epsilon: Epsilon
+    trial: Trial, *, loss: bool, parameters: Sequence[int], epsilon: Epsilon, surely: bool = False
 ) -> Convention | None:
-    """Return the first convention under which every gradient is right; None if there is none."""
+    """Return the first convention under which every gradient is right; None if there is none.
+
+    With `surely`, only one under which directions confirm every gradient.
+    """
     candidates = conventions_of_losses(trial) if loss else _of_layers(trial, parameters)
-    return next((c for c in candidates if is_right(c.trial(trial, epsilon))), None)
+    fits = _is_surely_right if surely else is_right
+    return next((c for c in candidates if fits(c.trial(trial, epsilon))), None)
+
+
+def convention_beside_factors(trial: Trial, epsilon: Epsilon) -> Convention | None:
+    """Return the first convention of a loss under which directions confirm all gradients, but for a factor in some."""
+    for convention in conventions_of_losses(trial):
+        there = convention.trial(trial, epsilon)
+        told = there.confirmed if there.accepted else (None,)
+        if all(told) and any(one and one.factor == 1 for one in told):
+            return convention
+    return None
 
 
 def _beside_a_mistake(trial: Trial, candidates: Sequence[Convention], epsilon: Epsilon) -> Convention | None:
@@ -80,6 +95,8 @@ def _beside_a_mistake(trial: Trial, candidates: Sequence[Convention], epsilon: E
     nearest = min(range(len(found)), key=lambda i: found[i][1])
     if found[nearest][1] <= NEARER * off:
         return candidates[nearest]
+    if trial.is_large:
+        return None  # of many elements the shares and names below would ask for each
     shares = [_share_right(t) for t in there]
     best = int(np.argmax(shares))
     if shares[best] >= MANY > _share_right(trial):
@@ -114,7 +131,11 @@ def _share_right(trial: Trial) -> float:
 
 def _names(trial: Trial) -> set[str]:
     """Return the names that the diagnosis has for what is wrong at a trial."""
-    return {finding.name for finding in diagnose([trial], {NUMERICAL})} if trial.accepted else set()
+    if not trial.accepted:
+        return set()
+    if trial.is_large:
+        return {mistake.name for mistake in directional_outcome(trial).mistakes}
+    return {finding.name for finding in diagnose([trial], {NUMERICAL})}
 
 
 def asked_convention(trial: Trial, loss: Any, epsilon: Epsilon) -> Convention | None:
@@ -150,6 +171,11 @@ def is_right(trial: Trial) -> bool:
             return all(r.verdict in (Verdict.PASS, Verdict.KINK) for _, r in CHECKS[NUMERICAL].run([trial]))
         except Exception:
             return False
+
+
+def _is_surely_right(trial: Trial) -> bool:
+    """Return whether directions confirm every gradient at a trial."""
+    return is_right_along_lines(trial) and trial.is_confirmed
 
 
 def is_wrong(trial: Trial) -> bool:

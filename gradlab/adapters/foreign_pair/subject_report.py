@@ -8,6 +8,7 @@ from typing import Any
 from gradlab.adapters.foreign_pair.convention import NUMERICAL, Convention, Epsilon, named
 from gradlab.adapters.foreign_pair.convention_search import (
     asked_convention,
+    convention_beside_factors,
     find_convention,
     fitting_convention,
     is_wrong,
@@ -89,12 +90,19 @@ def report_on(
     applied = convention.unscaled if convention and departs else convention
     trial = applied.trial(given, subject.epsilon) if applied else given
     rows = list(run_checks([trial], checks))
-    more, explored = explore_trials([trial], checks, rows) if options.explore else ([], [])
+    more, explored = explore_trials([trial], checks, rows, options.explore)
     rows = _relaxed([*rows, *more], options.strict)
     # off its defaults a layer is looked at where it is right on them
     sound = NUMERICAL in checks and all(row.verdict is not Verdict.WRONG for row in rows)
     varied = check_variations(subject.variations() if options.explore and sound else (), trial, applied)
-    explored = [replace(places, derived=(*places.derived, *varied.looked)) for places in explored]
+    explored = [
+        replace(
+            places,
+            derived=(*places.derived, *varied.looked),
+            cut="; ".join(filter(None, [places.cut, varied.cut])),
+        )
+        for places in explored
+    ]
     rows += varied.rows
     findings = explain([trial, *varied.trials], rows)
     if varied.findings:
@@ -126,11 +134,20 @@ def _convention(subject: Subject, checks: Mapping[str, Check], loss: Any, trial:
     if NUMERICAL not in checks or not trial.accepted:
         return None
     loss_or_layer: dict[str, Any] = {"loss": subject.loss, "parameters": subject.parameters}
-    if not is_right_along_lines(trial):
-        # two lines tell it in a few evaluations, and every element is looked at where a convention fits
-        fitting = fitting_convention(trial, epsilon=subject.epsilon, **loss_or_layer)
-        if fitting is not None:
-            return fitting
+    right = is_right_along_lines(trial)
+    if right and trial.is_confirmed:
+        return None
+    # two lines tell it in a few evaluations, and every element is looked at where a convention fits; where they tell
+    # no difference, an epsilon's may be too small for them, but for the directions that confirm a gradient it is not
+    fitting = None
+    if not right or trial.asks_directions:
+        fitting = fitting_convention(trial, epsilon=subject.epsilon, surely=right, **loss_or_layer)
+    if fitting is not None:
+        return fitting
+    if any(told and told.factor == 1 for told in trial.confirmed):
+        return None  # a gradient that is right as it stands belongs to forward as it is, and so do the others
+    if subject.loss and (beside := convention_beside_factors(trial, subject.epsilon)):
+        return beside
     if not is_wrong(trial):
         return None
     return find_convention(trial, epsilon=subject.epsilon, **loss_or_layer)

@@ -3,16 +3,19 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from gradlab.adapters.foreign_pair.convention import NUMERICAL, Convention, Epsilon, named
 from gradlab.checks import CHECKS
 from gradlab.checks.trial import Trial, quiet
+from gradlab.checks.trial.interruptible import within
 from gradlab.checks.trial.line_slopes import is_right_along_lines
 from gradlab.diagnosis import Finding
 from gradlab.diagnosis.cotangent_mistakes import equal_within
 from gradlab.node import Array, Sample
 from gradlab.report import Row
+from gradlab.report.tables import count
 from gradlab.running.check_rows import run_checks
 from gradlab.verdict import Verdict
 
@@ -23,6 +26,7 @@ STALE = Finding(
     "the gradient at a second call is that of the first",
     "let every forward keep what its own backward needs, in the place of what was kept before",
 )
+_NO_MORE: Any = object()
 # Makes other primals of the given ones.
 Change = Callable[[tuple[Array, ...]], tuple[Array, ...]]
 
@@ -65,31 +69,52 @@ class Variation:
 
 
 class Varied(NamedTuple):
-    """A row for each wrong gradient, the trials of these, the findings, and the names of all variations checked."""
+    """A row for each wrong gradient, the trials of these, the findings, the names of all variations checked.
+
+    `cut` says what the budget did not last for; empty if it did.
+    """
 
     rows: list[Row]
     trials: list[Trial]
     findings: list[Finding]
     looked: list[str]
+    cut: str = ""
 
 
 def check_variations(variations: Iterable[Variation], given: Trial, applied: Convention | None) -> Varied:
-    """Check every variation that forward takes."""
-    varied = Varied([], [], [], [])
-    for variation in variations:
-        there = _at(given, variation, applied)
-        if there is None:
-            continue
-        varied.looked.append(variation.how)
-        if is_right_along_lines(there) or _is_right_again(given, variation, applied):
-            continue
-        found = _wrong_rows(there, variation)
-        varied.rows.extend(found)
-        varied.trials.extend([there] if found and not variation.excused else [])
-        varied.findings.extend(
-            [STALE] if found and variation.used and _is_of_the_first_call(given, there) else []
-        )
-    return varied
+    """Check every variation that forward takes, while the budget of the given trial lasts."""
+    budget, remaining = given.budget, iter(variations)
+    each: list[Varied] = []
+    left: list[str] = []
+    # to make one, the layer may be run
+    while (variation := within(budget, partial(next, remaining, _NO_MORE), None)) is not _NO_MORE:
+        if variation is None:
+            left.append("what comes next")
+            break
+        one = within(budget, partial(_checked, variation, given, applied), None)
+        each += [one] if one else []
+        left += [] if one else [variation.how]
+    rows = [row for one in each for row in one.rows]
+    trials = [trial for one in each for trial in one.trials]
+    findings = [finding for one in each for finding in one.findings]
+    looked = [how for one in each for how in one.looked]
+    cut = f"gave up on {', '.join(left)}, which did not end in time: raise max_seconds" if left else ""
+    if left and budget and budget.is_spent:
+        cut = f"looked at {count(len(looked), 'variation')} and no further: {budget.used_up}"
+    return Varied(rows, trials, findings, looked, cut)
+
+
+def _checked(variation: Variation, given: Trial, applied: Convention | None) -> Varied:
+    """Return what one variation shows; nothing if forward does not take it."""
+    there = _at(given, variation, applied)
+    if there is None:
+        return Varied([], [], [], [])
+    if is_right_along_lines(there) or _is_right_again(given, variation, applied):
+        return Varied([], [], [], [variation.how])
+    found = _wrong_rows(there, variation)
+    stale = found and variation.used and _is_of_the_first_call(given, there)
+    trials = [there] if found and not variation.excused else []
+    return Varied(found, trials, [STALE] if stale else [], [variation.how])
 
 
 def _is_right_again(given: Trial, variation: Variation, applied: Convention | None) -> bool:

@@ -10,6 +10,7 @@ from gradlab.adapters.foreign_pair.convention import named
 from gradlab.adapters.framework.function_pair import FunctionPair
 from gradlab.adapters.framework.own_precision import is_half, own_precision
 from gradlab.checks import CHECKS, Check, Trial
+from gradlab.checks.exploration.integer_settings import integers_in
 from gradlab.checks.trial.gradient_comparison import compare_two_gradients
 from gradlab.diagnosis import Finding
 from gradlab.node import Node, Sample
@@ -50,7 +51,7 @@ class ValueTrial(Trial):
     @property
     def function(self) -> Callable[..., Any]:
         """The function of the primals; it is given copies."""
-        return lambda *xs: self.value(*map(np.array, xs), **self.settings())
+        return self.counted(lambda *xs: self.value(*map(np.array, xs), **self.settings()))
 
 
 def report_on_pair(
@@ -78,7 +79,7 @@ def report_on_pair(
     trial = _trial(pair, options, half)
     rows = list(run_checks([trial], chosen))
     looks = options.explore and not (half and pair.narrow)
-    more, explored = explore_trials([trial], chosen, rows) if looks else ([], [])
+    more, explored = explore_trials([trial], chosen, rows, looks)
     rows += more
     if half and "matches_numerical" in (options.checks or ["matches_numerical"]):
         rows += own_precision(pair.leaves, trial)
@@ -119,7 +120,12 @@ def _trial(pair: FunctionPair[Any], options: CheckOptions, half: bool) -> Trial:
     sample = Sample("given", primals, pair.settings)
     forward = named(pair.forward, [leaf.name for leaf in pair.leaves])
     node = Node(pair.name, "own", forward, pair.backward, lambda rng: iter([sample]), reference=pair.value)
-    trial: Trial = options.trial(node, sample, ValueTrial, value=pair.value)
+    arguments = [getattr(pair.call, part, ()) for part in ("args", "kwargs", "parts")]
+    integers = bool(integers_in([pair.settings, *arguments]).size)
+    may_not_end = getattr(pair, "may_not_end", False)
+    trial: Trial = options.trial(
+        node, sample, ValueTrial, value=pair.value, holds_integers=integers, may_not_end=may_not_end
+    )
     return trial
 
 

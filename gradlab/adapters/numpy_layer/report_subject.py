@@ -109,13 +109,14 @@ def inside_domain(bound: BoundLayer, settings: Mapping[str, Any]) -> Any:
         for name, shape in classes.items():
             if name in given and given[name].shape[1:] != shape:
                 raise ValueError(f"{name} has other classes")
-        if allowed:
-            points = accepted.setdefault(_settings_key(given), [])
-            if not any(_is_near(primals, point) for point in points):
-                if not _share_of_epsilon(bound, primals, given) <= allowed:
-                    raise ValueError("here the epsilon is what is left of the loss")
-                points[:] = [tuple(np.array(x) for x in primals), *points[: REMEMBERED - 1]]
-        return bound.forward(*primals, **given)
+        points = accepted.setdefault(_settings_key(given), []) if allowed else []
+        looks = bool(allowed) and not any(_is_near(primals, point) for point in points)
+        returned = bound.forward(*primals, **given)
+        if looks:
+            if not _share_of_epsilon(bound, primals, given, returned[0]) <= allowed:
+                raise ValueError("here the epsilon is what is left of the loss")
+            points[:] = [tuple(np.array(x) for x in primals), *points[: REMEMBERED - 1]]
+        return returned
 
     return forward
 
@@ -149,13 +150,15 @@ def _allowed(bound: BoundLayer, settings: Mapping[str, Any]) -> float:
         return 0.0
     taken = {p.name for p in bound.primals}
     given = {name: value for name, value in settings.items() if name not in taken}
-    share = _share_of_epsilon(bound, bound.values, given)
+    share = _share_of_epsilon(bound, bound.values, given, bound.forward(*bound.values, **given)[0])
     return max(NEGLIGIBLE, MORE * share) if share <= DECISIVE else 0.0
 
 
-def _share_of_epsilon(bound: BoundLayer, primals: tuple[Array, ...], settings: Mapping[str, Any]) -> float:
-    """Return how far a loss's epsilon changes it, relative to its size."""
-    with_it = as_tuple(bound.forward(*primals, **settings)[0])
+def _share_of_epsilon(
+    bound: BoundLayer, primals: tuple[Array, ...], settings: Mapping[str, Any], outputs: Any
+) -> float:
+    """Return how far a loss's epsilon changes its outputs, relative to their size."""
+    with_it = as_tuple(outputs)
     with bound.held_layer.epsilons.applied():
         without = as_tuple(bound.forward(*primals, **settings)[0])
     off = max(float(np.max(np.abs(a - b))) for a, b in zip(with_it, without, strict=True))

@@ -5,13 +5,16 @@ declared.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import combinations, islice
+from itertools import chain, combinations, islice
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradlab.checks.exploration.integer_settings import may_be_cut, takes_other_shapes
 from gradlab.checks.trial import Trial
+from gradlab.checks.trial.interruptible import within
 from gradlab.node import Array, as_tuple, named_rng
 
 # Which arrays belong to the batch is guessed from their leading lengths: so many guesses are tried at the most.
@@ -33,24 +36,93 @@ class DerivedTrials(NamedTuple):
     guessed: bool = False
 
 
-def derived_trials(trial: Trial) -> list[DerivedTrials]:
-    """Return the trials that can be derived from a trial, those of each kind of change together."""
+# What makes trials of one kind of change, and its name.
+Way = tuple[str, Callable[[], Iterator[DerivedTrials]]]
+
+
+@dataclass
+class Derivation:
+    """The trials derived from one trial, made as they are asked for, from near to far, while its budget lasts.
+
+    Attributes
+    ----------
+    trial : Trial
+    found : list of DerivedTrials
+        Those that are made already.
+    left : list of str
+        What took more than its share of the budget, at which nobody looks again.
+    complete : bool
+        Whether all are made.
+    """
+
+    trial: Trial
+    found: list[DerivedTrials] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    complete: bool = False
+
+    def __post_init__(self) -> None:
+        self._ways = _ways(self.trial)
+
+    def __iter__(self) -> Iterator[DerivedTrials]:
+        place = 0
+        while place < len(self.found) or self._goes_on():
+            if place < len(self.found):
+                derived = self.found[place]
+                place += 1
+                if derived.how not in self.left:
+                    yield derived
+
+    def _goes_on(self) -> bool:
+        """Make the trials of one more way, if there are any; return whether there may be more."""
+        budget = self.trial.budget
+        if budget and budget.is_spent:
+            return False
+        way = next(self._ways, None)
+        if way is None:
+            self.complete = True
+            return False
+        how, make = way
+        found = within(budget, lambda: list(make()), None)
+        if found is not None:
+            self.found += found
+        elif budget and budget.is_spent:
+            self._ways = chain([way], self._ways)
+        else:
+            self.left.append(how)
+        return True
+
+
+def derivation(trial: Trial) -> Derivation:
+    """Return what is known of the trials that can be derived from a trial, always the same."""
+    known: Derivation = trial.remembered("derived", Derivation)
+    return known
+
+
+def derived_trials(trial: Trial) -> Iterator[DerivedTrials]:
+    """Yield the trials that can be derived from a trial, those of each kind of change together."""
     if trial.witness:
-        return [
-            d._replace(trials=[t.of(trial.node) for t in d.trials]) for d in derived_trials(trial.witness)
-        ]
-    found: list[DerivedTrials] = trial.remembered("derived", lambda trial: list(_all_derived(trial)))
-    return found
+        for derived in derived_trials(trial.witness):
+            yield derived._replace(trials=[t.of(trial.node) for t in derived.trials])
+    else:
+        yield from derivation(trial)
 
 
-def _all_derived(trial: Trial) -> Iterator[DerivedTrials]:
+def _ways(trial: Trial) -> Iterator[Way]:
+    if trial.may_not_end:
+        return
     rng = named_rng(trial.seed, trial.node.name, trial.sample.name, "derived")
-    for how, change in _VALUE_CHANGES.items():
-        yield from _changed_values(trial, how, partial(change, rng=rng))
-    yield from _tied(trial)
-    yield from _resized_batches(trial)
-    yield from _resized_axes(trial)
-    yield from _oblong_squares(trial)
+    for how, change in _NEAR.items():
+        yield how, partial(_changed_values, trial, how, partial(change, rng=rng))
+    yield "a tie between primals", partial(_tied, trial)
+    # what is not ours may iterate until something is small, and far away nothing is
+    for how, change in {**_FAR, **(_FARTHEST if trial.registered else {})}.items():
+        yield how, partial(_changed_values, trial, how, partial(change, rng=rng))
+    if not takes_other_shapes(trial):
+        return
+    yield "another batch", partial(_resized_batches, trial)
+    for n in sorted({n for x in trial.sample.primals for n in x.shape} - {0, 1}):
+        yield f"axes of {n} resized", partial(_resized_axes, trial, n)
+    yield "made oblong", partial(_oblong_squares, trial)
 
 
 def _with_pairs(x: Array, rng: np.random.Generator) -> Array:
@@ -71,18 +143,21 @@ def _with_a_zero_and_a_one(x: Array, rng: np.random.Generator) -> Array:
     return x
 
 
-_VALUE_CHANGES: Mapping[str, Callable[..., Array]] = {
+# From near to far: what does not move numbers beyond their own size, and what does.
+_NEAR: Mapping[str, Callable[..., Array]] = {
+    "shuffled": lambda x, rng: rng.permutation(x.reshape(-1)).reshape(x.shape),
     "sign turned": lambda x, rng: -x,
     "times 0.1": lambda x, rng: x * x.dtype.type(0.1),
-    "times 10": lambda x, rng: x * x.dtype.type(10),
-    "times 100": lambda x, rng: x * x.dtype.type(100),
-    "plus 3": lambda x, rng: x + x.dtype.type(3),
-    "minus 3": lambda x, rng: x - x.dtype.type(3),
-    "shuffled": lambda x, rng: rng.permutation(x.reshape(-1)).reshape(x.shape),
     "ties within pairs": _with_pairs,
     "two slices alike": _with_equal_slices,
     "an exact zero and one": _with_a_zero_and_a_one,
 }
+_FAR: Mapping[str, Callable[..., Array]] = {
+    "plus 3": lambda x, rng: x + x.dtype.type(3),
+    "minus 3": lambda x, rng: x - x.dtype.type(3),
+    "times 10": lambda x, rng: x * x.dtype.type(10),
+}
+_FARTHEST: Mapping[str, Callable[..., Array]] = {"times 100": lambda x, rng: x * x.dtype.type(100)}
 
 
 def _changed_values(trial: Trial, how: str, change: Callable[[Array], Array]) -> Iterator[DerivedTrials]:
@@ -145,19 +220,34 @@ def trials_with_batch(trial: Trial, how: str, size: int) -> Iterator[Trial]:
     guess, from the most of them to the fewest: forward must accept the guess, and the output must be resized too.
     """
     n, primals = _batch_size(trial), trial.sample.primals
-    if n is None:
+    settings = None if n is None or not takes_other_shapes(trial) else _settings_with_batch(trial, n, size)
+    if settings is None:
         return
+    start, changed = settings
     like = [i for i, x in enumerate(primals[1:], 1) if x.ndim and x.shape[0] == n]
-    settings = {
-        k: resize(v, 0, size) if _has_leading_length(v, n) else v for k, v in trial.sample.settings.items()
-    }
     subsets = (some for count in range(len(like), -1, -1) for some in combinations(like, count))
     for some in islice(subsets, GUESSES):
-        parts = [resize(x, 0, size) if i in (0, *some) else x for i, x in enumerate(primals)]
-        derived = trial.at(f"{how} ({', '.join(trial.names[i] for i in (0, *some))})", parts, settings)
+        parts = [_from(start, x, size) if i in (0, *some) else x for i, x in enumerate(primals)]
+        derived = trial.at(f"{how} ({', '.join(trial.names[i] for i in (0, *some))})", parts, changed)
         grown = [(size, *shape[1:]) if shape[:1] == (n,) else shape for shape in _output_shapes(trial)]
         if derived.accepted and _output_shapes(derived) == grown:
             yield derived
+
+
+def _settings_with_batch(trial: Trial, n: int, size: int) -> tuple[int, dict[str, Any]] | None:
+    """Return settings for a batch of another size, and the first row that is kept: one whose integers stay valid."""
+    for start in range(n if size < n else 1):
+        settings = {
+            k: _from(start, v, size) if _has_leading_length(v, n) else v
+            for k, v in trial.sample.settings.items()
+        }
+        if may_be_cut(trial, n, size, settings):
+            return start, settings
+    return None
+
+
+def _from(start: int, x: Array, size: int) -> Array:
+    return resize(np.roll(x, -start, axis=0), 0, size)
 
 
 def _has_leading_length(value: Any, n: int | None) -> bool:
@@ -169,16 +259,15 @@ def _output_shapes(trial: Trial) -> list[tuple[int, ...]]:
     return [np.shape(y) for y in as_tuple(trial.output)]
 
 
-def _resized_axes(trial: Trial) -> Iterator[DerivedTrials]:
-    """Give all axes of one length, in primals and settings alike, another length: longer by 1, and 1."""
-    lengths = {n for x in trial.sample.primals for n in x.shape}
-    for n in sorted(lengths - {0, 1}):
-        longer, single = (_resized_everywhere(trial, f"axes of {n} made {m}", n, m) for m in (n + 1, 1))
-        # an axis of length 1 may be broadcast by accident; an axis that can grow may have any length
-        if _is_resized(trial, longer, n, n + 1):
-            yield DerivedTrials(f"axes of {n} made {n + 1}", [longer])
-            if _is_resized(trial, single, n, 1):
-                yield DerivedTrials(f"axes of {n} made 1", [single])
+def _resized_axes(trial: Trial, n: int) -> Iterator[DerivedTrials]:
+    """Give all axes of length n, in primals and settings alike, another length: longer by 1, and 1."""
+    longer = _resized_everywhere(trial, f"axes of {n} made {n + 1}", n, n + 1)
+    # an axis of length 1 may be broadcast by accident; an axis that can grow may have any length
+    if _is_resized(trial, longer, n, n + 1):
+        yield DerivedTrials(f"axes of {n} made {n + 1}", [longer])
+        single = _resized_everywhere(trial, f"axes of {n} made 1", n, 1)
+        if may_be_cut(trial, n, 1, single.sample.settings) and _is_resized(trial, single, n, 1):
+            yield DerivedTrials(f"axes of {n} made 1", [single])
 
 
 def _is_resized(trial: Trial, derived: Trial, n: int, size: int) -> bool:

@@ -2,17 +2,23 @@
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from gradlab.checks.exploration.derived_inputs import derived_trials
+from gradlab.checks.exploration.derived_inputs import Derivation, DerivedTrials, derivation, derived_trials
+from gradlab.checks.exploration.line_judgement import UNTOLD, judge_along_lines, judge_primal_along_lines
 from gradlab.checks.exploration.smallest_inputs import shrink
 from gradlab.checks.trial import ContractError, Trial, quiet
+from gradlab.checks.trial.interruptible import within
 from gradlab.verdict import CheckResult, Verdict
 
 CheckElsewhere = Callable[[Trial], Iterator[CheckResult]]
+# How much of what is left the search for smaller primals leaves for the diagnosis.
+FOR_THE_DIAGNOSIS = 0.5
 
 
 @dataclass(frozen=True)
@@ -24,49 +30,123 @@ class ExploredFault:
     result: CheckResult
 
 
-def explore(
-    trial: Trial, check: CheckElsewhere, *, shrinking: bool = True
-) -> tuple[list[str], ExploredFault | None]:
-    """Run a check at the trials derived from a trial, one after the other, until it finds a fault.
+@dataclass(frozen=True)
+class Exploration:
+    """What a check found beyond the given primals.
 
-    Returns
-    -------
+    Attributes
+    ----------
     tried : list of str
         How the primals were derived at which the check was run.
     found : ExploredFault or None
         The first fault. An undecided result is none: nobody chose these primals.
+    cut : str
+        What the budget did not last for; empty if it did.
     """
-    tried = []
+
+    tried: list[str]
+    found: ExploredFault | None = None
+    cut: str = ""
+
+
+def explore(
+    trial: Trial, check: CheckElsewhere, *, shrinking: bool = True, of_values: bool = False
+) -> Exploration:
+    """Run a check at the trials derived from a trial, one after the other, until it finds a fault.
+
+    What takes more than its share of the trial's budget is interrupted, and left out; where the budget is spent, the
+    search ends.
+
+    Parameters
+    ----------
+    trial : Trial
+    check : callable
+    shrinking : bool
+        Whether to look for the smallest primals that show a fault.
+    of_values : bool
+        Whether the check compares a primal's gradient with forward's slopes, so that lines tell most of it.
+    """
+    budget, known, by_lines = trial.budget, derivation(trial.witness or trial), of_values and shrinking
+    tried: list[str] = []
     with quiet():
-        for how, trials, guessed in derived_trials(trial):
-            tried.append(how)
-            fault = first_fault(trials[0], check)
-            if fault is None:
+        for derived in derived_trials(trial):
+            if budget and budget.is_spent:
+                break
+            fault = within(budget, partial(_fault_at, derived, check, by_lines), UNTOLD)
+            if fault and by_lines and _is_wrong_value(fault):
+                found, cut = _smallest(trial, derived, fault, check, by_lines)
+                if found:
+                    return Exploration([*tried, derived.how], found, cut)
+                # lines may reject what the check passes
+                fault = within(budget, partial(_fault_at, derived, check), UNTOLD)
+            if fault is UNTOLD:
+                known.left += [] if budget and budget.is_spent else [derived.how]
                 continue
-            # where backward cannot compute at all, the guess is to blame if these primals are a guess, or if backward
-            # is right with other arrays in the batch
-            if not _is_wrong_value(fault) and (
-                guessed or any(first_fault(t, check) is None for t in trials[1:])
-            ):
-                continue
-            return tried, _shrunk(trial, how, trials[0], fault, check) if shrinking else ExploredFault(
-                how, trials[0], fault
-            )
-    return tried, None
+            tried.append(derived.how)
+            if fault:
+                found, cut = _smallest(trial, derived, fault, check) if shrinking else (None, "")
+                return Exploration(tried, found or ExploredFault(derived.how, derived.trials[0], fault), cut)
+    return Exploration(tried, None, _cut(known, len(tried)))
 
 
-def _shrunk(
-    given: Trial, how: str, derived: Trial, fault: CheckResult, check: CheckElsewhere
-) -> ExploredFault:
+def _fault_at(derived: DerivedTrials, check: CheckElsewhere, by_lines: bool = False) -> CheckResult | None:
+    """Return the fault that counts at derived trials; with `by_lines` one that lines tell, where they tell anything."""
+    told = judge_along_lines(derived.trials[0]) if by_lines else UNTOLD
+    if told is not UNTOLD:
+        return None if told.verdict is Verdict.PASS else told
+    fault = first_fault(derived.trials[0], check)
+    # where backward cannot compute at all, the guess is to blame if these primals are a guess, or if backward is right
+    # with other arrays in the batch
+    excused = (
+        fault is not None
+        and not _is_wrong_value(fault)
+        and (derived.guessed or any(first_fault(t, check) is None for t in derived.trials[1:]))
+    )
+    return None if excused else fault
+
+
+def _cut(known: Derivation, looked: int) -> str:
+    """Return what a search that found nothing did not look at, and why; empty if it looked at everything."""
+    budget = known.trial.budget
+    there_are = sum(derived.how not in known.left for derived in known.found)
+    if budget is None or not budget.is_spent or (known.complete and looked >= there_are):
+        return ""
+    of = f" of {there_are}" if known.complete else ""
+    points = f"{looked}{of} derived point{'' if (there_are if of else looked) == 1 else 's'}"
+    return f"looked at {points} and no further: {budget.used_up}"
+
+
+def _smallest(
+    given: Trial, derived: DerivedTrials, fault: CheckResult, check: CheckElsewhere, by_lines: bool = False
+) -> tuple[ExploredFault | None, str]:
+    """Return a fault at the smallest primals at which the check finds it, and what the budget did not last for.
+
+    None where it does not find it there, as lines may have misled the search.
+    """
+
     def fails(trial: Trial) -> bool:
-        found = first_fault(trial, check)
-        alike = found is not None and _is_wrong_value(found) == _is_wrong_value(fault)
-        return alike and found is not None and found.primal == fault.primal
+        return _is_alike(first_fault(trial, check), fault)
 
+    def fails_along_lines(trial: Trial) -> bool:
+        told = judge_primal_along_lines(trial, fault.primal)
+        return fails(trial) if told is UNTOLD else told.verdict is Verdict.WRONG
+
+    budget, quick, cut = given.budget, fails_along_lines if by_lines else fails, ""
     # under the given sample's name the cotangent is the one that a test with these primals draws
-    renamed = replace(derived, sample=replace(derived.sample, name=given.sample.name), witness=None)
-    smallest = shrink(renamed if fails(renamed) else derived, fails)
-    return ExploredFault(how, smallest, first_fault(smallest, check) or fault)
+    trial = derived.trials[0]
+    renamed = replace(trial, sample=replace(trial.sample, name=given.sample.name), witness=None)
+    with budget.keeping(FOR_THE_DIAGNOSIS) if budget else nullcontext():
+        smallest = shrink(renamed if within(budget, partial(quick, renamed), False) else trial, quick)
+        if budget and budget.is_spent:
+            cut = f"did not make the primals of {derived.how} as small as they can be: {budget.used_up}"
+    result = within(budget, partial(first_fault, smallest, check), None)
+    found = result is not None and _is_alike(result, fault)
+    return ExploredFault(derived.how, smallest, result) if result and found else None, cut
+
+
+def _is_alike(found: CheckResult | None, fault: CheckResult) -> bool:
+    alike = found is not None and _is_wrong_value(found) == _is_wrong_value(fault)
+    return alike and found is not None and found.primal == fault.primal
 
 
 def first_fault(trial: Trial, check: CheckElsewhere) -> CheckResult | None:

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice, takewhile
 from typing import Any
 
 import numpy as np
 
+from gradlab.checks.exploration.integer_settings import may_be_cut
 from gradlab.checks.trial import Trial
+from gradlab.checks.trial.interruptible import within
 from gradlab.node import Array, Sample
 
 # So many primals are tried at the most: a fault is to be shown, not to be waited for.
@@ -16,67 +19,96 @@ FULL_BELOW = 64
 
 
 def shrink(trial: Trial, fails: Callable[[Trial], bool]) -> Trial:
-    """Return a trial whose primals are as short and as plain as they can be made while `fails` holds."""
+    """Return a trial whose primals are as short and as plain as they can be made while `fails` holds.
+
+    It ends early, with the smallest so far, where the trial's budget is spent.
+    """
     # large primals are checked along directions, until they are small enough to be checked element by element
-    smallest, left = replace(trial, full_below=FULL_BELOW) if trial.is_large else trial, TRIES
-    progress = True
-    while progress:
-        progress = False
-        for sample in _halved(smallest.sample) if smallest.is_large else _smaller(smallest.sample):
-            if left == 0:
-                return smallest
-            left -= 1
-            # a sample of the same name has the same cotangent where the output's shape is the same
-            smaller = replace(smallest, sample=sample, witness=None)
-            if smaller.accepted and fails(smaller):
-                smallest, progress = smaller, True
-                break
+    smallest = replace(trial, full_below=FULL_BELOW) if trial.is_large else trial
+    tried: set[Any] = set()
+
+    def goes_on(sample: Any) -> bool:
+        return len(tried) < TRIES and not (trial.budget and trial.budget.is_spent)
+
+    shrunk = True
+    while shrunk:
+        shrunk = False
+        for steps in (_halves, _shorter, _plainer):
+            place = 0
+            while steps is _halves or not smallest.is_large:
+                # what did not fail before the last success is not tried again in this round
+                samples = takewhile(goes_on, islice(enumerate(steps(smallest)), place, None))
+                found = next(((i, t) for i, s in samples if (t := _failing(smallest, s, fails, tried))), None)
+                if found is None:
+                    break
+                (place, smallest), shrunk = found, True
     return smallest
 
 
-def _halved(sample: Sample) -> Iterator[Sample]:
-    """Yield samples with axes cut to halves, for primals of too many elements to try each."""
-    for n in sorted({n for x in sample.primals for n in x.shape if n > 1}, reverse=True):
+def _failing(trial: Trial, sample: Sample, fails: Callable[[Trial], bool], tried: set[Any]) -> Trial | None:
+    """Return the trial at a smaller sample if it fails, too, and was not tried before."""
+    key = _key(sample)
+    if key in tried:
+        return None
+    tried.add(key)
+    # a sample of the same name has the same cotangent where the output's shape is the same
+    smaller = replace(trial, sample=sample, witness=None)
+    # one that takes its whole share of the time shows nothing
+    return smaller if within(trial.budget, lambda: smaller.accepted and fails(smaller), False) else None
+
+
+def _key(sample: Sample) -> Any:
+    arrays = [*sample.primals, *(v for v in sample.settings.values() if isinstance(v, np.ndarray))]
+    return tuple((x.shape, x.tobytes()) for x in arrays)
+
+
+def _halves(trial: Trial) -> Iterator[Sample]:
+    """Yield samples with axes cut to halves."""
+    for n in _lengths(trial):
         for kept in (range(n // 2), range(n // 2, n)):
-            yield _cut(sample, n, kept, leading=False)
-            yield _cut(sample, n, kept, leading=True)
+            yield from _cut(trial, n, kept)
 
 
-def _smaller(sample: Sample) -> Iterator[Sample]:
-    """Yield samples that are a step smaller: first those with shorter axes, then those with plainer numbers."""
-    primals = sample.primals
-    for n in sorted({n for x in primals for n in x.shape if n > 1}, reverse=True):
-        halves = (range(n // 2), range(n // 2, n)) if n > 3 else ()
-        for kept in (*((k,) for k in range(n)), *halves, range(n - 1), range(1, n)):
-            yield _cut(sample, n, kept, leading=False)
-            yield _cut(sample, n, kept, leading=True)
+def _shorter(trial: Trial) -> Iterator[Sample]:
+    """Yield samples with axes cut to a single place, or shorter by one."""
+    for n in _lengths(trial):
+        for kept in (*((k,) for k in range(n)), range(n - 1), range(1, n)):
+            yield from _cut(trial, n, kept)
+
+
+def _lengths(trial: Trial) -> list[int]:
+    return sorted({n for x in trial.sample.primals for n in x.shape if n > 1}, reverse=True)
+
+
+def _cut(trial: Trial, n: int, kept: Sequence[int]) -> Iterator[Sample]:
+    """Keep the places `kept` of every axis of length n, and then only of leading axes, in primals and settings."""
+    for leading in (False, True):
+
+        def cut(x: Any, leading: bool = leading) -> Any:
+            if isinstance(x, np.ndarray):
+                for axis in [a for a, length in enumerate(x.shape) if length == n and not (leading and a)]:
+                    x = x.take(kept, axis=axis)
+            return x
+
+        sample = trial.sample
+        settings = {name: cut(value) for name, value in sample.settings.items()}
+        if may_be_cut(trial, n, len(kept), settings):
+            yield Sample(sample.name, tuple(map(cut, sample.primals)), settings)
+
+
+def _plainer(trial: Trial) -> Iterator[Sample]:
+    """Yield samples with plainer numbers: of each primal first all numbers changed at once, then one at a time."""
+    primals = trial.sample.primals
     for i, x in enumerate(primals):
-        for plainer in _plainer(x):
-            yield replace(sample, primals=(*primals[:i], plainer, *primals[i + 1 :]))
-
-
-def _cut(sample: Sample, n: int, kept: Sequence[int], leading: bool) -> Sample:
-    """Keep the places `kept` of every axis of length n, or only of leading axes, in primals and settings."""
-
-    def cut(x: Any) -> Any:
-        if isinstance(x, np.ndarray):
-            for axis in [a for a, length in enumerate(x.shape) if length == n and not (leading and a)]:
-                x = x.take(kept, axis=axis)
-        return x
-
-    settings = {name: cut(value) for name, value in sample.settings.items()}
-    return Sample(sample.name, tuple(map(cut, sample.primals)), settings)
-
-
-def _plainer(x: Array) -> Iterator[Array]:
-    """Yield arrays with plainer numbers: first all numbers changed at once, then one at a time."""
-    flat = x.reshape(-1)
-    for places in (slice(None), *(slice(k, k + 1) for k in range(x.size))):
-        for number in _plain_numbers(flat[places]):
-            if not np.array_equal(number, flat[places]) and _cost(number) < _cost(flat[places]):
-                plainer = flat.copy()
-                plainer[places] = number
-                yield plainer.reshape(x.shape)
+        flat = x.reshape(-1)
+        for places in (slice(None), *(slice(k, k + 1) for k in range(x.size))):
+            for number in _plain_numbers(flat[places]):
+                if not np.array_equal(number, flat[places]) and _cost(number) < _cost(flat[places]):
+                    plainer = flat.copy()
+                    plainer[places] = number
+                    yield replace(
+                        trial.sample, primals=(*primals[:i], plainer.reshape(x.shape), *primals[i + 1 :])
+                    )
 
 
 def _plain_numbers(values: Array) -> Iterator[Array]:

@@ -4,16 +4,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
-from gradlab.directions import FULL_BELOW, is_large
+from gradlab.checks.trial._flat_claim import flat_claim, shaped
+from gradlab.checks.trial.budget import Budget
+from gradlab.directions import FULL_BELOW, Confirmation, confirmed_alone, confirmed_together, is_large
 from gradlab.node import Array, Node, Sample, as_tuple, named_rng, primal_names
-from gradlab.numerical.estimate import Estimate, Method, estimate_vjp, unknown_estimate
+from gradlab.numerical.estimate import Estimate, Method, estimate_vjp_of_primal, unknown_estimate
 from gradlab.verdict import Verdict
+
+# Gradients of fewer elements are looked at element by element, for about as many evaluations.
+CONFIRMED_FROM = 8
 
 
 class ContractError(Exception):
@@ -46,6 +51,12 @@ class Trial:
         The trial that this one's primals were derived from.
     full_below : int or None
         With more elements than this, in all primals together, the gradients are checked along random directions.
+    budget : Budget or None
+        What is left for everything after the verdict at the given primals; evaluations are counted in it.
+    holds_integers : bool
+        Whether it is compiled code with integers among its arguments, which it may take for places in its arrays.
+    may_not_end : bool
+        Whether it holds a loop that nobody can interrupt, and that need not end at other primals.
     """
 
     node: Node
@@ -59,6 +70,9 @@ class Trial:
     witness: "Trial | None" = None
     origin: "Trial | None" = None
     full_below: int | None = FULL_BELOW
+    budget: Budget | None = None
+    holds_integers: bool = False
+    may_not_end: bool = False
 
     def of(self, node: Node) -> "Trial":
         """Return this trial for another backward of the same forward, with this one as its witness."""
@@ -112,7 +126,11 @@ class Trial:
     @property
     def function(self) -> Callable[..., Any]:
         """Forward without its residuals, as a function of the primals, of which forward is given copies."""
-        return lambda *xs: self.node.forward(*map(np.array, xs), **self.settings())[0]
+        return self.counted(lambda *xs: self.node.forward(*map(np.array, xs), **self.settings())[0])
+
+    def counted(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function whose calls count in the budget, if there is one."""
+        return self.budget.counted(function) if self.budget else function
 
     def forward(self) -> tuple[Any, Any]:
         """Return output and residuals at fresh copies of the primals.
@@ -143,6 +161,8 @@ class Trial:
         """Whether forward takes these primals and gives finite numbers: so a domain need not be declared."""
         if self.witness:
             return self.witness.accepted
+        if self.may_not_end and self.origin is not None:
+            return False
         with quiet():
             try:
                 return all(bool(np.isfinite(y).all()) for y in as_tuple(self.output))
@@ -181,6 +201,11 @@ class Trial:
         returned = self.node.backward(self.forward()[1], map_arrays(np.array, g))
         return tuple(map(np.array, self.well_formed(returned)))
 
+    @cached_property
+    def own_gradients(self) -> tuple[Array, ...]:
+        """The gradients for the trial's own cotangent, computed once."""
+        return self.gradients(self.cotangent())
+
     def well_formed(self, returned: Any) -> tuple[Array, ...]:
         """Return backward's gradients as arrays, or raise `ContractError` where they cannot be compared."""
         expected = self.sample.primals
@@ -210,15 +235,80 @@ class Trial:
     def estimates(self) -> tuple[Estimate, ...]:
         """The numerical vjp of this sample's cotangent, one estimate per primal, in float64 at least.
 
-        Those of large primals know nothing but the size of the terms.
+        Backward's own gradients where a few directions confirm them. Those of large primals know nothing but the size
+        of the terms.
         """
         if self.witness:
             return self.witness.estimates
-        return self._unknown_estimates() if self.is_large else self.estimated()
+        if self.is_large:
+            return self._unknown_estimates()
+        return tuple(
+            self.estimate_of_elements(i) if told is None else told.estimate
+            for i, told in enumerate(self.confirmed)
+        )
 
-    def estimated(self) -> tuple[Estimate, ...]:
-        """Compute the estimates, which `estimates` keeps."""
-        return estimate_vjp(self.function, self.sample.primals, self.cotangent(), method=self.method)
+    def estimate_of_elements(self, i: int) -> Estimate:
+        """Return the estimate of primal `i`, each element's by a ladder of its own; computed once."""
+        if self.witness:
+            return self.witness.estimate_of_elements(i)
+        if i not in self._estimates_of_elements:
+            self._estimates_of_elements[i] = self.estimated(i)
+        return self._estimates_of_elements[i]
+
+    @cached_property
+    def _estimates_of_elements(self) -> dict[int, Estimate]:
+        return {}
+
+    def estimated(self, i: int) -> Estimate:
+        """Compute the estimate of primal `i`, which `estimate_of_elements` keeps."""
+        return estimate_vjp_of_primal(
+            self.function, self.sample.primals, self.cotangent(), i, method=self.method
+        )
+
+    @cached_property
+    def confirmed(self) -> tuple[Confirmation | None, ...]:
+        """What a few directions say of the gradient of each primal, where they confirm it; None where they do not.
+
+        All primals are looked at together, and, where that confirms nothing, one after the other.
+        """
+        if self.witness:
+            return self.witness.confirmed
+        primals, whole = self.sample.primals, self._confirmed_together
+        if whole:
+            spans = flat_claim(self).spans
+            return tuple(
+                shaped(whole.of_primal(span), x.shape) for span, x in zip(spans, primals, strict=True)
+            )
+        if not self.asks_directions:
+            return (None,) * len(primals)
+        alone = (self._confirmation_of(partial(confirmed_alone, i=i)) for i in range(len(primals)))
+        return tuple(told and shaped(told, x.shape) for told, x in zip(alone, primals, strict=True))
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether directions confirm all gradients together."""
+        return self.witness.is_confirmed if self.witness else self._confirmed_together is not None
+
+    @cached_property
+    def _confirmed_together(self) -> Confirmation | None:
+        return self._confirmation_of(confirmed_together) if self.asks_directions else None
+
+    @property
+    def asks_directions(self) -> bool:
+        """Whether directions are asked: not at the samples of a registered node, whose every element is looked at.
+
+        Nor where there are hardly more elements than directions.
+        """
+        shown = self.registered and self.origin is None
+        few = sum(x.size for x in self.sample.primals) < CONFIRMED_FROM
+        return not (shown or few or self.method != "auto") and self.accepted
+
+    def _confirmation_of(self, confirm: Callable[..., Confirmation | None]) -> Confirmation | None:
+        rng = named_rng(self.seed, self.node.name, self.sample.name, "directions")
+        try:
+            return confirm(flat_claim(self), rng=rng)
+        except Exception:  # backward may refuse double precision, or a part of the cotangent
+            return None
 
     def _unknown_estimates(self) -> tuple[Estimate, ...]:
         pairs = zip(as_tuple(self.cotangent()), as_tuple(self.output), strict=True)

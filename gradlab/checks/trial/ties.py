@@ -1,17 +1,20 @@
 """Ties: kinks that equal elements make together, at which more than one gradient is right, but not every one."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from gradlab.checks.trial import Trial, quiet
 from gradlab.node import Array, as_tuple, named_rng
-from gradlab.numerical.estimate import Estimate
+from gradlab.numerical.estimate import Estimate, slopes_within
 from gradlab.verdict import CheckResult, Verdict
 
-# How far tied elements are moved apart to see the slopes nearby, relative to the primal's size.
+# How far tied elements are moved apart to see the slopes nearby, all ties of one number together, relative to the
+# primals' size.
 NEARBY = 1e-6
 # The step for moving ties together; how far the one-sided slopes may differ there, for forward to count as smooth, and
 # how far the analytic slope may differ from them; the last two are relative.
@@ -24,48 +27,66 @@ def estimate_with_nearby_slopes(trial: Trial, i: int) -> Estimate:
     When three equal numbers are sorted, the middle one may take the middle place, though it does so neither moved up
     nor moved down. So the ties are broken: in the order of their places, against that order, and at random.
     """
-    estimate = trial.estimates[i]
+    estimate = trial.estimate_of_elements(i)
     lower, upper = estimate.lower.copy(), estimate.upper.copy()
-    for nearby in trial.remembered("nearby", _nearby_estimates):
-        value = nearby[i].value
-        known = np.isfinite(value) & np.isfinite(nearby[i].error) & estimate.kink
-        lower = np.where(known, np.fmin(lower, value - nearby[i].error), lower)
-        upper = np.where(known, np.fmax(upper, value + nearby[i].error), upper)
-    return replace(
-        estimate,
-        lower=lower,
-        upper=upper,
-        error=np.where(estimate.kink, _curvature(estimate), estimate.error),
-    )
+    error = np.where(estimate.kink, _curvature(estimate), estimate.error)
+    for value, noise in trial.remembered(f"slopes near kinks of {i}", partial(_nearby_slopes, i=i)):
+        known = np.isfinite(value) & np.isfinite(noise)
+        lower = np.where(known, np.fmin(lower, value - noise), lower)
+        upper = np.where(known, np.fmax(upper, value + noise), upper)
+    return replace(estimate, lower=lower, upper=upper, error=error)
 
 
 def _curvature(estimate: Estimate) -> Array:
     # the nearby slopes differ from those at the tie by the curvature in between
-    return np.maximum(estimate.error, 100 * NEARBY * (np.abs(estimate.value) + np.abs(estimate.terms)))
+    ends = np.where(np.isfinite(estimate.lower + estimate.upper), estimate.upper - estimate.lower, 0.0)
+    size = np.nan_to_num(np.abs(estimate.value)).max(initial=0.0) + ends.max(initial=0.0)
+    return np.asarray(np.maximum(estimate.error, 100 * NEARBY * size))
 
 
-def _nearby_estimates(trial: Trial) -> list[tuple[Estimate, ...]]:
+def _nearby_slopes(trial: Trial, i: int) -> list[tuple[Array, Array]]:
+    """Return the slopes of primal `i` with the ties broken in several ways, and their errors; NaN off the kinks."""
     if trial.witness:
-        known: list[tuple[Estimate, ...]] = trial.witness.remembered("nearby", _nearby_estimates)
+        known: list[tuple[Array, Array]] = trial.witness.remembered(
+            f"slopes near kinks of {i}", partial(_nearby_slopes, i=i)
+        )
         return known
+    kinks = np.flatnonzero(trial.estimate_of_elements(i).kink)
+    points = [x.astype(np.promote_types(x.dtype, np.float64)) for x in trial.sample.primals]
+    joined = np.concatenate([x.reshape(-1) for x in points])
+    # of all primals together: a tie may be one between primals
+    _, group, counts = np.unique(joined, return_inverse=True, return_counts=True)
+    apart = NEARBY * (float(np.abs(joined).max(initial=0.0)) or 1.0) / int(counts.max(initial=1))
+    g = np.concatenate([np.ravel(part) for part in as_tuple(trial.cotangent())]).astype(np.float64)
     rng = named_rng(trial.seed, trial.node.name, trial.sample.name, "nearby")
+    ends = np.cumsum([x.size for x in points])
     found = []
     for way in ("in order", "against it", "at random", "at random again"):
-        moved = []
-        for x in trial.primals():
-            places = np.arange(1.0, x.size + 1).reshape(x.shape)
-            order = {"in order": places, "against it": -places}.get(way)
-            if order is None:
-                order = rng.permutation(x.size).reshape(x.shape) - x.size / 2
-            size = float(np.abs(x).max(initial=0.0)) or 1.0
-            moved.append((x + NEARBY * size * order / max(1, x.size)).astype(x.dtype))
-        broken_tie = trial.at(f"ties broken {way}", moved)
-        if broken_tie.accepted:
-            # under the given sample's name the cotangent is this trial's
-            found.append(
-                replace(broken_tie, sample=replace(broken_tie.sample, name=trial.sample.name)).estimates
+        places = rng.permutation(joined.size) if "random" in way else np.arange(joined.size)
+        rank = _ranks(group, places)
+        sign = np.where(rng.random(joined.size) < 0.5, -1, 1)[group] if "random" in way else 1
+        moved = joined + apart * (-1 if way == "against it" else sign) * (1 + rank)
+        parts = [part.reshape(x.shape) for part, x in zip(np.split(moved, ends[:-1]), points, strict=True)]
+        value, error = np.full((2, points[i].size), np.nan)
+        with quiet(), suppress(Exception):
+            value[kinks], error[kinks] = slopes_within(
+                partial(_outputs, trial, parts, i), parts[i].reshape(-1), g, kinks, apart
             )
+        found.append((value.reshape(points[i].shape), error.reshape(points[i].shape)))
     return found
+
+
+def _ranks(group: Array, places: Array) -> Array:
+    """Return the number of each element among those of its group, in the order of `places`."""
+    order = np.lexsort((places, group))
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    rank = np.empty(group.size, dtype=int)
+    rank[order] = np.arange(group.size) - np.repeat(starts, np.diff([*starts, group.size]))
+    return rank
+
+
+def _outputs(trial: Trial, primals: Sequence[Array], i: int, x: Array) -> Any:
+    return trial.function(*primals[:i], x.reshape(primals[i].shape), *primals[i + 1 :])
 
 
 def check_ties_together(trial: Trial, gradients: Sequence[Array]) -> Iterator[CheckResult]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from gradlab.commands.check._check_task import CheckTask
 from gradlab.commands.check._input_specs import InputSpec, parse_input
-from gradlab.commands.common_arguments import count
+from gradlab.commands.common_arguments import add_max_seconds, count
+from gradlab.running.options import MAX_SECONDS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=_seconds, default=60.0, metavar="S", help="seconds for each object (default: 60)"
     )
+    add_max_seconds(parser, MAX_SECONDS, "object")
     parser.add_argument("--rtol", type=_tolerance, help="(default: from the dtype)")
     parser.add_argument("--atol", type=_tolerance, help="(default: from the size of the gradient)")
     parser.add_argument(
@@ -69,6 +71,7 @@ def task_of(arguments: argparse.Namespace) -> CheckTask:
         rtol=arguments.rtol,
         atol=arguments.atol,
         strict=arguments.strict,
+        max_seconds=arguments.max_seconds,
         timeout=arguments.timeout,
     )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from gradlab.commands.check._input_specs import InputSpec
 from gradlab.report import Report
+from gradlab.running.options import MAX_SECONDS
 
 # The files in the folder that parent and child share.
 TASK, STAGE, OUTCOME = "task", "stage", "outcome"
@@ -27,7 +28,7 @@ class CheckTask:
     inputs : tuple of InputSpec
     samples : str
         The ``MODULE:FUNCTION`` that gives the inputs, or empty.
-    seed, rtol, atol, strict
+    seed, rtol, atol, strict, max_seconds
         As for `gradlab.check_layer`.
     timeout : float
         In seconds.
@@ -43,6 +44,7 @@ class CheckTask:
     rtol: float | None = None
     atol: float | None = None
     strict: bool = False
+    max_seconds: float | None = MAX_SECONDS
     timeout: float = 60.0
 
 

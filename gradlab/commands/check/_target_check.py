@@ -13,6 +13,7 @@ from gradlab.adapters.cached_pair import CachedPair, check_cached_pair
 from gradlab.adapters.numpy_layer import LayerError, check_layer
 from gradlab.adapters.numpy_layer.number_places import show
 from gradlab.checks.trial import Trial
+from gradlab.checks.trial.budget import Budget
 from gradlab.commands.check import _object_kinds as kinds
 from gradlab.commands.check._check_task import CheckTask, TaskOutcome
 from gradlab.commands.check._construction import made, required
@@ -26,6 +27,7 @@ from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.check_vjp import check_vjp
 from gradlab.running.explanation import explain
 from gradlab.running.selection import select_checks
+from gradlab.running.timing import showing_times
 
 Check = Callable[[Sample], Report]
 
@@ -48,6 +50,11 @@ def run_task(task: CheckTask, tell: Callable[[str], object]) -> TaskOutcome:
     if task.init is not None and not isinstance(found, type):
         raise LayerError(f"{task.target} is no class, and needs no --init: leave it out")
     tell("running it")
+    with showing_times():
+        return _checked_as(kind, found, task)
+
+
+def _checked_as(kind: str, found: Any, task: CheckTask) -> TaskOutcome:
     if kind == kinds.NODE:
         return _node(found, task)
     if kind in (kinds.TORCH, kinds.JAX):
@@ -124,7 +131,11 @@ def _node(found: Any, task: CheckTask) -> TaskOutcome:
     if task.samples or task.inputs or own is None:
         return _pair(found.forward, found.backward, task)
     node = Node(task.target, "own", found.forward, found.backward, own)
-    trials = [Trial(node, sample, task.seed, task.rtol, task.atol) for sample in node.draw_samples(task.seed)]
+    budget = Budget(task.max_seconds)
+    trials = [
+        Trial(node, sample, task.seed, task.rtol, task.atol, budget=budget)
+        for sample in node.draw_samples(task.seed)
+    ]
     if not trials:
         raise LayerError(f"the samples(rng) of {task.target} gives none: yield one, or give --input SHAPE")
     chosen = select_checks(None)
@@ -196,7 +207,8 @@ def _asked(layer: Any, task: CheckTask) -> list[Sample]:
 
 def _options(task: CheckTask) -> dict[str, Any]:
     return {
-        "rtol": task.rtol, "atol": task.atol, "seed": task.seed, "strict": task.strict, "name": task.target
+        "rtol": task.rtol, "atol": task.atol, "seed": task.seed, "strict": task.strict,
+        "max_seconds": task.max_seconds, "name": task.target,
     }  # fmt: skip
 
 

@@ -104,7 +104,7 @@ def test_the_report_says_where_it_looked():
     assert said in report.to_markdown()
     envelope = json.loads(report.to_json())
     assert envelope["environment"]["explored"] == [
-        {"node": "squares", "sample": "given", "derived": list(places.derived)}
+        {"node": "squares", "sample": "given", "derived": list(places.derived), "cut": ""}
     ]
 
 
@@ -161,7 +161,7 @@ def pasted(row, forward, settings):
             d_picked_but_for_one_row,
             d_picked,
             [X[:2, :3]],
-            {"labels": np.array([1, 2])},
+            {"labels": np.array([2, 0])},
             np.float64,
         ),
         (picked, partial(d_picked, limit=5), d_picked, [X[:2, :3]], {"labels": np.array([1, 2])}, np.float64),

@@ -193,6 +193,7 @@ CALLS = {
     "no JSON": (["--init", "{W: 3}"], "'{W: 3}' is no JSON, Expecting property name"),
     "neither object nor array": (["--init", "3"], "'3' is neither a JSON object nor an array: give {"),
     "no time": (["--timeout", "0"], "'0' is no number of seconds: give one such as 60"),
+    "no budget": (["--max-seconds", "0"], "argument --max-seconds: '0' is no positive number"),
     "no tolerance": (["--rtol", "-1"], "'-1' is no tolerance: give a number such as 1e-6"),
     "inputs twice": (["--input", "3", "--samples", "a:b"], "argument --samples: not allowed with argument --input"),
 }  # fmt: skip

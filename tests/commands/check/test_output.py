@@ -214,3 +214,17 @@ def test_what_init_makes_of_json():
     drawn = [made(Kind, [{"shape": [3]}, 1, 2, 3], seed).given[0] for seed in (0, 0, 1)]
     assert (drawn[0] == drawn[1]).all()
     assert not (drawn[0] == drawn[2]).any()
+
+
+def test_the_times_are_shown(check):
+    _, out, _ = check("layers:Sigmoid", "--input", "3")
+    assert out.splitlines()[0].split()[-4:] == ["forward", "backward", "numerical", "ratio"]
+    assert out.splitlines()[2].split()[-1].endswith("x")
+
+
+def test_a_budget(check):
+    _, out, _ = check("layers:Affine", "--input", "2x4", "--max-seconds", "1e-9")
+    assert "looked at 0 derived points and no further: max_seconds=1e-09 was used up, raise it" in out
+    _, out, _ = check("layers:Affine", "--input", "2x4", "--max-seconds", "600", "--format", "json")
+    explored = json.loads(out)["environment"]["explored"]
+    assert [places["cut"] for places in explored] == [""]

@@ -1,0 +1,53 @@
+"""Integers among other people's settings, which may be places in an axis: compiled code reads there, unchecked.
+
+An axis that is cut must not leave such an integer pointing beyond its end: some read past their memory, and spoil the
+heap.
+"""
+
+from collections.abc import Iterator, Mapping
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from gradlab.checks.trial import Trial
+from gradlab.node import Array
+
+
+def takes_other_shapes(trial: Trial) -> bool:
+    """Return whether a node may be given primals of other shapes: not compiled code that holds integers."""
+    return trial.registered or not trial.holds_integers
+
+
+def may_be_cut(trial: Trial, n: int, size: int, settings: Mapping[str, Any]) -> bool:
+    """Return whether axes of length n may be cut to `size` with these settings, which were cut with them.
+
+    An integer that is a place in such an axis, or its length, would point beyond. Of an array in which another integer
+    is larger than n, none is.
+    """
+    if trial.registered or size >= n:
+        return True
+    for name, value in settings.items():
+        before = integers_in(trial.sample.settings[name])
+        kept = integers_in(value)
+        is_place = ((-n <= before) & (before <= n)).all()
+        if is_place and (((size <= kept) & (kept <= n)) | (kept < -size)).any():
+            return False
+    return takes_other_shapes(trial)
+
+
+def integers_in(value: Any) -> Array:
+    """Return the integers in a value, and in lists, tuples and dicts of values, in a row."""
+    return np.concatenate([np.empty(0, np.int64), *_integers(value)])
+
+
+def _integers(value: Any) -> Iterator[Array]:
+    if isinstance(value, bool | np.bool_):
+        return
+    if isinstance(value, np.ndarray | Integral):
+        array = np.asarray(value).reshape(-1)
+        if array.dtype.kind in "iu":
+            yield array
+    elif isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _integers(part)

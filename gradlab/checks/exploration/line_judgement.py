@@ -1,0 +1,96 @@
+"""Gradients judged along a few lines on which one primal moves alone, as far as lines can judge.
+
+Enough to find a fault and to shrink it, whose numbers nobody reads before it is small: a line takes five evaluations,
+and an estimate of every element some thirty for each.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gradlab.checks.trial import Trial, quiet
+from gradlab.checks.trial.line_slopes import (
+    ROUNDING_ULPS,
+    RTOL,
+    STEP,
+    is_right_along_lines,
+    random_directions,
+)
+from gradlab.node import Array, as_tuple
+from gradlab.verdict import CheckResult, Verdict, rtol_for
+
+# A slope that is further off than the first, relative to its terms, plus the second, relative to the usual gradient,
+# plus so many times what the line's own differences leave open, is off by far more than the checks allow elsewhere.
+SURE, SURE_OF_USUAL, ROUGHNESSES = 1e-4, 1e-6, 10
+# So many times a tolerance that the caller gave are beyond it.
+BEYOND = 10
+UNTOLD = CheckResult(Verdict.INCONCLUSIVE)
+
+
+def judge_along_lines(trial: Trial) -> CheckResult:
+    """Return that all gradients pass, or that one is wrong; or `UNTOLD`, at a kink and where rounding hides it."""
+    if is_right_along_lines(trial):
+        return CheckResult(Verdict.PASS)
+    told = (judge_primal_along_lines(trial, name) for name in trial.names)
+    return next((result for result in told if result.verdict is Verdict.WRONG), UNTOLD)
+
+
+def judge_primal_along_lines(trial: Trial, name: str) -> CheckResult:
+    """Return whether the gradient of one primal passes or is wrong; or `UNTOLD`."""
+    i = trial.names.index(name)
+    with quiet():
+        try:
+            gradient = trial.gradients(trial.cotangent())[i]
+            told = [_judged(trial, i, gradient, v[i]) for v in random_directions(trial)]
+        except Exception:
+            return UNTOLD
+    order = (Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.WRONG)
+    return max(told, key=lambda result: order.index(result.verdict))
+
+
+def _judged(trial: Trial, i: int, gradient: Array, v: Array) -> CheckResult:
+    h, f = STEP, _along(trial, i, v)
+    here, up, down, half_up, half_down = (f(t) for t in (0.0, h, -h, h / 2, -h / 2))
+    wide, narrow = (up - down) / (2 * h), (half_up - half_down) / h
+    right, left = (4 * half_up - up - 3 * here) / h, (3 * here + down - 4 * half_down) / h
+    slope = (4 * narrow - wide) / 3
+    parts = np.asarray(gradient, np.float64) * v
+    total, size = float(parts.sum()), float(np.abs(parts).sum())
+    noise = ROUNDING_ULPS * float(np.finfo(np.float64).eps) * _terms(trial) / h
+    own = rtol_for(gradient.dtype)
+    sure = max(SURE, BEYOND * (own if trial.rtol is None else trial.rtol)) * (size + abs(slope))
+    sure += _atol(trial) * float(np.abs(v).sum()) + ROUGHNESSES * (abs(wide - narrow) + abs(right - left))
+    if abs(total - slope) <= max(RTOL, own) * size + noise:
+        return CheckResult(Verdict.PASS)
+    if abs(total - slope) > sure + noise:
+        return CheckResult(Verdict.WRONG, trial.names[i], analytic=total, numerical=slope)
+    return UNTOLD
+
+
+def _along(trial: Trial, i: int, v: Array) -> Callable[[float], float]:
+    points = [x.astype(np.promote_types(x.dtype, np.float64)) for x in trial.sample.primals]
+    cotangents = [np.asarray(g, np.float64) for g in as_tuple(trial.cotangent())]
+    function = trial.function
+
+    def f(t: float) -> float:
+        outputs = as_tuple(function(*points[:i], points[i] + t * v, *points[i + 1 :]))
+        return sum(float(np.sum(g * y)) for g, y in zip(cotangents, outputs, strict=True))
+
+    return f
+
+
+def _terms(trial: Trial) -> float:
+    pairs = zip(as_tuple(trial.cotangent()), as_tuple(trial.output), strict=True)
+    return sum(float(np.abs(np.asarray(g, np.float64) * y).sum()) for g, y in pairs)
+
+
+def _atol(trial: Trial) -> float:
+    if trial.atol is not None:
+        return BEYOND * trial.atol
+    usual = 0.0 if trial.origin is None else trial.origin.remembered("usual gradient", _usual_gradient)
+    return SURE_OF_USUAL * float(usual)
+
+
+def _usual_gradient(trial: Trial) -> float:
+    gradients = trial.gradients(trial.cotangent())
+    return max(float(np.nan_to_num(np.abs(d)).max(initial=0.0)) for d in gradients)
