@@ -13,7 +13,7 @@ from gradlab.adapters.foreign_pair.convention_search import (
     fitting_convention,
     is_wrong,
 )
-from gradlab.adapters.foreign_pair.variations import Variation, check_variations
+from gradlab.adapters.foreign_pair.variations import Variation, Varied, check_variations
 from gradlab.checks import Check
 from gradlab.checks.trial import Trial
 from gradlab.checks.trial.line_slopes import is_right_along_lines
@@ -94,7 +94,8 @@ def report_on(
     rows = _relaxed([*rows, *more], options.strict)
     # off its defaults a layer is looked at where it is right on them
     sound = NUMERICAL in checks and all(row.verdict is not Verdict.WRONG for row in rows)
-    varied = check_variations(subject.variations() if options.explore and sound else (), trial, applied)
+    looks = options.explore and sound
+    varied = check_variations(subject.variations(), trial, applied) if looks else Varied([], [], [], [])
     explored = [
         replace(
             places,

@@ -15,7 +15,6 @@ from gradlab.diagnosis import Finding
 from gradlab.diagnosis.cotangent_mistakes import equal_within
 from gradlab.node import Array, Sample
 from gradlab.report import Row
-from gradlab.report.tables import count
 from gradlab.running.check_rows import run_checks
 from gradlab.verdict import Verdict
 
@@ -100,7 +99,7 @@ def check_variations(variations: Iterable[Variation], given: Trial, applied: Con
     looked = [how for one in each for how in one.looked]
     cut = f"gave up on {', '.join(left)}, which did not end in time: raise max_seconds" if left else ""
     if left and budget and budget.is_spent:
-        cut = f"looked at {count(len(looked), 'variation')} and no further: {budget.used_up}"
+        cut = f"looked at {len(looked)} variation{'s' if len(looked) != 1 else ''} and no further: {budget.used_up}"
     return Varied(rows, trials, findings, looked, cut)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from gradlab.node import Array, as_tuple
 
 Path = tuple[Any, ...]
+# What numbers of floating dtypes are held in.
+CARRIED = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +54,12 @@ def common_dtype(leaves: Sequence[Leaf], primals: Sequence[Array], narrow: bool)
     TypeError
         If it is one that the frameworks do not have.
     """
+    own = True
     for leaf, x in zip(leaves, primals, strict=True):
-        if x.dtype not in (np.float32, np.float64):
+        if x.dtype not in CARRIED:
             raise TypeError(f"{leaf.name} is {x.dtype}, which it is not checked in: pass float32 or float64")
-    if narrow or all(x.dtype == leaf.value.dtype for leaf, x in zip(leaves, primals, strict=True)):
-        return None
-    return np.result_type(*primals)
+        own &= x.dtype == leaf.value.dtype
+    return None if narrow or own else np.result_type(*primals)
 
 
 def argument_names(function: Callable[..., Any], count: int, skip: int = 0) -> list[str]:

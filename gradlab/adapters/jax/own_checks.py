@@ -33,7 +33,7 @@ def _gradient(pair: JaxPair, count: int) -> tuple[Callable[..., Any], Callable[.
                 _, pull = jax.vjp(lambda *xs: pair.call.run(xs, held), *both[:count])
                 return pull(tuple(both[count:]))
 
-            arrays = pair.call.arrays(arguments[:count], common)
+            arrays = map(jax.numpy.asarray, pair.call.arrays(arguments[:count], common))
             cotangents = [jax.numpy.asarray(np.asarray(g)) for g in arguments[count:]]
             found, pull = jax.vjp(gradients, *arrays, *cotangents)
         return single_or_tuple(map(numbers, found)), (pull, found, double)

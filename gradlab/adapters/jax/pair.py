@@ -13,9 +13,13 @@ from gradlab.adapters.framework.leaves import common_dtype, first_line, roughly_
 from gradlab.adapters.jax.call import JaxCall, double_precision, numbers
 from gradlab.node import Array, as_tuple
 
-# What a derivative written by hand is called in a jaxpr, and what takes a place in an array.
+# What a derivative written by hand is called in a jaxpr, a loop that ends when it ends, and what takes a place in an
+# array.
 HAND_WRITTEN = "custom_vjp_call"
+LOOP = "while["
 INDEXES = ("gather", "scatter", "dynamic_slice", "dynamic_update_slice")
+# The compiler takes as long as some hundred evaluations, which a right gradient does not need at the given shapes.
+COMPILED_FROM = 60
 
 
 class JaxResiduals(NamedTuple):
@@ -36,13 +40,24 @@ class JaxPair(FunctionPair[JaxCall]):
     by_hand : bool
         Whether some derivative in it was written by hand, so that it may keep things between calls. What is JAX's
         own keeps nothing and is compiled, which takes less time than to run it once.
+    steady : bool or None
+        Whether its value depends on nothing but its arrays, so that it may be compiled although a derivative in it was
+        written by hand; None as long as that is not tried.
+    evaluations : int
+        How often its value was computed at the given shapes, in double precision.
     indexes : bool
         Whether it takes places in its arrays. Those that an array is too short for are moved, or left out, in silence
         and not in the same way in forward and backward; so the arrays are never made shorter.
+    may_not_end : bool
+        Whether there is a loop in it that ends on a condition, at other numbers perhaps never: it is compiled, and
+        nothing can interrupt it.
     """
 
     by_hand: bool = True
+    steady: bool | None = False
+    evaluations: int = 0
     indexes: bool = True
+    may_not_end: bool = False
 
     def precision(self, primals: Sequence[Array]) -> tuple[Any, bool]:
         """Return the dtype that all floats get, None if each its own, and whether that takes JAX's 64 bits."""
@@ -58,6 +73,7 @@ class JaxPair(FunctionPair[JaxCall]):
         with double_precision(double):
             arrays, held = self.call.arrays(primals, common), self.call.settings(settings, common)
             if self.by_hand:
+                arrays = list(map(jax.numpy.asarray, arrays))
                 outputs, pull = jax.vjp(lambda *xs: self.call.run(xs, held), *arrays)
             else:
                 outputs, pull = self._compiled(arrays, held), partial(self._pull, arrays, held)
@@ -67,7 +83,9 @@ class JaxPair(FunctionPair[JaxCall]):
         """Return the gradients; those of a custom_vjp that JAX refuses for their shape, as they came."""
         with double_precision(residuals.double):
             pairs = zip(as_tuple(g), residuals.outputs, strict=True)
-            given = tuple(jax.numpy.asarray(np.asarray(part).astype(y.dtype)) for part, y in pairs)
+            given = tuple(np.asarray(part).astype(y.dtype) for part, y in pairs)
+            if self.by_hand:
+                given = tuple(map(jax.numpy.asarray, given))
             try:
                 return tuple(map(numbers, residuals.pull(given)))
             except (TypeError, ValueError):
@@ -99,11 +117,26 @@ class JaxPair(FunctionPair[JaxCall]):
         common, double = self.precision(primals)
         with double_precision(double):
             arrays, held = self.call.arrays(primals, common), self.call.settings(settings, common)
-            return single_or_tuple(numbers(y) for y in self._evaluate(arrays, held))
+            run = self._compiled if self._is_compiled(primals) else self.call.run
+            return single_or_tuple(map(numbers, run(arrays, held)))
 
-    def _evaluate(self, arrays: Sequence[Any], held: Mapping[int, Any]) -> tuple[Any, ...]:
-        outputs: tuple[Any, ...] = (self.call.run if self.by_hand else self._compiled)(arrays, held)
-        return outputs
+    def _is_compiled(self, primals: Sequence[Array]) -> bool:
+        """Return whether the value is computed by compiled code at these primals.
+
+        What was written by hand is compiled at the given shapes, once it has been evaluated there often. Compiled code
+        rounds otherwise; so that no difference is taken between the one and the other, it takes over at the given
+        primals, where an estimate begins.
+        """
+        if not self.by_hand:
+            return True
+        pairs = [(x, leaf.value) for x, leaf in zip(primals, self.leaves, strict=True)]
+        if any(x.dtype != np.float64 or x.shape != given.shape for x, given in pairs):
+            return False
+        self.evaluations += 1
+        due = self.steady is None and self.evaluations > COMPILED_FROM
+        if due and all(np.array_equal(x, given, equal_nan=True) for x, given in pairs):
+            self.steady = _is_steady(self)
+        return bool(self.steady)
 
     @cached_property
     def _compiled(self) -> Callable[..., Any]:
@@ -140,6 +173,7 @@ def jax_pair(call: JaxCall) -> JaxPair:
     # what cannot be traced cannot be compiled either
     pair.by_hand = program is None or HAND_WRITTEN in program
     pair.indexes = program is None or any(name in program for name in INDEXES)
+    pair.may_not_end = program is not None and LOOP in program
     try:
         pair.value(*given, **pair.settings)
         pair.forward(*given, **pair.settings)
@@ -149,7 +183,32 @@ def jax_pair(call: JaxCall) -> JaxPair:
         cure = "call it with these arguments yourself, and pass those that it takes"
         raise ValueError(f"{call.name} raised {first_line(error)}: {cure}") from error
     pair.narrow = not same_in(pair, np.float64)
+    # what its author has compiled is so already
+    compiles = program is not None and not isinstance(call.function, jax.stages.Wrapped)
+    pair.steady = None if compiles and not pair.may_not_end else False
     return pair
+
+
+def _is_steady(pair: JaxPair) -> bool:
+    """Return whether a value is the same, up to rounding, where it is compiled as where Python computes it, twice."""
+    here = [leaf.value.astype(np.float64) for leaf in pair.leaves]
+    points = (here, [1.25 * x for x in here], here)
+    values = []
+    try:
+        # Python last: the function may keep its arrays, and of compiled code it has kept none
+        for pair.steady in (True, False):
+            values.append([as_tuple(pair.value(*xs, **pair.settings)) for xs in points])
+    except Exception:
+        return False
+    compiled, run = values
+    again = all(np.array_equal(a, b, equal_nan=True) for a, b in zip(run[0], run[2], strict=True))
+    pairs = [(a, b) for at in zip(compiled, run, strict=True) for a, b in zip(*at, strict=True)]
+    return again and all(_equal_but_for_rounding(a, b) for a, b in pairs)
+
+
+def _equal_but_for_rounding(a: Array, b: Array) -> bool:
+    atol = float(np.sqrt(np.finfo(a.dtype).eps) * np.nan_to_num(np.abs(a)).max(initial=0.0))
+    return a.shape == b.shape and np.allclose(a, b, 0, atol, equal_nan=True)
 
 
 def same_in(pair: JaxPair, dtype: Any) -> bool:

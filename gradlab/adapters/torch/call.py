@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,13 +51,16 @@ class TorchCall:
 
     def tensors(self, primals: Sequence[Array], common: Any) -> list[torch.Tensor]:
         """Return the primals as tensors in their own dtypes, or in a common one, on their own devices."""
-        made = []
-        for leaf, (kind, _), x in zip(self.leaves, self.places, primals, strict=True):
-            if kind == PARAMETER and x.shape != leaf.value.shape:
-                raise ValueError(f"the parameter {leaf.name} has shape {leaf.value.shape}: it takes no other")
-            dtype, device = leaf.home
-            made.append(tensor_of(x, dtype if common is None else OF_NUMPY[np.dtype(common)], device))
-        return made
+        shared = None if common is None else OF_NUMPY[np.dtype(common)]
+        return [
+            tensor_of(x, shared or dtype, device)
+            for x, (dtype, device) in zip(primals, self.homes, strict=True)
+        ]
+
+    @cached_property
+    def homes(self) -> list[Any]:
+        """The dtypes and devices of the leaves."""
+        return [leaf.home for leaf in self.leaves]
 
     def settings(self, given: Mapping[str, Any], common: Any) -> dict[Path, torch.Tensor]:
         """Return the tensors that are not differentiated, of the numbers that are given for them."""
@@ -70,21 +74,51 @@ class TorchCall:
 
     def run(self, tensors: Sequence[torch.Tensor], settings: Mapping[Path, torch.Tensor], common: Any) -> Any:
         """Return what the function gives, from the same random state and buffers in every run."""
-        filled = dict(settings)
-        filled |= {path: t for (kind, path), t in zip(self.places, tensors, strict=True) if kind == INPUT}
-        args, kwargs = with_tensors((self.args, dict(self.kwargs)), filled.__getitem__)
-        with held_random_state(self.devices, self.seed):
-            if not isinstance(self.function, torch.nn.Module):
-                return self.function(*args, **kwargs)
-            state = {name: _cast(buffer.clone(), common) for name, buffer in self.buffers.items()}
-            for (kind, path), t in zip(self.places, tensors, strict=True):
-                state |= {path[0]: t} if kind == PARAMETER else {}
-            return torch.func.functional_call(self.function, state, args, kwargs)
+        filled = {**settings, **dict(zip(self.inputs, tensors, strict=False))}
+        args = [with_tensors(part, filled.__getitem__, (0, i)) for i, part in enumerate(self.args)]
+        kwargs = {key: with_tensors(x, filled.__getitem__, (1, key)) for key, x in self.kwargs.items()}
+        self.seed_generators(self.seed)
+        if not isinstance(self.function, torch.nn.Module):
+            return self.function(*args, **kwargs)
+        values = {name: _cast(buffer.clone(), common) for name, buffer in self.buffers.items()}
+        values |= zip(self.parameters, tensors[len(self.inputs) :], strict=True)
+        state = {name: values[first] for name, first in self.tied.items()}
+        # which names mean one tensor is known here, and takes torch longer than the call to find out
+        return torch.func.functional_call(self.function, state, tuple(args), kwargs, tie_weights=False)
 
-    @property
-    def devices(self) -> set[torch.device]:
-        """Where its tensors are."""
-        return {leaf.home[1] for leaf in (*self.leaves, *self.held.values())}
+    @cached_property
+    def inputs(self) -> list[Path]:
+        """Where those leaves go that are arguments; they come first."""
+        return [path for kind, path in self.places if kind == INPUT]
+
+    @cached_property
+    def parameters(self) -> list[str]:
+        """The names of the other leaves in the module."""
+        return [path[0] for kind, path in self.places if kind == PARAMETER]
+
+    @cached_property
+    def tied(self) -> dict[str, str]:
+        """The names of a module's parameters and buffers, each with the first of those that mean the same tensor."""
+        module: Any = self.function
+        every = [
+            *module.named_parameters(remove_duplicate=False),
+            *module.named_buffers(remove_duplicate=False),
+        ]
+        first: dict[int, str] = {}
+        names = {name: first.setdefault(id(t), name) for name, t in every}
+        return {name: one for name, one in names.items() if one in {*self.parameters, *self.buffers}}
+
+    @cached_property
+    def accelerators(self) -> set[str]:
+        """The kinds of the devices that its tensors are on, besides the processor."""
+        return {leaf.home[1].type for leaf in (*self.leaves, *self.held.values())} - {"cpu"}
+
+    def seed_generators(self, seed: int) -> None:
+        """Draw random numbers from this seed from now on; to be called where `held_random_state` holds them."""
+        torch.default_generator.manual_seed(seed)
+        for kind in self.accelerators:
+            module = getattr(torch, kind)
+            getattr(module, "manual_seed_all", module.manual_seed)(seed)
 
 
 def _cast(buffer: torch.Tensor, common: Any) -> torch.Tensor:
@@ -93,15 +127,13 @@ def _cast(buffer: torch.Tensor, common: Any) -> torch.Tensor:
 
 
 @contextlib.contextmanager
-def held_random_state(devices: set[torch.device], seed: int) -> Iterator[None]:
-    """Draw random numbers from this seed, and leave the generators as they were."""
+def held_random_state(call: TorchCall) -> Iterator[None]:
+    """Leave the generators of a call's devices as they were, however often evaluations seed them."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=[]))
-        torch.default_generator.manual_seed(seed)
-        for kind in {device.type for device in devices} - {"cpu"}:
-            module = getattr(torch, kind)
-            stack.enter_context(torch.random.fork_rng(devices=range(module.device_count()), device_type=kind))
-            getattr(module, "manual_seed_all", module.manual_seed)(seed)
+        for kind in call.accelerators:
+            devices = range(getattr(torch, kind).device_count())
+            stack.enter_context(torch.random.fork_rng(devices=devices, device_type=kind))
         yield
 
 

@@ -70,7 +70,7 @@ def check_torch(
     try:
         import torch
 
-        from gradlab.adapters.torch.call import call_of
+        from gradlab.adapters.torch.call import call_of, held_random_state
         from gradlab.adapters.torch.execution_mode import one_thread_if_small, torch_pair
         from gradlab.adapters.torch.own_checks import torch_checks
     except ModuleNotFoundError as error:
@@ -79,9 +79,10 @@ def check_torch(
         raise ImportError("check_torch needs torch: pip install 'gradlab[torch]'") from error
     # what is created in inference mode cannot be differentiated
     with torch.inference_mode(False), one_thread_if_small(fn, tensors):
-        pair = torch_pair(call_of(fn, tensors, settings or {}, options.name, options.seed))
-        # what is drawn depends on the precision
-        meaningless = ("works_in_float32",) if pair.draws else ()
-        return report_on_pair(
-            pair, options, torch_checks(pair), meaningless, {"torch": str(torch.__version__)}
-        )
+        call = call_of(fn, tensors, settings or {}, options.name, options.seed)
+        with held_random_state(call):
+            pair = torch_pair(call)
+            # what is drawn depends on the precision
+            meaningless = ("works_in_float32",) if pair.draws else ()
+            version = {"torch": str(torch.__version__)}
+            return report_on_pair(pair, options, torch_checks(pair), meaningless, version)

@@ -55,7 +55,7 @@ def torch_pair(call: TorchCall) -> TorchPair:
         through_copies=pair.through_copies,
         needs_graph=pair.needs_graph,
     )
-    pair.draws = not _agree(pair, given, other, given)
+    pair.draws = not _agree(pair, given, other, given) or _moves_the_generator(pair, given)
     if pair.draws and not pair.narrow:
         # in another precision it may draw other numbers
         pair.narrow = not _agree(pair, given, pair, wide)
@@ -69,6 +69,14 @@ def _agree(pair: TorchPair, primals: Sequence[Array], other: TorchPair, others: 
         for p, at in ((pair, primals), (other, others))
     )
     return roughly_equal(a, b)
+
+
+def _moves_the_generator(pair: TorchPair, primals: Sequence[Array]) -> bool:
+    """Return whether a function draws, though it be from a seed of its own."""
+    pair.value(*(x.copy() for x in primals), **_copies(pair.settings))
+    after = torch.default_generator.get_state()
+    pair.call.seed_generators(pair.call.seed)
+    return not torch.equal(after, torch.default_generator.get_state())
 
 
 def _recorded(call: TorchCall) -> TorchPair:

@@ -9,14 +9,13 @@ import torch
 
 from gradlab.adapters.framework.function_pair import FunctionPair, single_or_tuple
 from gradlab.adapters.framework.leaves import common_dtype, first_line
-from gradlab.adapters.torch.call import PARAMETER, TorchCall, held_random_state
+from gradlab.adapters.torch.call import TorchCall
 from gradlab.adapters.torch.returned_gradients import Returned, watched_functions
 from gradlab.adapters.torch.tensors import (
     OF_NUMPY,
     each_tensor,
     name_of,
     numbers,
-    numpys_errors,
     same_numbers,
     tensor_of,
 )
@@ -71,26 +70,31 @@ class TorchPair(FunctionPair[TorchCall]):
     def record(self, primals: Sequence[Array], settings: Mapping[str, Any]) -> TorchResiduals:
         """Run the function where all is recorded, and write into the arrays what it wrote into the tensors."""
         common = common_dtype(self.leaves, primals, self.narrow)
-        leaves = [t.requires_grad_() for t in self.tensors(primals, common)]
-        held = self.call.settings(settings, common)
-        before = [t.detach().clone() for t in (*leaves, *held.values())]
+        leaves, held = self.tensors(primals, common), self.call.settings(settings, common)
+        before = [t.clone() for t in (*leaves, *held.values())]
         with torch.enable_grad():
+            for t in leaves:
+                t.requires_grad_()
             given = [t.clone() for t in leaves] if self.through_copies else leaves
             outputs = self._outputs(given, held, common)
-        arrays = (*primals, *(settings.get(leaf.name) for leaf in self.call.held.values()))
+        arrays = (*primals, *[settings.get(leaf.name) for leaf in self.call.held.values()])
         _write_back(arrays, (*given, *held.values()), before)
         return TorchResiduals(leaves, outputs, tuple(primals), common)
 
     def tensors(self, primals: Sequence[Array], common: Any) -> list[torch.Tensor]:
         """Return the primals as tensors, in their own layout unless that decides what is drawn.
 
-        The parameters of a module are contiguous whatever its inputs are.
+        The parameters of a module are contiguous whatever its inputs are, and of their own shapes.
         """
-        plain = [self.draws or kind == PARAMETER for kind, _ in self.call.places]
-        laid = [
-            np.ascontiguousarray(x).reshape(x.shape) if p else x for p, x in zip(plain, primals, strict=True)
-        ]
-        return self.call.tensors(laid, common)
+        if self.draws or self.call.parameters:
+            primals = [self._laid_out(i, x) for i, x in enumerate(primals)]
+        return self.call.tensors(primals, common)
+
+    def _laid_out(self, i: int, x: Array) -> Array:
+        leaf, is_parameter = self.leaves[i], i >= len(self.call.inputs)
+        if is_parameter and x.shape != leaf.value.shape:
+            raise ValueError(f"the parameter {leaf.name} has shape {leaf.value.shape}: it takes no other")
+        return np.ascontiguousarray(x).reshape(x.shape) if self.draws or is_parameter else x
 
     def value(self, *primals: Array, **settings: Any) -> Any:
         """Return the floating outputs, where nothing is recorded."""
@@ -103,9 +107,15 @@ class TorchPair(FunctionPair[TorchCall]):
             return single_or_tuple(map(numbers, outputs))
 
     def _outputs(self, tensors: Sequence[torch.Tensor], held: Any, common: Any) -> list[torch.Tensor]:
-        with numpys_errors():
+        # what NumPy's functions raise outside a domain, and without an inverse
+        try:
             returned = self.call.run(tensors, held, common)
-        outputs = [y for _, y in each_tensor(returned)]
+        except torch.linalg.LinAlgError as error:
+            raise np.linalg.LinAlgError(first_line(error)) from error
+        except RuntimeError as error:
+            raise ValueError(first_line(error)) from error
+        one = isinstance(returned, torch.Tensor)
+        outputs = [returned] if one else [y for _, y in each_tensor(returned)]
         if any(y.is_complex() for y in outputs):
             cure = "check a function that returns its real and its imaginary part"
             raise TypeError(f"{self.name} returned complex numbers: {cure}")
@@ -122,7 +132,8 @@ class TorchPair(FunctionPair[TorchCall]):
             for part, y in zip(as_tuple(g), residuals.outputs, strict=True)
         ]
         watched = [*cotangents, *residuals.leaves]
-        before = [t.detach().clone() for t in watched]
+        with torch.no_grad():
+            before = [t.clone() for t in watched]
         gradients = self.pulled(residuals, cotangents)
         _write_back((*as_tuple(g), *residuals.primals), watched, before)
         taken = {t.untyped_storage().data_ptr() for t in watched}
@@ -142,11 +153,11 @@ class TorchPair(FunctionPair[TorchCall]):
         ]
         if not kept:
             return self._complete(residuals, [None] * len(residuals.leaves))
-        outputs, given = (list(part) for part in zip(*kept, strict=True))
+        outputs, given = [y for y, _ in kept], [d for _, d in kept]
         self.calls += 1
         # what backward draws is another number in each call: drawn from forward's state it would equal forward's
-        state = held_random_state(self.call.devices, self.call.seed + self.calls)
-        with state, watched_functions(outputs, residuals.leaves) as seen:
+        self.call.seed_generators(self.call.seed + self.calls)
+        with watched_functions(outputs, residuals.leaves) as seen:
             found = _gradients(outputs, residuals.leaves, given, seen)
         if seen.reduced:
             cure = "return it in the input's shape, summed over what was broadcast"
@@ -195,11 +206,11 @@ def _owned(d: torch.Tensor, taken: set[int]) -> Array:
     In its own memory a check sees a buffer that a Function keeps and hands out again and again.
     """
     plain = d.detach()
-    shared = plain.untyped_storage().data_ptr() in taken
-    taken.add(plain.untyped_storage().data_ptr())
-    direct = plain.device.type == "cpu" and plain.layout == torch.strided and plain.dtype in OF_NUMPY.values()
-    if shared or not direct or 0 in plain.stride():
+    storage = plain.untyped_storage().data_ptr()
+    direct = plain.is_cpu and plain.layout == torch.strided and plain.dtype in OF_NUMPY.values()
+    if storage in taken or not direct or 0 in plain.stride():
         return numbers(plain.to_dense() if plain.layout != torch.strided else plain)
+    taken.add(storage)
     return np.asarray(plain.numpy())
 
 
@@ -208,7 +219,7 @@ def _write_back(
 ) -> None:
     """Write into arrays what has been written into the tensors that were made of them."""
     for x, t, old in zip(arrays, tensors, before, strict=True):
-        if x is not None and not same_numbers(t.detach(), old) and x.flags.writeable:
+        if x is not None and x.flags.writeable and not same_numbers(t, old):
             x[...] = numbers(t)
 
 

@@ -53,13 +53,17 @@ class Returned:
 @contextmanager
 def watched_functions(outputs: Sequence[torch.Tensor], leaves: Sequence[torch.Tensor]) -> Iterator[Returned]:
     """Record what the Functions behind these outputs return, while the context lasts."""
-    graph = list(nodes([y.grad_fn for y in outputs]))
+    graph = nodes([y.grad_fn for y in outputs])
+    classes = {node._forward_cls for node in graph if hasattr(node, "_forward_cls")}
+    if not classes:
+        # torch's own, mostly
+        yield Returned(leaves, {})
+        return
     uses: dict[int, int] = {}
     for node in graph:
         for source, _ in node.next_functions:
             uses[id(source)] = uses.get(id(source), 0) + 1
     seen = Returned(leaves, uses)
-    classes = {node._forward_cls for node in graph if hasattr(node, "_forward_cls")}
     owners = {(k, name) for c in classes for k in c.__mro__ for name in USER_METHODS if name in k.__dict__}
     originals = [
         (k, name, k.__dict__[name]) for k, name in owners if not issubclass(torch.autograd.Function, k)
@@ -79,13 +83,12 @@ def _noted(method: Callable[..., Any], seen: Returned, ctx: Any, *g: Any) -> Any
     return returned
 
 
-def nodes(sources: Sequence[Any]) -> Iterator[Any]:
-    """Yield every node of the graph once."""
-    waiting, seen = [node for node in sources if node is not None], set()
+def nodes(sources: Sequence[Any]) -> list[Any]:
+    """Return every node of the graph once."""
+    waiting, found = [node for node in sources if node is not None], {}
     while waiting:
         node = waiting.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        yield node
-        waiting += [source for source, _ in node.next_functions if source is not None]
+        if node not in found:
+            found[node] = True
+            waiting += [source for source, _ in node.next_functions if source is not None]
+    return list(found)

@@ -156,6 +156,10 @@ def test_a_gradient_of_another_shape():
     added = written(lambda x, b: (x + b, None), lambda _, g: (g, g))
     report = check_jax(added, array(2, 3), array(3))
     assert (report.ok, names(report)[0]) == (False, "missing-broadcast-sum")
+    # both are given arrays of JAX's own
+    added = written(lambda x, b: (x + b.at[0].add(1), None), lambda _, g: (g, g.at[0].add(0)))
+    report = check_jax(added, array(2, 3), array(3))
+    assert (report.ok, names(report)[0]) == (False, "missing-broadcast-sum")
 
 
 def test_a_gradient_that_is_forgotten():
@@ -218,3 +222,49 @@ def test_a_sparse_array_gets_one_line():
 
     with pytest.raises(TypeError, match="x is a sparse array: pass it dense"):
         check_jax(lambda x: x.sum(), sparse.BCOO.fromdense(jnp.eye(2)))
+
+
+@jax.custom_vjp
+def fixed_point(x):
+    """The z with z = 0.3 x z + 1, by iteration; where |x| > 3.3 it never ends, and nothing could interrupt it."""
+    apart = lambda state: jnp.abs(state[0] - state[1]).max() > 1e-11
+    return jax.lax.while_loop(
+        apart, lambda state: (0.3 * state[0] * x + 1, state[0]), (jnp.ones_like(x), 0 * x)
+    )[0]
+
+
+fixed_point.defvjp(lambda x: (fixed_point(x), x), lambda x, g: (0.3 / (1 - 0.3 * x) ** 2 * g,))
+
+
+def test_a_loop_that_may_not_end_is_not_looked_at_elsewhere():
+    x = np.array([0.5, -1.2])
+    report = check_jax(fixed_point, x, rtol=1e-6)
+    report.raise_if_failed()
+    assert "pass" in {row.verdict for row in report.rows if row.check == "matches_numerical"}
+    (places,) = report.explored
+    assert places.derived == ()
+    assert places.cut.startswith("without exploring, finite_where_expected, repeatable, as it holds")
+    assert "as it holds a loop that may not end elsewhere: check it at other primals, too" in str(report)
+    (untold,) = check_jax(fixed_point, x, rtol=1e-6, explore=False).explored
+    assert untold.cut.startswith("without finite_where_expected, repeatable, as it holds")
+    wrong = jax.custom_vjp(lambda x: fixed_point(x))
+    wrong.defvjp(lambda x: (fixed_point(x), x), lambda x, g: (0.6 / (1 - 0.3 * x) ** 2 * g,))
+    # nor by the diagnosis
+    assert names(check_jax(wrong, x))[0] == "constant-factor"
+
+
+@pytest.mark.parametrize(
+    ("function", "may_not_end"),
+    [
+        (jnp.exp, False),
+        (lambda x: jax.lax.fori_loop(0, 3, lambda i, y: y * x, x), False),
+        (jax.jit(lambda x: jax.lax.while_loop(lambda y: y.sum() < 9, lambda y: 2 * y, x)), True),
+        (lambda x: jax.lax.cond(x.sum() > 0, jnp.exp, fixed_point, x), True),
+    ],
+    ids=["none", "counted", "in a jit", "in a branch"],
+)
+def test_which_functions_hold_a_loop_that_may_not_end(function, may_not_end):
+    from gradlab.adapters.jax.call import call_of
+    from gradlab.adapters.jax.pair import jax_pair
+
+    assert jax_pair(call_of(function, (np.array([1.0, 2.0]),), {}, None)).may_not_end is may_not_end

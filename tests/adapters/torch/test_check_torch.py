@@ -101,7 +101,10 @@ class Tied(nn.Module):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 def test_a_module_has_each_parameter_once_and_stays_as_it_was(dtype):
-    module = Tied().to(dtype)
+    with torch.random.fork_rng(devices=[]):
+        # with some weights float32 is too coarse for what follows a batch norm
+        torch.manual_seed(0)
+        module = Tied().to(dtype)
     before = {name: value.clone() for name, value in module.state_dict().items()}
     x = tensor(4, 3, dtype=dtype)
     report = check_torch(module, x, settings={"shift": 1.0}, explore=False)
@@ -146,7 +149,7 @@ def test_tensors_in_nested_arguments():
     assert found == ["x", "pair['a']", "pair['b'][0]", "rest0"]
 
 
-def test_integers_are_passed_on_and_grow_with_the_batch():
+def test_integers_are_passed_on_and_keep_every_shape_as_it_is():
     seen = set()
 
     def loss(x, labels, weighted):
@@ -156,7 +159,8 @@ def test_integers_are_passed_on_and_grow_with_the_batch():
     labels, weighted = torch.tensor([0, 2, 1]), torch.tensor([True, False, True])
     assert check_torch(loss, tensor(3, 4), labels, weighted).ok
     assert {entry[:2] for entry in seen} == {(torch.int64, torch.bool)}
-    assert {batch for *_, batch in seen} >= {1, 3, 6}
+    # compiled code may take an integer for a place, and read there whatever the shapes are
+    assert {batch for *_, batch in seen} == {3}
 
 
 def test_large_tensors_are_checked_along_directions():

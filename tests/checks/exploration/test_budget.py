@@ -204,6 +204,15 @@ def test_a_fault_that_could_not_be_made_small_is_still_told():
     assert all(said in told for told, found in zip(cut, smallest, strict=True) if found != [[-3.0]])
 
 
+class Tripled:
+    def forward(self, x):
+        self.x = x
+        return x**2
+
+    def backward(self, dout):
+        return 3 * self.x * dout
+
+
 class Dropout:
     """A layer whose other mode takes its time."""
 
@@ -237,6 +246,8 @@ def test_variations_are_not_looked_at_without_a_budget():
     assert "looked at 0 variations and no further: max_seconds=1e-09 was used up, raise it" in places.cut
     untold = check_layer(Dropout(), X[None], checks=["matches_numerical"], max_seconds=1e-9, explore=False)
     assert "variations" not in str(untold)
+    wrong = check_layer(Tripled(), X[None], checks=["matches_numerical"], max_seconds=1e-9)
+    assert "variations" not in str(wrong)
 
 
 def test_verify_has_no_limit_unless_it_is_given_one():
