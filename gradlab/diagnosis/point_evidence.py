@@ -9,6 +9,7 @@ import numpy as np
 
 from gradlab.checks.exploration.derived_inputs import DerivedTrials, derived_trials
 from gradlab.checks.trial import Trial, quiet
+from gradlab.directions import Confirmation
 from gradlab.node import Array, as_tuple
 from gradlab.verdict import atol_for, rtol_for
 
@@ -47,13 +48,20 @@ class PointEvidence:
         """For each primal which elements have one-sided slopes that differ, in the primal's shape."""
         if self.is_given:
             return tuple(estimate.kink for estimate in self.trial.estimates)
-        confirmed = self.trial.confirmed
+        confirmed = self._confirmed
         if all(confirmed):
             return tuple(told.estimate.kink for told in confirmed if told)
         return tuple(
             told.estimate.kink if told else kinks
             for told, kinks in zip(confirmed, self._differences[2], strict=True)
         )
+
+    @property
+    def _confirmed(self) -> tuple[Confirmation | None, ...]:
+        """What directions confirm; they are not asked where the Jacobian of few elements costs less."""
+        primals = self.trial.sample.primals
+        few = sum(x.size for x in primals) <= SMALL
+        return (None,) * len(primals) if few else self.trial.confirmed
 
     @property
     def _differences(self) -> tuple[tuple[Array, ...], ...]:
@@ -76,7 +84,7 @@ class PointEvidence:
         At a sample the estimate; elsewhere what directions confirm, or by the Jacobian.
         """
         if ("numerical", i) not in self._known:
-            told = None if self.is_given else self.trial.confirmed[i]
+            told = None if self.is_given else self._confirmed[i]
             known = self.trial.estimates[i] if self.is_given else told and told.estimate
             self._known["numerical", i] = known.value if known else self.numerical_for(i, self.g)
         return self._known["numerical", i]
@@ -109,7 +117,7 @@ class PointEvidence:
             allowed = atol_for(estimate, dtype) + rtol_for(dtype) * np.abs(numerical) + estimate.error
             between = (estimate.lower - allowed <= analytic) & (analytic <= estimate.upper + allowed)
             return np.asarray(~between | (~np.isfinite(analytic) & np.isfinite(numerical)))
-        told = self.trial.confirmed[i]
+        told = self._confirmed[i]
         if told:
             doubt = told.estimate.error
         else:
