@@ -15,9 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradlab.directions._directional_slopes import signed
+from gradlab.directions._flat_point import usual_sizes
 from gradlab.node import Array
 from gradlab.numerical.estimate import PARTS, Estimate, estimate_elements
 from gradlab.numerical.lines import LineSlopes, output_slopes, scan_lines
+from gradlab.numerical.moved_points import Points
 from gradlab.numerical.sparse_slopes import LOCAL, SEVERAL, moving, single_movers
 
 # A slope is clear that is known to this part of what one element of usual size adds to it; a gradient of so small
@@ -169,6 +172,7 @@ class _Looks:
     def __init__(self, claim: Claim, gradient: Array, y0: Array, rng: np.random.Generator) -> None:
         self.claim, self.gradient, self.y0, self.rng = claim, gradient, y0, rng
         self.evaluations, self.factor = 1, 1.0
+        self._rows = Points(claim.outputs, y0)
         lost = LOST if claim.x.size > MANY else 1
         self.clear, self.near, self.seen = CLEAR * lost, NEAR * lost, SEEN * lost
 
@@ -219,29 +223,14 @@ class _Looks:
         self.evaluations += scan.evaluations
         return scan, slopes
 
-    def _rows(self, points: Sequence[Array] | Array) -> Array:
-        rows = []
-        for x in points:
-            try:
-                rows.append(self.claim.outputs(x))
-            except (ArithmeticError, ValueError):
-                # outside the domain, as math.sqrt(-1) or an inverse of a singular matrix says it
-                rows.append(np.full_like(self.y0, np.nan))
-        stacked = np.array(rows)
-        stacked[~np.isfinite(stacked)] = np.nan
-        return stacked
-
     def _signed(self) -> Array:
-        # not all of one size: two errors of one size would cancel in every second direction
-        drawn = self.rng.uniform(-1.0, 1.0, self.claim.x.size)
-        return drawn + np.copysign(0.5, drawn)
+        return signed(self.rng, self.claim.x.size)
 
     def _even(self, spans: Sequence[slice]) -> Array:
         """Return a direction in which all elements of some primals move by about their primal's usual size."""
-        v, signed = np.zeros(self.claim.x.size), self._signed()
-        for span in spans:
-            usual = float(np.sqrt(np.mean(self.claim.x[span] ** 2))) if span.start < span.stop else 0.0
-            v[span] = signed[span] * (usual or 1.0)
+        v, sizes = self._signed(), usual_sizes(self.claim.x, self.claim.spans)
+        for span, usual in zip(self.claim.spans, sizes, strict=True):
+            v[span] *= usual if span in spans else 0.0
         return v
 
     def _usual(self, vs: Array, gradient: Array) -> Array:

@@ -111,18 +111,19 @@ def proportional_direction(point: FlatPoint, rng: np.random.Generator) -> Array:
     No element changes its sign, leaves the domain of a logarithm, or passes a rectifier's kink; and exact zeros,
     where kinks are commonest, stay.
     """
-    return _signed(rng, point.x.size) * np.abs(point.x)
+    return signed(rng, point.x.size) * np.abs(point.x)
 
 
 def even_direction(point: FlatPoint, rng: np.random.Generator) -> Array:
     """Return a direction of random signs in which all elements of a primal move by about its usual size."""
-    v = _signed(rng, point.x.size)
+    v = signed(rng, point.x.size)
     for span, usual in zip(point.spans, point.usual_sizes, strict=True):
         v[span] *= usual
     return v
 
 
-def _signed(rng: np.random.Generator, size: int) -> Array:
+def signed(rng: np.random.Generator, size: int) -> Array:
+    """Return numbers of random signs, from 1/2 to 3/2 in size."""
     # not all of one size: two errors of one size would cancel in every second direction
     drawn = rng.uniform(-1.0, 1.0, size)
     return drawn + np.copysign(0.5, drawn)

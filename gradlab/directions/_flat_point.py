@@ -57,16 +57,19 @@ class FlatPoint:
 
     @cached_property
     def usual_sizes(self) -> list[float]:
-        """The usual size of each primal's elements: their root mean square.
+        """The usual size of each primal's elements."""
+        return usual_sizes(self.x, self.spans)
 
-        For a primal of zeros, as biases are at first, the geometric mean of the other primals', or 1.
-        """
-        sizes = [
-            float(np.sqrt(np.mean(self.x[span] ** 2))) if self.x[span].size else 0.0 for span in self.spans
-        ]
-        known = [size for size in sizes if size > 0]
-        others = float(np.exp(np.mean(np.log(known)))) if known else 1.0
-        return [size or others for size in sizes]
+
+def usual_sizes(x: Array, spans: Sequence[slice]) -> list[float]:
+    """Return the usual size of each primal's elements: their root mean square.
+
+    For a primal of zeros, as biases are at first, the geometric mean of the other primals', or 1.
+    """
+    sizes = [float(np.sqrt(np.mean(x[span] ** 2))) if x[span].size else 0.0 for span in spans]
+    known = [size for size in sizes if size > 0]
+    others = float(np.exp(np.mean(np.log(known)))) if known else 1.0
+    return [size or others for size in sizes]
 
 
 def flat_point(

@@ -1,9 +1,8 @@
 """Numerical derivatives that know their own error."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, get_args
 
 import numpy as np
@@ -12,7 +11,16 @@ from gradlab.node import Array
 from gradlab.numerical.complex_step import complex_step
 from gradlab.numerical.element_slopes import LADDER, ROUNDS, slopes_of_ladder, slopes_of_one_step
 from gradlab.numerical.element_slopes import Method as Method
-from gradlab.numerical.finite_difference import STACK_ELEMENTS, float_array, real_scalar, real_stack
+from gradlab.numerical.finite_difference import float_array, real_scalar, real_stack
+from gradlab.numerical.moved_points import (
+    GROUPS,
+    GroupedOutputs,
+    MovedElements,
+    Points,
+    ScalarFunction,
+    StackedFunction,
+    flat_outputs,
+)
 from gradlab.numerical.sparse_slopes import ElementSlopes, sparse_slopes
 from gradlab.workers.worker_map import Workers, open_worker_map, results_in_order
 
@@ -29,8 +37,8 @@ CHUNK = 2**22
 SPARSE_FROM = 32
 # And so many where all elements are looked at: of fewer, each has its ladder.
 SPARSE_FROM_WHOLE = 256
-# Where elements times outputs are more than this, the outputs are added up in so many groups first.
-MANY, GROUPS = 2**20, 64
+# Where elements times outputs are more than this, the outputs are added up in groups first.
+MANY = 2**20
 
 
 @dataclass(frozen=True)
@@ -146,7 +154,7 @@ def estimate_gradient(
         return _complex_step(single, (x,), 0, 1.0)
     y0 = real_stack(f(x[None].copy()), 1) if vectorized else real_scalar(f(x.copy())).reshape(1)
     y0 = y0.astype(np.promote_types(x.dtype, np.float64))
-    evaluate = _StackedFunction(f, x) if vectorized else _MovedElements(_ScalarFunction(f), (x,), 0)
+    evaluate = StackedFunction(f, x) if vectorized else MovedElements(ScalarFunction(f), (x,), 0)
     return _estimated_elements(evaluate, x, y0, np.ones(1, dtype=y0.dtype), method, workers)
 
 
@@ -184,8 +192,8 @@ def estimate_vjp_of_primal(
     points = tuple(_in_double(x) for x in primals)
     if method == "complex-step":
         return _complex_step(f, points, i, cotangent)
-    y0 = _flat_outputs(f(*(x.copy() for x in points)))
-    g = _flat_outputs(cotangent).astype(y0.dtype)
+    y0 = flat_outputs(f(*(x.copy() for x in points)))
+    g = flat_outputs(cotangent).astype(y0.dtype)
     if g.size != y0.size:
         raise ValueError(
             f"the cotangent has {g.size} elements, f's output {y0.size}: give it the output's shape"
@@ -193,12 +201,12 @@ def estimate_vjp_of_primal(
     x = points[i]
     if method == "auto" and workers is None and x.size >= SPARSE_FROM_WHOLE and y0.size > 1:
         return _together(f, points, i, y0, g)
-    moved = _MovedElements(f, points, i)
+    moved = MovedElements(f, points, i)
     return _reshaped(_estimated_in_groups(moved, y0, g, np.arange(x.size), method, workers), x.shape)
 
 
 def _estimated_in_groups(
-    evaluate: "_MovedElements", y0: Array, g: Array, elements: Array, method: Method, workers: Workers
+    evaluate: MovedElements, y0: Array, g: Array, elements: Array, method: Method, workers: Workers
 ) -> Estimate:
     """Return the estimate of some elements, of many outputs by a few sums of them where these have no kink.
 
@@ -207,7 +215,7 @@ def _estimated_in_groups(
     x = evaluate.points[evaluate.which]
     if len(elements) * y0.size <= MANY or y0.size <= GROUPS:
         return _estimated_elements(evaluate, x, y0, g, method, workers, elements=elements)
-    sums = _GroupedOutputs(evaluate.f, g)
+    sums = GroupedOutputs(evaluate.f, g)
     ones = np.ones(GROUPS, dtype=g.dtype)
     found = _estimated_elements(
         replace(evaluate, f=sums), x, sums.sums(y0), ones, method, workers, elements=elements
@@ -248,14 +256,14 @@ def estimate_elements(
 
     `x` and f's outputs are vectors; `elements` are places in `x`.
     """
-    y0 = _flat_outputs(f(x.copy()))
+    y0 = flat_outputs(f(x.copy()))
     g = cotangent.astype(y0.dtype)
     if method == "auto" and len(elements) >= SPARSE_FROM and y0.size > 1:
         with np.errstate(all="ignore"):
-            found = sparse_slopes(_Points(f, y0), x, y0, g, elements)
+            found = sparse_slopes(Points(f, y0), x, y0, g, elements)
         if found is not None:
             return _completed(found, f, x, y0, g, elements)
-    return _estimated_in_groups(_MovedElements(f, (x,), 0), y0, g, elements, method, None)
+    return _estimated_in_groups(MovedElements(f, (x,), 0), y0, g, elements, method, None)
 
 
 def _completed(
@@ -267,24 +275,8 @@ def _completed(
     rest = np.flatnonzero(~found.settled)
     if not rest.size:
         return estimate
-    own = _estimated_in_groups(_MovedElements(f, (x,), 0), y0, g, elements[rest], "auto", None)
+    own = _estimated_in_groups(MovedElements(f, (x,), 0), y0, g, elements[rest], "auto", None)
     return _with_elements(estimate, rest, own)
-
-
-@dataclass(frozen=True)
-class _Points:
-    """f at points in a row: one row of outputs each, NaN outside the domain."""
-
-    f: Callable[[Array], Any]
-    y0: Array
-
-    def __call__(self, points: Array) -> Array:
-        rows = np.full((len(points), self.y0.size), np.nan, dtype=self.y0.dtype)
-        for row, x in zip(rows, points, strict=True):
-            with suppress(ArithmeticError, ValueError):
-                row[:] = _flat_outputs(self.f(x))
-        rows[~np.isfinite(rows)] = np.nan
-        return rows
 
 
 def slopes_within(
@@ -294,8 +286,8 @@ def slopes_within(
 
     For points that have kinks nearby: no element is moved by more than `reach`, and the error is what rounding leaves.
     """
-    y0 = _flat_outputs(f(x.copy()))
-    points, g = _Points(f, y0), cotangent.astype(y0.dtype)
+    y0 = flat_outputs(f(x.copy()))
+    points, g = Points(f, y0), cotangent.astype(y0.dtype)
     with np.errstate(all="ignore"):
         found = sparse_slopes(points, x, y0, g, elements, reach) if y0.size > 1 else None
         if found is not None:
@@ -325,7 +317,7 @@ def estimate_line(f: Callable[[Any], Any], *, enough: float = 0.0, method: Metho
         return _complex_step(f, (origin,), 0, 1.0)
     y0 = real_scalar(f(origin)).reshape(1).astype(np.float64)
     return _estimated_elements(
-        _MovedElements(_ScalarFunction(f), (origin,), 0), origin, y0, np.ones(1), method, None, enough
+        MovedElements(ScalarFunction(f), (origin,), 0), origin, y0, np.ones(1), method, None, enough
     )
 
 
@@ -352,92 +344,6 @@ def _in_double(x: Any) -> Array:
     """Return x in double precision at least: a float32 gradient is judged by a float64 reference."""
     array = float_array(x)
     return array.astype(np.promote_types(array.dtype, np.float64))
-
-
-def _flat_outputs(outputs: Any) -> Array:
-    """Return all outputs as one vector of floats, double precision at least."""
-    if isinstance(outputs, tuple):
-        outputs = np.concatenate([np.ravel(y) for y in outputs] or [np.empty(0)])
-    joined = np.array(outputs).reshape(-1)
-    return joined.astype(np.promote_types(joined.dtype, np.float64), copy=False)
-
-
-@dataclass(frozen=True)
-class _MovedElements:
-    """f with one element of one primal moved: gives one row of outputs a move, NaN outside the domain.
-
-    An object and not a closure, so that it can be sent to other processes.
-    """
-
-    f: Callable[..., Any]
-    points: tuple[Array, ...]
-    which: int
-
-    def __call__(self, moves: Sequence[tuple[int, Any]]) -> Array:
-        rows = [self._outputs(index, value) for index, value in moves]
-        some = next((row for row in rows if row is not None), np.full(1, np.nan))
-        outputs = np.array([np.full_like(some, np.nan) if row is None else row for row in rows])
-        outputs = outputs.reshape(len(rows), some.size)
-        outputs[~np.isfinite(outputs)] = np.nan
-        return outputs
-
-    def _outputs(self, index: int, value: Any) -> Array | None:
-        moved = [x.copy() for x in self.points]
-        moved[self.which].flat[index] = value
-        try:
-            with np.errstate(all="ignore"):
-                return _flat_outputs(self.f(*moved))
-        except (ArithmeticError, ValueError):
-            # outside the domain, as math.sqrt(-1) or an inverse of a singular matrix says it
-            return None
-
-
-@dataclass(frozen=True)
-class _GroupedOutputs:
-    """The outputs of f times their cotangent, added up in groups of neighbours: a few sums for ten thousand outputs."""
-
-    f: Callable[..., Any]
-    g: Array
-
-    def __call__(self, *primals: Array) -> Array:
-        return self.sums(_flat_outputs(self.f(*primals)))
-
-    def sums(self, y: Array) -> Array:
-        return np.asarray(np.add.reduceat(self.g * y, self._starts))
-
-    @cached_property
-    def _starts(self) -> Array:
-        return np.linspace(0, self.g.size, GROUPS, endpoint=False).astype(int)
-
-
-@dataclass(frozen=True)
-class _ScalarFunction:
-    """A function that must return one real number."""
-
-    f: Callable[[Array], Any]
-
-    def __call__(self, x: Array) -> Array:
-        return real_scalar(self.f(x))
-
-
-@dataclass(frozen=True)
-class _StackedFunction:
-    """A function of a stack of points, with one element moved in each: one row a move, NaN outside the domain."""
-
-    f: Callable[[Array], Any]
-    x: Array
-
-    def __call__(self, moves: Sequence[tuple[int, Any]]) -> Array:
-        outputs = []
-        rows = max(1, STACK_ELEMENTS // max(1, self.x.size))
-        for first in range(0, len(moves), rows):
-            some = moves[first : first + rows]
-            stack = np.repeat(self.x.reshape(1, -1), len(some), axis=0)
-            stack[np.arange(len(some)), [index for index, _ in some]] = [value for _, value in some]
-            with np.errstate(all="ignore"):
-                outputs.append(real_stack(self.f(stack.reshape(-1, *self.x.shape)), len(some)))
-        values = np.concatenate(outputs or [np.empty(0)]).astype(np.promote_types(self.x.dtype, np.float64))
-        return np.where(np.isfinite(values), values, np.nan)[:, None]
 
 
 def check_method(method: str) -> None:
