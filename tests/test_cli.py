@@ -210,6 +210,9 @@ def test_verify_takes_a_budget(capsys):
     assert cli.main([*command, "--max-seconds", "1e-9"]) == 0
     explored = json.loads(capsys.readouterr().out)["environment"]["explored"]
     assert all("max_seconds=1e-09 was used up, raise it" in places["cut"] for places in explored)
+    assert cli.main([*command, "--max-evaluations", "1"]) == 0
+    explored = json.loads(capsys.readouterr().out)["environment"]["explored"]
+    assert all("max_evaluations=1 was used up, raise it" in places["cut"] for places in explored)
     assert cli.main(command) == 0
     explored = json.loads(capsys.readouterr().out)["environment"]["explored"]
     assert not any(places["cut"] for places in explored)

@@ -32,15 +32,22 @@ def rate(text: str) -> float:
     return number
 
 
-def add_max_seconds(parser: argparse.ArgumentParser, default: float | None, what: str) -> None:
-    """Add --max-seconds, for each thing that `what` names."""
+def add_budget(parser: argparse.ArgumentParser, max_seconds: float | None, what: str) -> None:
+    """Add --max-seconds, with its default, and --max-evaluations, both for each thing that `what` names."""
+    limit = "no limit" if max_seconds is None else f"{max_seconds:g}"
+    after = f"for each {what}, after which nothing but the given point is looked at"
     parser.add_argument(
         "--max-seconds",
         type=rate,
-        default=default,
+        default=max_seconds,
         metavar="S",
-        help=f"seconds for each {what}, after which nothing but the given point is looked at (default: "
-        f"{'no limit' if default is None else f'{default:g}'})",
+        help=f"seconds {after} (default: {limit})",
+    )
+    parser.add_argument(
+        "--max-evaluations",
+        type=positive_count,
+        metavar="N",
+        help=f"evaluations of forward {after} (default: no limit)",
     )
 
 

@@ -4,7 +4,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from gradlab.commands.common_arguments import add_max_seconds, add_workers, count, workers_of
+from gradlab.commands.common_arguments import add_budget, add_workers, count, workers_of
 from gradlab.commands.output import finish
 from gradlab.report.pages import write_pages
 from gradlab.report.tables import summary
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="numerical side: the ladder that knows its error, or the textbook's central differences",
     )
-    add_max_seconds(parser, None, "node")
+    add_budget(parser, None, "node")
     add_workers(parser)
     parser.add_argument("--seed", type=count, default=0, help="seed of samples and cotangents")
     parser.add_argument(
@@ -55,6 +55,7 @@ def run(arguments: argparse.Namespace, command: str) -> int:
             explore=arguments.explore,
             method=arguments.method,
             max_seconds=arguments.max_seconds,
+            max_evaluations=arguments.max_evaluations,
             workers=workers,
             progress=True,
         )

@@ -50,7 +50,8 @@ class Trial:
     origin : Trial or None
         The trial that this one's primals were derived from.
     full_below : int or None
-        With more elements than this, in all primals together, the gradients are checked along random directions.
+        With more elements than this, in all primals together, the gradients are checked along random directions
+        alone. None: every element, always.
     budget : Budget or None
         What is left for everything after the verdict at the given primals; evaluations are counted in it.
     holds_integers : bool
@@ -297,9 +298,9 @@ class Trial:
     def asks_directions(self) -> bool:
         """Whether directions are asked: not at the samples of a registered node, whose every element is looked at.
 
-        Nor where there are hardly more elements than directions.
+        Nor where there are hardly more elements than directions, or every element was asked for.
         """
-        shown = self.registered and self.origin is None
+        shown = self.full_below is None or (self.registered and self.origin is None)
         few = sum(x.size for x in self.sample.primals) < CONFIRMED_FROM
         return not (shown or few or self.method != "auto") and self.accepted
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from gradlab.commands.check._check_task import CheckTask
 from gradlab.commands.check._input_specs import InputSpec, parse_input
-from gradlab.commands.common_arguments import add_max_seconds, count
+from gradlab.commands.common_arguments import add_budget, count
 from gradlab.running.options import MAX_SECONDS
 
 
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=_seconds, default=60.0, metavar="S", help="seconds for each object (default: 60)"
     )
-    add_max_seconds(parser, MAX_SECONDS, "object")
+    add_budget(parser, MAX_SECONDS, "object")
     parser.add_argument("--rtol", type=_tolerance, help="(default: from the dtype)")
     parser.add_argument("--atol", type=_tolerance, help="(default: from the size of the gradient)")
     parser.add_argument(
@@ -72,6 +72,7 @@ def task_of(arguments: argparse.Namespace) -> CheckTask:
         atol=arguments.atol,
         strict=arguments.strict,
         max_seconds=arguments.max_seconds,
+        max_evaluations=arguments.max_evaluations,
         timeout=arguments.timeout,
     )
 

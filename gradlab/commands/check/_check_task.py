@@ -28,7 +28,7 @@ class CheckTask:
     inputs : tuple of InputSpec
     samples : str
         The ``MODULE:FUNCTION`` that gives the inputs, or empty.
-    seed, rtol, atol, strict, max_seconds
+    seed, rtol, atol, strict, max_seconds, max_evaluations
         As for `gradlab.check_layer`.
     timeout : float
         In seconds.
@@ -45,6 +45,7 @@ class CheckTask:
     atol: float | None = None
     strict: bool = False
     max_seconds: float | None = MAX_SECONDS
+    max_evaluations: int | None = None
     timeout: float = 60.0
 
 

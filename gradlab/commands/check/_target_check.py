@@ -131,7 +131,7 @@ def _node(found: Any, task: CheckTask) -> TaskOutcome:
     if task.samples or task.inputs or own is None:
         return _pair(found.forward, found.backward, task)
     node = Node(task.target, "own", found.forward, found.backward, own)
-    budget = Budget(task.max_seconds)
+    budget = Budget(task.max_seconds, task.max_evaluations)
     trials = [
         Trial(node, sample, task.seed, task.rtol, task.atol, budget=budget)
         for sample in node.draw_samples(task.seed)
@@ -208,7 +208,7 @@ def _asked(layer: Any, task: CheckTask) -> list[Sample]:
 def _options(task: CheckTask) -> dict[str, Any]:
     return {
         "rtol": task.rtol, "atol": task.atol, "seed": task.seed, "strict": task.strict,
-        "max_seconds": task.max_seconds, "name": task.target,
+        "max_seconds": task.max_seconds, "max_evaluations": task.max_evaluations, "name": task.target,
     }  # fmt: skip
 
 

@@ -194,6 +194,10 @@ CALLS = {
     "neither object nor array": (["--init", "3"], "'3' is neither a JSON object nor an array: give {"),
     "no time": (["--timeout", "0"], "'0' is no number of seconds: give one such as 60"),
     "no budget": (["--max-seconds", "0"], "argument --max-seconds: '0' is no positive number"),
+    "no evaluations": (
+        ["--max-evaluations", "0"],
+        "argument --max-evaluations: '0' is no whole number from 1 up",
+    ),
     "no tolerance": (["--rtol", "-1"], "'-1' is no tolerance: give a number such as 1e-6"),
     "inputs twice": (["--input", "3", "--samples", "a:b"], "argument --samples: not allowed with argument --input"),
 }  # fmt: skip

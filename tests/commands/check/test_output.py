@@ -225,6 +225,8 @@ def test_the_times_are_shown(check):
 def test_a_budget(check):
     _, out, _ = check("layers:Affine", "--input", "2x4", "--max-seconds", "1e-9")
     assert "looked at 0 derived points and no further: max_seconds=1e-09 was used up, raise it" in out
+    _, out, _ = check("layers:Affine", "--input", "2x4", "--max-evaluations", "1")
+    assert "looked at 0 derived points and no further: max_evaluations=1 was used up, raise it" in out
     _, out, _ = check("layers:Affine", "--input", "2x4", "--max-seconds", "600", "--format", "json")
     explored = json.loads(out)["environment"]["explored"]
     assert [places["cut"] for places in explored] == [""]
