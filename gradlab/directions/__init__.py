@@ -18,7 +18,7 @@ from gradlab.directions._confirmation import Claim, Confirmation, confirmed_alon
 from gradlab.directions._directional_slopes import even_direction, measure_slope
 from gradlab.directions._flat_point import FlatPoint, flat_point
 from gradlab.directions._gradient_check import GradientCheck
-from gradlab.directions._named_mistakes import Mistake, named_mistakes
+from gradlab.directions._named_mistakes import Mistake, factor_mistake, named_mistakes
 from gradlab.directions._primal_results import primal_result
 from gradlab.directions._single_elements import estimate_element
 from gradlab.node import Array
@@ -36,6 +36,7 @@ __all__ = [
     "confirmed_alone",
     "confirmed_together",
     "estimate_element",
+    "factor_mistake",
     "flat_point",
     "is_large",
     "sees_zeros",

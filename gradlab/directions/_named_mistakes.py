@@ -48,7 +48,11 @@ def _named_mistake(check: GradientCheck, findings: GradientFindings, i: int) -> 
     factor = common_factor(wrong)
     if factor is None or share_wrong(check, findings, i) < NEARLY_ALL:
         return None
-    where = f"in all of {len(wrong)} wrong elements that were looked at"
+    return factor_mistake(name, factor, f"in all of {len(wrong)} wrong elements that were looked at")
+
+
+def factor_mistake(name: str, factor: float, where: str) -> Mistake:
+    """Return the mistake of a gradient that is the right one times a factor; `where` that was seen."""
     if factor == 0:
         cure = "compute it, and return what was computed"
         return Mistake("zero-gradient", name, 0.95, f"the gradient is zero {where}", cure)

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from warnings import warn
 
 from gradlab.checks.trial import Trial
-from gradlab.checks.trial import large_primals as along
 from gradlab.checks.trial.interruptible import within
+from gradlab.checks.trial.large_primals import large_mistakes
 from gradlab.diagnosis import CHECKS_OF_VALUES, Finding, diagnose
 from gradlab.report import Row
 from gradlab.verdict import Verdict
@@ -53,7 +53,7 @@ def _findings(trials: Sequence[Trial], failed: Sequence[set[str]]) -> Iterator[F
     large = any(trial.is_large for trial in trials)
     if large:
         # a diagnosis of values needs every element: of large primals only those found along directions are known
-        yield from (Finding(*m) for trial in trials for m in along.directional_outcome(trial).mistakes)
+        yield from (Finding(*mistake) for trial in trials for mistake in large_mistakes(trial))
     for some in failed:
         rest = some - CHECKS_OF_VALUES if large else some
         yield from diagnose(trials, rest) if rest else ()

@@ -127,6 +127,26 @@ def test_the_samples_of_registered_nodes_are_looked_at_element_by_element():
     assert trial_of("relu", x, settings).is_confirmed
 
 
+def test_who_asks_for_every_element_gets_every_element():
+    def wrong(x, g):
+        return (2 * g * np.cos(x),)
+
+    for backward in (lambda x, g: (g * np.cos(x),), wrong):
+        report = check_vjp(lambda x: (np.sin(x), x), backward, (X,), full_below=None, explore=False)
+        row = report.rows[0]
+        assert row.worst_index is not None
+        assert "direction" not in row.note
+
+
+def test_a_factor_of_a_large_gradient_that_is_mostly_zero_is_named():
+    x = np.where(np.arange(12_000) % 3 == 0, RNG.standard_normal(12_000), 0.0)
+    report = check_vjp(lambda x: (np.sum(x**2), x), lambda x, g: (-2 * g * x,), (x,), explore=False)
+    assert next((fault.name, fault.primal) for fault in report.faults) == ("sign-flipped", "x")
+    report = check_vjp(lambda x: (np.sum(x**2), x), lambda x, g: (6 * g * x,), (x,), explore=False)
+    assert report.faults[0].name == "constant-factor"
+    assert "analytic = 3 numerical" in report.faults[0].evidence
+
+
 def test_float32_is_judged_by_the_gradient_of_the_same_numbers_in_double_precision():
     node, x = NODES["tanh"], X.astype(np.float32)
 

@@ -16,7 +16,7 @@ from gradlab.adapters.foreign_pair.convention import NUMERICAL, Backward, Conven
 from gradlab.adapters.foreign_pair.loss_conventions import WITHOUT, conventions_of_losses
 from gradlab.checks import CHECKS
 from gradlab.checks.trial import Trial, quiet
-from gradlab.checks.trial.large_primals import directional_outcome
+from gradlab.checks.trial.large_primals import large_mistakes
 from gradlab.checks.trial.line_slopes import agrees_along_lines, is_right_along_lines
 from gradlab.diagnosis import diagnose
 from gradlab.diagnosis.point_evidence import evidence_at
@@ -134,7 +134,7 @@ def _names(trial: Trial) -> set[str]:
     if not trial.accepted:
         return set()
     if trial.is_large:
-        return {mistake.name for mistake in directional_outcome(trial).mistakes}
+        return {mistake.name for mistake in large_mistakes(trial)}
     return {finding.name for finding in diagnose([trial], {NUMERICAL})}
 
 

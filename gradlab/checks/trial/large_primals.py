@@ -9,8 +9,10 @@ from gradlab.checks.trial import Trial
 from gradlab.directions import (
     DirectionalOutcome,
     FlatPoint,
+    Mistake,
     check_along_directions,
     estimate_element,
+    factor_mistake,
     flat_point,
     sees_zeros,
 )
@@ -34,6 +36,21 @@ def directional_outcome_of(
     """Return the outcome of checking the given gradients of a trial along directions, with the given tolerances."""
     point = _flat_point(trial, gradients)
     return check_along_directions(point, _rng(trial), rtol=rtol, atol=atol, method=trial.method)
+
+
+def large_mistakes(trial: Trial) -> list[Mistake]:
+    """Return the mistakes that explain the gradients of a large trial, for each primal one at the most.
+
+    Factors first, which two directions show: elements that are drawn by chance may well be zero, and so not wrong.
+    """
+    where = "along two directions, and in the largest elements"
+    factors = [
+        factor_mistake(name, 1 / told.factor, where)
+        for name, told in zip(trial.names, trial.confirmed, strict=True)
+        if told and told.factor != 1
+    ]
+    named = {mistake.primal for mistake in factors}
+    return factors + [m for m in directional_outcome(trial).mistakes if m.primal not in named]
 
 
 def catches_zeros(trial: Trial, i: int) -> bool:
