@@ -72,6 +72,18 @@ def test_elements_moved_together_have_the_slopes_that_each_has_alone(name, x, se
     assert (together.kink == alone.kink).all()
 
 
+def test_sums_of_outputs_do_not_hide_that_ties_are_a_choice(monkeypatch):
+    # ten outputs a sum, and so whole ties in one
+    x, g = np.repeat(RNG.standard_normal(160), 4), RNG.standard_normal(640)
+    monkeypatch.setattr(estimates, "SPARSE_FROM_WHOLE", 10**9)
+    (apart,) = estimate_vjp(np.sort, (x,), g)
+    monkeypatch.setattr(estimates, "MANY", 1)
+    (summed,) = estimate_vjp(np.sort, (x,), g)
+    assert apart.kink.all()
+    assert summed.lower == pytest.approx(apart.lower, abs=1e-9)
+    assert summed.upper == pytest.approx(apart.upper, abs=1e-9)
+
+
 def test_where_all_move_the_same_outputs_each_is_looked_at_alone():
     matrix = RNG.standard_normal((320, 320))
     assert sparse_slopes(rows(lambda x: matrix @ x), X, matrix @ X, np.ones(320), np.arange(320)) is None
