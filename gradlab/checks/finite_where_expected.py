@@ -33,14 +33,18 @@ def _extreme_trials(trial: Trial) -> Iterator[Trial]:
                 (f"an element of {name} = {number:g}", one),
                 (f"all of {name} = {number:g}", np.full_like(x, number)),
             ):
-                extreme = trial.at(how, (*primals[:i], changed, *primals[i + 1 :]))
-                if extreme.accepted:
-                    yield extreme
+                yield trial.at(how, (*primals[:i], changed, *primals[i + 1 :]))
 
 
 def _faults(extreme: Trial) -> Iterator[CheckResult]:
     try:
-        gradients = extreme.gradients(extreme.cotangent())
+        _, residuals = extreme.forward()
+    except Exception:  # outside the domain
+        return
+    if not extreme.accepted:
+        return
+    try:
+        gradients = extreme.well_formed(extreme.node.backward(residuals, extreme.cotangent()))
     except np.linalg.LinAlgError:
         return
     for i, (name, gradient) in enumerate(zip(extreme.names, gradients, strict=True)):

@@ -7,12 +7,17 @@ from typing import Any
 import numpy as np
 
 from gradlab.checks.trial import Trial, map_arrays, same_bits
+from gradlab.checks.trial.observed_run import ObservedRun, observed
 from gradlab.node import as_tuple
 from gradlab.verdict import CheckResult, Verdict
 
 
 def check(trial: Trial) -> Iterator[CheckResult]:
     """Run forward and backward once, and compare every argument with the copy made before."""
+    run = observed(trial)
+    if run and is_clear(run):
+        yield CheckResult(Verdict.PASS)
+        return
     primals, g = trial.primals(), map_arrays(np.array, trial.cotangent())
     settings = trial.settings()
     arguments: dict[str, Any] = dict(zip(trial.names, primals, strict=True)) | settings
@@ -37,6 +42,15 @@ def check(trial: Trial) -> Iterator[CheckResult]:
 
 
 check_elsewhere = check
+
+
+def is_clear(run: ObservedRun) -> bool:
+    """Return whether a run has left all its arguments as they were."""
+    primals = zip(run.trial.names, run.trial.sample.primals, strict=True)
+    before: dict[str, Any] = {**dict(primals), **run.trial.sample.settings}
+    return all(_same(run.arguments[name], before[name]) for name in before) and all(
+        all(map(same_bits, as_tuple(g), as_tuple(run.meant[which]))) for which, g in run.cotangents.items()
+    )
 
 
 def _same(a: Any, b: Any) -> bool:

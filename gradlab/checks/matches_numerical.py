@@ -9,6 +9,8 @@ import numpy as np
 from gradlab.checks.trial import Trial, quiet
 from gradlab.checks.trial.large_primals import directional_outcome, directional_outcome_of, size_of_terms
 from gradlab.checks.trial.line_slopes import agrees_along_lines, is_inside_the_domain
+from gradlab.checks.trial.linearity import FIRST
+from gradlab.checks.trial.observed_run import ObservedRun
 from gradlab.checks.trial.ties import check_ties_together, estimate_with_nearby_slopes
 from gradlab.directions import Confirmation
 from gradlab.node import Array, as_tuple
@@ -33,7 +35,7 @@ def check(trial: Trial) -> Iterator[CheckResult]:
     if trial.is_large:
         yield from directional_outcome(trial).results
         return
-    gradients = trial.gradients(trial.cotangent())
+    gradients = trial.own_gradients
     results = list(_compared(trial, gradients))
     textbook = _textbook_errors(trial, gradients)
     yield from (
@@ -66,6 +68,11 @@ def check_elsewhere(trial: Trial) -> Iterator[CheckResult]:
     )
     results = [*_compared(trial, judged), *check_ties_together(trial, gradients)]
     yield from (result for result in results if result.verdict is Verdict.WRONG)
+
+
+def is_clear(run: ObservedRun) -> bool:
+    """Return whether the gradients of a run are forward's slopes along random lines."""
+    return agrees_along_lines(run.trial, run.gradients[FIRST])
 
 
 def _compared(trial: Trial, gradients: Sequence[Array]) -> Iterator[CheckResult]:

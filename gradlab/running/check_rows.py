@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from gradlab import checks as check_room
 from gradlab.checks.exploration.derived_inputs import derivation
@@ -106,7 +106,9 @@ def _explored(
         if check.elsewhere is None or (trial.sample.name, name) in wrong:
             continue
         with trial.budget.keeping(FOR_THE_DIAGNOSIS) if trial.budget and wrong else nullcontext():
-            done = check_room.explore(trial, check.elsewhere, of_values=name == "matches_numerical")
+            done = check_room.explore(
+                trial, check.elsewhere, is_clear=check.is_clear, of_values=name == "matches_numerical"
+            )
         looked |= dict.fromkeys(done.tried)
         if done.found:
             more.append(_found_row(trial, name, done.found))
@@ -141,7 +143,7 @@ def first_wrong(trials: Sequence[Trial], checks: Mapping[str, check_room.Check])
         for trial in trials:
             if check.elsewhere is None:
                 break
-            found = check_room.explore(trial, check.elsewhere, shrinking=False).found
+            found = check_room.explore(trial, check.elsewhere, is_clear=check.is_clear, shrinking=False).found
             if found:
                 return f"{name} (explored)", f"{trial.sample.name}, {found.how}"
     return None
@@ -168,5 +170,5 @@ def _row(trial: Trial, check: str, result: CheckResult, times: Times) -> Row:
     dtypes = dict(zip(trial.names, (str(x.dtype) for x in trial.sample.primals), strict=True))
     dtype = dtypes.get(result.primal) or ", ".join(dict.fromkeys(dtypes.values()))
     return Row(
-        node=trial.node.name, sample=trial.sample.name, check=check, dtype=dtype, **asdict(result), **times
+        node=trial.node.name, sample=trial.sample.name, check=check, dtype=dtype, **vars(result), **times
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from gradlab.checks.exploration.derived_inputs import Derivation, DerivedTrials, derivation, derived_trials
 from gradlab.checks.exploration.line_judgement import UNTOLD, judge_along_lines, judge_primal_along_lines
-from gradlab.checks.exploration.smallest_inputs import shrink
+from gradlab.checks.exploration.smallest_inputs import FULL_BELOW, shrink
 from gradlab.checks.trial import ContractError, Trial, quiet
 from gradlab.checks.trial.interruptible import within
 from gradlab.verdict import CheckResult, Verdict
@@ -50,7 +50,12 @@ class Exploration:
 
 
 def explore(
-    trial: Trial, check: CheckElsewhere, *, shrinking: bool = True, of_values: bool = False
+    trial: Trial,
+    check: CheckElsewhere,
+    *,
+    is_clear: Callable[[Trial], bool] | None = None,
+    shrinking: bool = True,
+    of_values: bool = False,
 ) -> Exploration:
     """Run a check at the trials derived from a trial, one after the other, until it finds a fault.
 
@@ -61,24 +66,32 @@ def explore(
     ----------
     trial : Trial
     check : callable
+    is_clear : callable, optional
+        ``is_clear(trial)`` returns whether it is known already that the check finds nothing at a trial.
     shrinking : bool
         Whether to look for the smallest primals that show a fault.
     of_values : bool
         Whether the check compares a primal's gradient with forward's slopes, so that lines tell most of it.
     """
     budget, known, by_lines = trial.budget, derivation(trial.witness or trial), of_values and shrinking
+
+    def look(derived: DerivedTrials, by_lines: bool = False) -> CheckResult | None:
+        clear = is_clear is not None and is_clear(derived.trials[0])
+        return None if clear else _fault_at(derived, check, by_lines)
+
     tried: list[str] = []
     with quiet():
         for derived in derived_trials(trial):
             if budget and budget.is_spent:
                 break
-            fault = within(budget, partial(_fault_at, derived, check, by_lines), UNTOLD)
-            if fault and by_lines and _is_wrong_value(fault):
+            few = sum(x.size for x in derived.trials[0].sample.primals) <= FULL_BELOW
+            fault = within(budget, partial(look, derived, by_lines and not few), UNTOLD)
+            if fault and by_lines and not few and _is_wrong_value(fault):
                 found, cut = _smallest(trial, derived, fault, check, by_lines)
                 if found:
                     return Exploration([*tried, derived.how], found, cut)
                 # lines may reject what the check passes
-                fault = within(budget, partial(_fault_at, derived, check), UNTOLD)
+                fault = within(budget, partial(look, derived), UNTOLD)
             if fault is UNTOLD:
                 known.left += [] if budget and budget.is_spent else [derived.how]
                 continue

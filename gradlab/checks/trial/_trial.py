@@ -112,6 +112,8 @@ class Trial:
         """The primals' names."""
         if self.witness:
             return self.witness.names
+        if self.origin:
+            return self.origin.names
         # an adapter's forward takes *primals, and knows the names that their owner gives them
         own = getattr(self.node.forward, "primal_names", None)
         return list(own) if own else primal_names(self.node.forward, len(self.sample.primals))
@@ -141,7 +143,14 @@ class Trial:
         ContractError
             If forward returns no pair, or an output that is no array of floats.
         """
-        returned: Any = self.node.forward(*self.primals(), **self.settings())
+        output, residuals = self.run_forward(self.primals(), self.settings())
+        # the first is as good as one more
+        self.__dict__.setdefault("output", map_arrays(np.array, output))
+        return output, residuals
+
+    def run_forward(self, primals: Sequence[Array], settings: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return output and residuals of forward, which is given these arrays themselves; raise as `forward` does."""
+        returned: Any = self.node.forward(*primals, **settings)
         if not (isinstance(returned, tuple) and len(returned) == 2):
             raise ContractError(
                 f"forward returned {_shape_of(returned)}: return the pair (output, residuals)"
@@ -154,8 +163,8 @@ class Trial:
 
     @cached_property
     def output(self) -> Any:
-        """The output at this sample."""
-        return self.forward()[0]
+        """The output at this sample, of the first forward here."""
+        return map_arrays(np.array, self.run_forward(self.primals(), self.settings())[0])
 
     @cached_property
     def accepted(self) -> bool:

@@ -5,7 +5,8 @@ along a line is known to nine digits and more. But a line cannot judge a kink, o
 gradients disagree with a line, the estimates of every element decide.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,14 +30,14 @@ RTOL, ROUNDING_ULPS = 1e-7, 32
 class LineSlope(NamedTuple):
     """A direction through the primals, forward's slope along it, and how far rounding may put that slope off.
 
-    `flat` tells a staircase: one step away, forward does not change at all over a billionth of the line. `kinks` is the
-    sum of what the one-sided slopes of the outputs differ by, to within noise and curvature.
+    `is_flat()` tells a staircase: one step away, forward does not change at all over a billionth of the line. `kinks`
+    is the sum of what the one-sided slopes of the outputs differ by, to within noise and curvature.
     """
 
     direction: tuple[Array, ...]
     slope: float
     noise: float
-    flat: bool
+    is_flat: Callable[[], bool]
     kinks: float
 
 
@@ -95,24 +96,25 @@ def _slopes_that_keep_ties(trial: Trial) -> list[LineSlope]:
 def _slopes_along(
     trial: Trial, directions: Sequence[tuple[Array, ...]], step: float = STEP
 ) -> list[LineSlope]:
-    g = _in_a_row(as_tuple(trial.cotangent()))
+    g, here = (_in_a_row(as_tuple(parts)) for parts in (trial.cotangent(), trial.output))
     points = [x.astype(np.promote_types(x.dtype, np.float64)) for x in trial.sample.primals]
-    here = _in_a_row(as_tuple(trial.output))
-    noise = ROUNDING_ULPS * float(np.finfo(np.float64).eps) * float(np.abs(g * here).sum()) / step
-    lines = []
-    for v in directions:
+    function = trial.function
 
-        def outputs(t: float, v: Sequence[Array] = v) -> Array:
-            return _in_a_row(as_tuple(trial.function(*(x + t * d for x, d in zip(points, v, strict=True)))))
+    def slope_along(v: tuple[Array, ...]) -> LineSlope:
+        def outputs(t: float) -> Array:
+            return _in_a_row(as_tuple(function(*(x + t * d for x, d in zip(points, v, strict=True)))))
 
         ends, halves = ([outputs(side * h) for side in (1, -1)] for h in (step, step / 2))
         wide, narrow = (float(g @ (a - b)) / (2 * h) for (a, b), h in ((ends, step), (halves, step / 2)))
-        flat = bool((outputs(step + TINY_STEP) == ends[0]).all())
+        noise = ROUNDING_ULPS * float(np.finfo(np.float64).eps) * float(np.abs(g * here).sum()) / step
         # curvature is in proportion to the step, a kink is not
         bends = [(a + b - 2 * here) / h for (a, b), h in ((ends, step), (halves, step / 2))]
         kinks = float(np.abs(g) @ np.abs(2 * bends[1] - bends[0]))
-        lines.append(LineSlope(v, (4 * narrow - wide) / 3, noise, flat, kinks))
-    return lines
+        # asked only where a gradient of zeros stands beside another slope, and then of many gradients
+        is_flat = cache(lambda: bool((outputs(step + TINY_STEP) == ends[0]).all()))
+        return LineSlope(v, (4 * narrow - wide) / 3, noise, is_flat, kinks)
+
+    return [slope_along(v) for v in directions]
 
 
 def _in_a_row(parts: Sequence[Any]) -> Array:
@@ -149,8 +151,8 @@ def _agrees(gradients: Sequence[Array], line: LineSlope, kinks: float = 0.0) -> 
     parts = [np.asarray(a, np.float64) * v for a, v in zip(gradients, line.direction, strict=True)]
     total = sum(float(p.sum()) for p in parts)
     size = sum(float(np.abs(p).sum()) for p in parts)
-    staircase = line.flat and size == 0
-    return staircase or bool(abs(total - line.slope) <= rtol * size + line.noise + kinks)
+    agrees = bool(abs(total - line.slope) <= rtol * size + line.noise + kinks)
+    return agrees or (size == 0 and line.is_flat())
 
 
 def is_inside_the_domain(trial: Trial) -> bool:
@@ -160,6 +162,11 @@ def is_inside_the_domain(trial: Trial) -> bool:
             return all(np.isfinite(line.slope) for line in trial.remembered("lines", line_slopes))
         except Exception:
             return False
+
+
+def is_right(trial: Trial) -> bool:
+    """Return whether directions confirm backward's gradients, or else lines do."""
+    return trial.is_confirmed or is_right_along_lines(trial)
 
 
 def is_right_along_lines(trial: Trial) -> bool:

@@ -1,0 +1,81 @@
+"""What linearity in the cotangent demands of the gradients for several cotangents."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradlab.checks.trial._trial import Trial, map_arrays
+from gradlab.node import Array, as_tuple
+
+# The cotangents that backward is asked for: two, and their combination 2 first - 3 second.
+FIRST, SECOND, COMBINED = "first", "second", "combined"
+# And the first a thousand times as large, which a clip would cut, a billion times as small, which a threshold would
+# take for 0, and 0.
+FACTORS = (2.0**10, 2.0**-30, 0.0)
+ROUNDING_ULPS = 64
+
+
+class Relation(NamedTuple):
+    """A gradient of primal `i`, the value that linearity demands, and the cotangent's size relative to the usual.
+
+    `eps` is the precision of the coarser of cotangent and gradient: both round.
+    """
+
+    i: int
+    found: Array
+    expected: Array
+    size: float
+    eps: float
+
+
+def demanded_cotangents(trial: Trial) -> dict[Any, Any]:
+    """Return the cotangents by name, and by the factor that the first is multiplied by.
+
+    Beyond the given primals of other people's code only the first, a second and their combination: what a clip or a
+    threshold does shows at the given primals.
+    """
+    first, second = trial.cotangent(), trial.cotangent("second")
+    combined = tuple(2 * a - 3 * b for a, b in zip(as_tuple(first), as_tuple(second), strict=True))
+    brief = trial.origin is not None and not trial.registered
+    return {
+        FIRST: first,
+        SECOND: second,
+        COMBINED: combined if isinstance(first, tuple) else combined[0],
+        **{factor: _times(factor, first) for factor in (() if brief else FACTORS)},
+    }
+
+
+def relations_between(
+    gradients: Mapping[Any, tuple[Array, ...]], cotangents: Mapping[Any, Any]
+) -> Iterator[Relation]:
+    """Yield what linearity demands of the gradients for these cotangents."""
+    coarsest = max(float(np.finfo(part.dtype).eps) for part in as_tuple(cotangents[FIRST]))
+    factors = [which for which in gradients if isinstance(which, float)]
+    for i, (a, b) in enumerate(zip(gradients[FIRST], gradients[SECOND], strict=True)):
+        eps = max(coarsest, float(np.finfo(a.dtype).eps))
+        yield Relation(i, gradients[COMBINED][i], np.asarray(2 * a - 3 * b), 5.0, eps)
+        for c in factors:
+            yield Relation(i, gradients[c][i], _times(c, a), c, eps)
+
+
+def of_values(relation: Relation) -> Relation:
+    """Return a relation of the elements that have a value on both sides."""
+    has_value = np.isfinite(relation.found) & np.isfinite(relation.expected)
+    if has_value.all():
+        return relation
+    found, expected = (np.where(has_value, part, 0) for part in (relation.found, relation.expected))
+    return relation._replace(found=found, expected=expected)
+
+
+def is_near(relation: Relation) -> bool:
+    """Return whether the two sides of a relation differ by no more than the rounding of numbers of their own size."""
+    size = float(np.nan_to_num(np.abs(relation.expected)).max(initial=0.0))
+    # below the smallest normal number there are no digits
+    rounding = ROUNDING_ULPS * relation.eps * size + float(np.finfo(relation.found.dtype).tiny)
+    return bool((np.abs(relation.found - relation.expected) <= rounding).all())
+
+
+def _times(c: float, g: Any) -> Any:
+    # nothing times an infinity is no number
+    return map_arrays(lambda part: np.asarray(part * part.dtype.type(c)) if c else np.zeros_like(part), g)
