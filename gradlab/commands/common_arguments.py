@@ -51,11 +51,11 @@ def add_budget(parser: argparse.ArgumentParser, max_seconds: float | None, what:
     )
 
 
-def add_workers(parser: argparse.ArgumentParser) -> None:
-    """Add --workers and --scheduler, of which a call may give one."""
+def add_workers(parser: argparse.ArgumentParser, default: str = "none but this") -> None:
+    """Add --workers and --scheduler, of which a call may give one; `default` says what does the work without."""
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
-        "--workers", type=positive_count, help="processes that share the work (default: none but this)"
+        "--workers", type=positive_count, help=f"processes that share the work (default: {default})"
     )
     group.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="the Dask cluster that does the work")
 

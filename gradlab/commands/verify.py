@@ -8,9 +8,11 @@ from gradlab.commands.common_arguments import add_budget, add_workers, count, wo
 from gradlab.commands.output import finish
 from gradlab.report.pages import write_pages
 from gradlab.report.tables import summary
-from gradlab.running.selection import UnknownNameError
+from gradlab.running.selection import UnknownNameError, select_nodes
 from gradlab.running.verify import verify
+from gradlab.workers.worker_map import processors
 
+MANY = 16
 HELP = "compare every node's backward with its numerical gradient"
 
 
@@ -35,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="numerical side: the ladder that knows its error, or the textbook's central differences",
     )
     add_budget(parser, None, "node")
-    add_workers(parser)
+    add_workers(parser, "one for each processor, where there are many nodes")
     parser.add_argument("--seed", type=count, default=0, help="seed of samples and cotangents")
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="write errors.md and timings.md (or models.md) there"
@@ -46,6 +48,8 @@ def run(arguments: argparse.Namespace, command: str) -> int:
     """Verify nodes or, with --models, networks; print the report, write its pages, return the exit status."""
     if arguments.models:
         return _verify_models(arguments, command)
+    if arguments.workers is None and arguments.scheduler is None:
+        arguments.workers = processors() if _are_many(arguments) else 1
     with workers_of(arguments) as workers:
         report = verify(
             *arguments.node,
@@ -61,6 +65,11 @@ def run(arguments: argparse.Namespace, command: str) -> int:
         )
     written = write_pages(report, arguments.output, command) if arguments.output else []
     return finish(arguments, report, partial(summary, report), written)
+
+
+def _are_many(arguments: argparse.Namespace) -> bool:
+    """Return whether so many nodes are asked for that processes are started in less time than they save."""
+    return len(select_nodes(arguments.node, arguments.family)) >= MANY
 
 
 def _verify_models(arguments: argparse.Namespace, command: str) -> int:

@@ -17,6 +17,7 @@ from gradlab.running.check_rows import first_wrong
 from gradlab.running.options import check_seed
 from gradlab.running.progress import with_progress
 from gradlab.running.selection import select_checks, select_nodes
+from gradlab.workers.blas_threads import one_blas_thread
 from gradlab.workers.main_thread import in_main_thread
 from gradlab.workers.worker_map import Workers, numbered_results, open_worker_map
 
@@ -126,6 +127,7 @@ class MutationReport:
         )
 
 
+@one_blas_thread()
 def mutate(
     *names: str,
     family: str | None = None,

@@ -17,6 +17,7 @@ from gradlab.running.options import CheckOptions, options_of, takes_options
 from gradlab.running.progress import with_progress
 from gradlab.running.selection import select_checks, select_nodes
 from gradlab.running.timing import showing_times
+from gradlab.workers.blas_threads import one_blas_thread
 from gradlab.workers.worker_map import Workers, numbered_results, open_worker_map
 
 Verified = tuple[list[Row], list[Explored], dict[str, Sequence[Finding]]]
@@ -37,6 +38,7 @@ class VerifyKeywords(TypedDict, total=False):
 
 
 # a registered node is held to everything, and ends
+@one_blas_thread()
 @takes_options(max_seconds=None)
 def verify(
     *names: str,

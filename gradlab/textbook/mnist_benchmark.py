@@ -22,6 +22,7 @@ from gradlab.textbook.models.parameter_blocks import numerical_blocks
 from gradlab.textbook.optimizers import SGD
 from gradlab.textbook.training import Progress, TrainingHistory, train
 from gradlab.verdict import Verdict
+from gradlab.workers.blas_threads import one_blas_thread
 from gradlab.workers.worker_map import Workers
 
 # Above this the two gradients do not agree: central differences with h = 1e-4 reach about 1e-8 here.
@@ -89,6 +90,7 @@ class MnistReport:
         return to_json(self.ok, rows, self.environment)
 
 
+@one_blas_thread()
 def run(
     data: Dataset,
     *,
@@ -181,6 +183,7 @@ def _both_ways(
     return {"numerical gradients": numerical, "backprop": backprop}, apart
 
 
+@one_blas_thread()
 def run_graph_model(data: Dataset, model: str, *, seed: int = 0, **given: Any) -> MnistReport:
     """Train one of the models of `gradlab.textbook.mnist_models`; a setting left out or None has its default there."""
     settings = {key: given.get(key) or default for key, default in mnist_models.DEFAULTS[model].items()}

@@ -9,6 +9,7 @@ from gradlab.report.envelope import environment, to_json
 from gradlab.report.tables import failures, number, seconds, table
 from gradlab.textbook.models.model_check import check_model
 from gradlab.textbook.systems import SYSTEMS, System, first_rows
+from gradlab.workers.blas_threads import one_blas_thread
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class ModelsReport:
         return to_json(self.ok, rows, self.environment)
 
 
+@one_blas_thread()
 def verify_models(progress: bool = False) -> ModelsReport:
     """Check the gradient of every system before training, by `check_model`, and then train the system.
 

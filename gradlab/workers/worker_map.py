@@ -108,9 +108,16 @@ class _Numbered:
         return number, self.function(item)
 
 
+def processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _process_count(workers: Any) -> int:
     if workers == -1:
-        return os.cpu_count() or 1
+        return processors()
     if workers is None:
         return 1
     if not isinstance(workers, Integral) or workers < 1:
@@ -120,12 +127,20 @@ def _process_count(workers: Any) -> int:
 
 @contextmanager
 def _processes(count: int) -> Iterator[Map]:
-    # Ctrl-C goes to every process: the workers end by it without a word
-    pool = ProcessPoolExecutor(count, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL))
+    pool = ProcessPoolExecutor(count, initializer=_begin)
     try:
         yield partial(_results_as_done, pool)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    # Ctrl-C goes to every process: the workers end by it without a word
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # as many threads as processors in each of them would only wait for each other
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(limits=1, user_api="blas")
 
 
 def _results_as_done(

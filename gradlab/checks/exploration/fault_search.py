@@ -11,7 +11,7 @@ import numpy as np
 
 from gradlab.checks.exploration.derived_inputs import Derivation, DerivedTrials, derivation, derived_trials
 from gradlab.checks.exploration.line_judgement import UNTOLD, judge_along_lines, judge_primal_along_lines
-from gradlab.checks.exploration.smallest_inputs import FULL_BELOW, shrink
+from gradlab.checks.exploration.smallest_inputs import shrink
 from gradlab.checks.trial import ContractError, Trial, quiet
 from gradlab.checks.trial.interruptible import within
 from gradlab.verdict import CheckResult, Verdict
@@ -84,9 +84,8 @@ def explore(
         for derived in derived_trials(trial):
             if budget and budget.is_spent:
                 break
-            few = sum(x.size for x in derived.trials[0].sample.primals) <= FULL_BELOW
-            fault = within(budget, partial(look, derived, by_lines and not few), UNTOLD)
-            if fault and by_lines and not few and _is_wrong_value(fault):
+            fault = within(budget, partial(look, derived, by_lines), UNTOLD)
+            if fault and by_lines and _is_wrong_value(fault):
                 found, cut = _smallest(trial, derived, fault, check, by_lines)
                 if found:
                     return Exploration([*tried, derived.how], found, cut)

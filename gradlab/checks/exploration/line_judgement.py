@@ -13,6 +13,7 @@ from gradlab.checks.trial.line_slopes import (
     ROUNDING_ULPS,
     RTOL,
     STEP,
+    in_a_row,
     is_right_along_lines,
     random_directions,
 )
@@ -49,17 +50,19 @@ def judge_primal_along_lines(trial: Trial, name: str) -> CheckResult:
 
 
 def _judged(trial: Trial, i: int, gradient: Array, v: Array) -> CheckResult:
-    h, f = STEP, _along(trial, i, v)
+    h, g, f = STEP, in_a_row(trial.cotangent()), _along(trial, i, v)
     here, up, down, half_up, half_down = (f(t) for t in (0.0, h, -h, h / 2, -h / 2))
     wide, narrow = (up - down) / (2 * h), (half_up - half_down) / h
     right, left = (4 * half_up - up - 3 * here) / h, (3 * here + down - 4 * half_down) / h
-    slope = (4 * narrow - wide) / 3
+    slope = float(g @ (4 * narrow - wide)) / 3
     parts = np.asarray(gradient, np.float64) * v
     total, size = float(parts.sum()), float(np.abs(parts).sum())
     noise = ROUNDING_ULPS * float(np.finfo(np.float64).eps) * _terms(trial) / h
     own = rtol_for(gradient.dtype)
     sure = max(SURE, BEYOND * (own if trial.rtol is None else trial.rtol)) * (size + abs(slope))
-    sure += _atol(trial) * float(np.abs(v).sum()) + ROUGHNESSES * (abs(wide - narrow) + abs(right - left))
+    # of each output by itself: at ties what one leaves open, another takes away
+    open_to = float(np.abs(g) @ (np.abs(wide - narrow) + np.abs(right - left)))
+    sure += _atol(trial) * float(np.abs(v).sum()) + ROUGHNESSES * open_to
     if abs(total - slope) <= max(RTOL, own) * size + noise:
         return CheckResult(Verdict.PASS)
     if abs(total - slope) > sure + noise:
@@ -67,16 +70,10 @@ def _judged(trial: Trial, i: int, gradient: Array, v: Array) -> CheckResult:
     return UNTOLD
 
 
-def _along(trial: Trial, i: int, v: Array) -> Callable[[float], float]:
+def _along(trial: Trial, i: int, v: Array) -> Callable[[float], Array]:
     points = [x.astype(np.promote_types(x.dtype, np.float64)) for x in trial.sample.primals]
-    cotangents = [np.asarray(g, np.float64) for g in as_tuple(trial.cotangent())]
     function = trial.function
-
-    def f(t: float) -> float:
-        outputs = as_tuple(function(*points[:i], points[i] + t * v, *points[i + 1 :]))
-        return sum(float(np.sum(g * y)) for g, y in zip(cotangents, outputs, strict=True))
-
-    return f
+    return lambda t: in_a_row(function(*points[:i], points[i] + t * v, *points[i + 1 :]))
 
 
 def _terms(trial: Trial) -> float:

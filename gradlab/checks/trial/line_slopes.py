@@ -63,7 +63,7 @@ def _direction_that_keeps_ties(trial: Trial) -> tuple[Array, ...]:
     """Return a random direction in which equal elements move by the same, and zeros not at all."""
     rng = named_rng(trial.seed, trial.node.name, trial.sample.name, "lines that keep ties")
     parts = [x.astype(np.promote_types(x.dtype, np.float64)) for x in trial.sample.primals]
-    values, group = np.unique(_in_a_row(parts), return_inverse=True)
+    values, group = np.unique(in_a_row(tuple(parts)), return_inverse=True)
     factor = rng.choice([-1.0, 1.0], values.size) * rng.uniform(0.5, 1.5, values.size)
     moves = np.split((factor * values)[group], np.cumsum([x.size for x in parts])[:-1])
     return tuple(move.reshape(x.shape) for move, x in zip(moves, parts, strict=True))
@@ -96,13 +96,13 @@ def _slopes_that_keep_ties(trial: Trial) -> list[LineSlope]:
 def _slopes_along(
     trial: Trial, directions: Sequence[tuple[Array, ...]], step: float = STEP
 ) -> list[LineSlope]:
-    g, here = (_in_a_row(as_tuple(parts)) for parts in (trial.cotangent(), trial.output))
+    g, here = (in_a_row(parts) for parts in (trial.cotangent(), trial.output))
     points = [x.astype(np.promote_types(x.dtype, np.float64)) for x in trial.sample.primals]
     function = trial.function
 
     def slope_along(v: tuple[Array, ...]) -> LineSlope:
         def outputs(t: float) -> Array:
-            return _in_a_row(as_tuple(function(*(x + t * d for x, d in zip(points, v, strict=True)))))
+            return in_a_row(function(*(x + t * d for x, d in zip(points, v, strict=True))))
 
         ends, halves = ([outputs(side * h) for side in (1, -1)] for h in (step, step / 2))
         wide, narrow = (float(g @ (a - b)) / (2 * h) for (a, b), h in ((ends, step), (halves, step / 2)))
@@ -117,8 +117,9 @@ def _slopes_along(
     return [slope_along(v) for v in directions]
 
 
-def _in_a_row(parts: Sequence[Any]) -> Array:
-    return np.concatenate([np.asarray(part, dtype=np.float64).reshape(-1) for part in parts])
+def in_a_row(parts: Any) -> Array:
+    """Return the elements of an output, or of several, in a row."""
+    return np.concatenate([np.asarray(part, dtype=np.float64).reshape(-1) for part in as_tuple(parts)])
 
 
 def agrees_along_lines(trial: Trial, gradients: Sequence[Array]) -> bool:
