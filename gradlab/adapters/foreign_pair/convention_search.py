@@ -15,6 +15,7 @@ import numpy as np
 from gradlab.adapters.foreign_pair.convention import NUMERICAL, Backward, Convention, Epsilon, Forward
 from gradlab.adapters.foreign_pair.loss_conventions import WITHOUT, conventions_of_losses
 from gradlab.checks import CHECKS
+from gradlab.checks.exploration.line_judgement import judge_primal_along_lines, may_be_a_factor_off
 from gradlab.checks.trial import Trial, quiet
 from gradlab.checks.trial.large_primals import large_mistakes
 from gradlab.checks.trial.line_slopes import agrees_along_lines, is_right_along_lines
@@ -72,10 +73,18 @@ def convention_beside_factors(trial: Trial, epsilon: Epsilon) -> Convention | No
     """Return the first convention of a loss under which directions confirm all gradients, but for a factor in some."""
     for convention in conventions_of_losses(trial):
         there = convention.trial(trial, epsilon)
-        told = there.confirmed if there.accepted else (None,)
+        told = there.confirmed if _may_fit_beside_factors(there) else (None,)
         if all(told) and any(one and one.factor == 1 for one in told):
             return convention
     return None
+
+
+def _may_fit_beside_factors(trial: Trial) -> bool:
+    """Return whether a few lines leave it open that all gradients are right, but for a factor in some."""
+    if not trial.accepted or not all(may_be_a_factor_off(trial, name) for name in trial.names):
+        return False
+    wrong = (judge_primal_along_lines(trial, name).verdict is Verdict.WRONG for name in trial.names)
+    return not all(wrong)
 
 
 def _beside_a_mistake(trial: Trial, candidates: Sequence[Convention], epsilon: Epsilon) -> Convention | None:

@@ -166,8 +166,8 @@ def is_inside_the_domain(trial: Trial) -> bool:
 
 
 def is_right(trial: Trial) -> bool:
-    """Return whether directions confirm backward's gradients, or else lines do."""
-    return trial.is_confirmed or is_right_along_lines(trial)
+    """Return whether directions confirm backward's gradients, or else lines do; of large primals lines alone."""
+    return (not trial.is_large and trial.is_confirmed) or is_right_along_lines(trial)
 
 
 def is_right_along_lines(trial: Trial) -> bool:

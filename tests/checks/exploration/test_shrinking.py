@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from gradlab import Verdict, check_vjp
-from gradlab.checks.exploration.line_judgement import UNTOLD, judge_along_lines, judge_primal_along_lines
+from gradlab.checks.exploration.line_judgement import (
+    UNTOLD,
+    judge_along_lines,
+    judge_primal_along_lines,
+    may_be_a_factor_off,
+)
 from gradlab.checks.exploration.smallest_inputs import TRIES, shrink
 from gradlab.checks.trial import Trial
 from gradlab.node import Node, Sample
@@ -143,6 +148,26 @@ def raises(x, g):
 def test_lines_do_not_judge_what_they_cannot(forward, backward, x):
     with np.errstate(all="ignore"):
         assert judge_along_lines(trial_of(forward, backward, x)) is UNTOLD
+
+
+def test_ties_whose_kinks_cancel_are_not_judged():
+    # right takes from the one tie what left gives to the other: added up, the two sides differ by nothing
+    forward = lambda x: (np.maximum(x[0], x[1]), x)
+    backward = lambda x, g: (np.stack([g, 0 * g]),)
+    tied = np.stack([np.arange(1.0, 9.0)] * 2)
+    assert judge_along_lines(trial_of(forward, backward, tied)) is UNTOLD
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 1e6])
+def test_lines_tell_what_no_factor_explains(scale):
+    x, y = scale * normal(3, 4), normal(3, 4, seed=1)
+    forward = lambda x, y: (x**2 * y, (x, y))
+    twice = lambda r, g: (4 * r[0] * r[1] * g, r[0] ** 2 * g)
+    added = lambda r, g: (2 * r[0] * r[1] * g + scale * 0.1, r[0] ** 2 * g)
+    for backward, factor in ((twice, True), (added, False)):
+        trial = trial_of(forward, backward, x, y)
+        assert may_be_a_factor_off(trial, "x") is factor
+        assert may_be_a_factor_off(trial, "y")
 
 
 def test_a_tolerance_of_the_callers_own_counts():
