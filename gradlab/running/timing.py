@@ -47,12 +47,17 @@ def showing_times() -> Iterator[None]:
         _shown.reset(before)
 
 
+def times_are_shown() -> bool:
+    """Return whether this is in a context of `showing_times`."""
+    return _shown.get()
+
+
 def times_to_show(trial: Trial) -> Times:
     """Return what `measure` does, where times are shown.
 
     Nothing where they are not, or a node raises, whose verdict then stands without times.
     """
-    if not _shown.get():
+    if not times_are_shown():
         return {}
     try:
         with np.errstate(all="ignore"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from gradlab.adapters.framework.function_pair import FunctionPair, single_or_tuple
 from gradlab.adapters.framework.leaves import common_dtype, first_line
 from gradlab.adapters.torch.call import TorchCall
-from gradlab.adapters.torch.returned_gradients import Returned, watched_functions
+from gradlab.adapters.torch.returned_gradients import Returned, nodes, watched_functions
 from gradlab.adapters.torch.tensors import (
     OF_NUMPY,
     each_tensor,
@@ -41,6 +42,11 @@ class TorchResiduals:
     outputs: list[torch.Tensor]
     primals: tuple[Array, ...]
     common: Any
+
+    @cached_property
+    def graph(self) -> list[Any]:
+        """The nodes of the graph."""
+        return nodes([y.grad_fn for y in self.outputs])
 
 
 @dataclass(eq=False)
@@ -157,7 +163,7 @@ class TorchPair(FunctionPair[TorchCall]):
         self.calls += 1
         # what backward draws is another number in each call: drawn from forward's state it would equal forward's
         self.call.seed_generators(self.call.seed + self.calls)
-        with watched_functions(outputs, residuals.leaves) as seen:
+        with watched_functions(residuals.graph, residuals.leaves) as seen:
             found = _gradients(outputs, residuals.leaves, given, seen)
         if seen.reduced:
             cure = "return it in the input's shape, summed over what was broadcast"

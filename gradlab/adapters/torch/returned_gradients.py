@@ -51,9 +51,8 @@ class Returned:
 
 
 @contextmanager
-def watched_functions(outputs: Sequence[torch.Tensor], leaves: Sequence[torch.Tensor]) -> Iterator[Returned]:
-    """Record what the Functions behind these outputs return, while the context lasts."""
-    graph = nodes([y.grad_fn for y in outputs])
+def watched_functions(graph: Sequence[Any], leaves: Sequence[torch.Tensor]) -> Iterator[Returned]:
+    """Record what the Functions in a graph, a list of its nodes, return while the context lasts."""
     classes = {node._forward_cls for node in graph if hasattr(node, "_forward_cls")}
     if not classes:
         # torch's own, mostly

@@ -16,6 +16,7 @@ ORDER = (Verdict.WRONG, Verdict.INCONCLUSIVE, Verdict.KINK, Verdict.PASS)
 
 def rows_along(
     loss: Callable[[], float],
+    here: float,
     params: Mapping[str, Array],
     analytic: Mapping[str, Array],
     common: Mapping[str, Any],
@@ -26,7 +27,7 @@ def rows_along(
 ) -> list[Row]:
     """Return a row for each parameter, and one named "all", of a loss that is computed with these very arrays.
 
-    The arrays are moved in place, and restored.
+    `here` is the loss with them as they are. The arrays are moved in place, and restored.
     """
     shaped = [key for key, p in params.items() if key in analytic and analytic[key].shape == p.shape]
     moved = [params[key] for key in shaped]
@@ -39,7 +40,7 @@ def rows_along(
 
     results: dict[str, CheckResult] = {}
     try:
-        point = flat_point(f, saved, [analytic[key] for key in shaped], shaped, abs(loss()))
+        point = flat_point(f, saved, [analytic[key] for key in shaped], shaped, abs(here))
         rng = named_rng(seed, common["node"], "directions")
         found = (
             check_along_directions(point, rng, rtol=rtol, atol=atol, method=method).results if shaped else []

@@ -11,7 +11,7 @@ from gradlab.node import Array
 from gradlab.numerical.estimate import Estimate, exact_estimate
 from gradlab.report import Report, Row
 from gradlab.running.options import NumericalKeywords, options_of, takes_options
-from gradlab.running.timing import best_time
+from gradlab.running.timing import best_time, times_are_shown
 from gradlab.textbook.models._directional_rows import rows_along
 from gradlab.textbook.models._loss_differences import Named, differences, named
 from gradlab.verdict import CheckResult, Verdict, compare
@@ -65,8 +65,8 @@ def check_model(
     Report
         A row for each parameter, and one named "all" for the gradient as one vector, whose relative error is that of
         the norms: ||analytic - numerical|| / ||numerical||. ``backward_s`` is one gradient of all parameters by
-        backprop, forward pass included, and ``numerical_s`` one by the textbook's central differences, which are not
-        computed above `full_below`.
+        backprop, forward pass included, and ``numerical_s`` one by the textbook's central differences. Above
+        `full_below` no times are taken.
 
     Raises
     ------
@@ -94,16 +94,20 @@ def check_model(
     def loss() -> float:
         return float(precise.loss(x, t))
 
-    _check_loss(loss, params, type(model).__name__)
+    here = _checked_loss(loss, params, type(model).__name__)
     # copies: a model may keep its arrays, and write into them at the next call
     analytic = {key: np.array(g) for key, g in named(model.gradient(x, t)).items()}
-    times = {
-        "forward_s": best_time(lambda: model.loss(x, t)),
-        "backward_s": best_time(lambda: model.gradient(x, t)),
+    common: dict[str, Any] = {
+        "node": options.name or type(model).__name__,
+        "sample": f"batch of {_batch_size(x)}",
     }
-    common = {"node": options.name or type(model).__name__, "sample": f"batch of {_batch_size(x)}", **times}
-    if is_large(list(params.values()), options.full_below):
-        return Report(rows_along(loss, params, analytic, common, options.seed, rtol, atol, method))
+    large = is_large(list(params.values()), options.full_below)
+    # beside every element's losses they cost nothing; along directions they would be a fifth
+    if times_are_shown() or not large:
+        common["forward_s"] = best_time(lambda: model.loss(x, t))
+        common["backward_s"] = best_time(lambda: model.gradient(x, t))
+    if large:
+        return Report(rows_along(loss, here, params, analytic, common, options.seed, rtol, atol, method))
     rows, estimates = [], {}
     for key, (estimate, textbook, numerical_s) in differences(precise, x, t, method, options.workers).items():
         estimates[key] = estimate
@@ -123,7 +127,8 @@ def _in_double(model: Any) -> Any:
     return model.astype(np.float64)
 
 
-def _check_loss(loss: Callable[[], float], params: Mapping[str, Array], model: str) -> None:
+def _checked_loss(loss: Callable[[], float], params: Mapping[str, Array], model: str) -> float:
+    """Return the loss, or raise `ValueError` if it has no differences."""
     if not params:
         raise ValueError(
             f"{model} has no parameters, so there is nothing to check: give it a layer that has some"
@@ -135,6 +140,7 @@ def _check_loss(loss: Callable[[], float], params: Mapping[str, Array], model: s
         raise ValueError(
             f"the loss is {first}, and {second} at the next call: draw from the same seed each time"
         )
+    return first
 
 
 def _judged(
