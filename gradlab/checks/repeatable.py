@@ -9,7 +9,7 @@ import numpy as np
 from gradlab.checks.trial import Trial, map_arrays, same_bits
 from gradlab.checks.trial.gradient_comparison import compare_two_gradients
 from gradlab.checks.trial.large_primals import directional_outcome_of
-from gradlab.checks.trial.line_slopes import agrees_along_lines
+from gradlab.checks.trial.line_slopes import agrees_along_lines, are_right
 from gradlab.node import Array
 from gradlab.verdict import CheckResult, Verdict, compare
 
@@ -46,16 +46,10 @@ def _two_forwards(trial: Trial, expected: list[Array]) -> Iterator[CheckResult]:
         if result.verdict is Verdict.WRONG:
             yield replace(result, note=note)
     # a gradient that is wrong at the first point too is wrong for another reason
-    if _is_right(trial, expected) and not agrees_along_lines(second_point, second_gradients):
+    if are_right(trial, expected) and not agrees_along_lines(second_point, second_gradients):
         for result in _compared_with_numerical(second_point, second_gradients):
             if result.verdict is Verdict.WRONG:
                 yield replace(result, note=note)
-
-
-def _is_right(trial: Trial, gradients: Sequence[Array]) -> bool:
-    if not trial.is_large and trial.is_confirmed and all(map(same_bits, trial.own_gradients, gradients)):
-        return True
-    return agrees_along_lines(trial, gradients)
 
 
 def _compared_with_numerical(trial: Trial, gradients: Sequence[Array]) -> Iterable[CheckResult]:

@@ -226,8 +226,23 @@ def test_every_command_passes_its_workers_on(command, function, capsys, monkeypa
 
     monkeypatch.setattr(function, recorded)
     assert cli.main([*command, "--workers", "3"]) == cli.main(command) == 2
-    assert given == [3, None]
+    # verify of few nodes starts no processes
+    assert given == [3, 1 if command[0] == "verify" else None]
     assert capsys.readouterr().err == 2 * "gradlab: enough is seen\n"
+
+
+@pytest.mark.parametrize(("more", "expected"), [([], 5), (["--workers", "3"], 3), (["--family", "loss"], 1)])
+def test_verify_takes_a_process_for_each_processor_where_there_are_many_nodes(more, expected, monkeypatch):
+    given = []
+
+    def recorded(*arguments, workers, **more):
+        given.append(workers)
+        raise WorkersError("enough is seen")
+
+    monkeypatch.setattr("gradlab.commands.verify.verify", recorded)
+    monkeypatch.setattr("gradlab.commands.verify.processors", lambda: 5)
+    assert cli.main(["verify", *more]) == 2
+    assert given == [expected]
 
 
 @pytest.mark.parametrize("command", [["verify", "add"], ["mutate", "step"]])

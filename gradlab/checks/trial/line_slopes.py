@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradlab.checks.trial import Trial, quiet
+from gradlab.checks.trial import Trial, quiet, same_bits
 from gradlab.node import Array, as_tuple, named_rng
 from gradlab.verdict import rtol_for
 
@@ -165,9 +165,11 @@ def is_inside_the_domain(trial: Trial) -> bool:
             return False
 
 
-def is_right(trial: Trial) -> bool:
-    """Return whether directions confirm backward's gradients, or else lines do; of large primals lines alone."""
-    return (not trial.is_large and trial.is_confirmed) or is_right_along_lines(trial)
+def are_right(trial: Trial, gradients: Sequence[Array]) -> bool:
+    """Return whether gradients are those that directions confirm, or else lines do; of large primals lines alone."""
+    if not trial.is_large and trial.is_confirmed and all(map(same_bits, trial.own_gradients, gradients)):
+        return True
+    return agrees_along_lines(trial, gradients)
 
 
 def is_right_along_lines(trial: Trial) -> bool:
