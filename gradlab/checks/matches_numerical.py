@@ -32,7 +32,7 @@ def check(trial: Trial) -> Iterator[CheckResult]:
 
     The gradients of large primals are compared along random directions.
     """
-    if trial.is_large:
+    if trial.is_large or _is_decided_in_time(trial):
         yield from directional_outcome(trial).results
         return
     gradients = trial.own_gradients
@@ -42,6 +42,16 @@ def check(trial: Trial) -> Iterator[CheckResult]:
         replace(result, textbook_error=error) for result, error in zip(results, textbook, strict=True)
     )
     yield from check_ties_together(trial, gradients)
+
+
+def _is_decided_in_time(trial: Trial) -> bool:
+    """Return whether directions decide on a trial whose every element would take longer than its budget."""
+    if not trial.is_dear:
+        return False
+    decided = all(r.verdict is Verdict.PASS for r in directional_outcome(trial).results)
+    if decided:
+        trial.is_decided_along_directions()
+    return decided
 
 
 def check_elsewhere(trial: Trial) -> Iterator[CheckResult]:

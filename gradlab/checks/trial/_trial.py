@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from time import monotonic
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
@@ -19,6 +20,8 @@ from gradlab.verdict import Verdict
 
 # Gradients of fewer elements are looked at element by element, for about as many evaluations.
 CONFIRMED_FROM = 8
+# An element's ladder takes so many evaluations; of fewer elements than this nobody asks what they take.
+EVALUATIONS, DEAR_FROM = 18, 1_000
 
 
 class ContractError(Exception):
@@ -238,8 +241,27 @@ class Trial:
 
     @property
     def is_large(self) -> bool:
-        """Whether there are too many elements for an estimate of each."""
-        return is_large(self.sample.primals, self.full_below)
+        """Whether there are too many elements for an estimate of each, or `is_decided_along_directions` says so."""
+        return is_large(self.sample.primals, self.full_below) or "along directions" in self._decided
+
+    @cached_property
+    def _decided(self) -> set[str]:
+        return set()
+
+    def is_decided_along_directions(self) -> None:
+        """Take the trial for large from now on: its elements would take too long, and directions have decided."""
+        self._decided.add("along directions")
+
+    @property
+    def is_dear(self) -> bool:
+        """Whether directions do not confirm all gradients, and each element's ladder would overdraw the budget."""
+        limit = self.budget.max_seconds if self.budget else None
+        size = sum(x.size for x in self.sample.primals)
+        if self.witness or self.origin or limit is None or size < DEAR_FROM or not self.asks_directions:
+            return False
+        start = monotonic()
+        self.function(*self.sample.primals)
+        return EVALUATIONS * size * (monotonic() - start) > limit and not all(self.confirmed)
 
     @cached_property
     def estimates(self) -> tuple[Estimate, ...]:

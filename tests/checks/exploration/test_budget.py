@@ -8,6 +8,8 @@ import pytest
 
 import gradlab
 from gradlab import Verdict, check_gradient, check_layer, check_vjp
+from gradlab.checks.trial import Trial
+from gradlab.nodes import NODES
 from gradlab.report.tables import explored_table
 
 X = np.array([0.5, -1.2, 0.8])
@@ -257,3 +259,31 @@ def test_verify_has_no_limit_unless_it_is_given_one():
     assert len(report.explored) > 1
     assert f"and {len(report.explored) - 1} other sample" in str(report)
     assert not any(places.cut for places in gradlab.verify("exp", checks=["matches_numerical"]).explored)
+
+
+@pytest.mark.parametrize(("name", "decides"), [("softmax", True), ("sort", False)])
+def test_elements_that_would_overdraw_the_budget_are_looked_at_along_directions_if_these_decide(
+    name, decides, monkeypatch
+):
+    node = NODES[name]
+    # ties of a dozen elements each, which directions cannot tell from mistakes
+    x = np.round(4 * np.random.default_rng(0).standard_normal(1_000)) / 4
+
+    def look(wrong=0.0, **limit):
+        def backward(r, g):
+            (d,) = node.backward(r, g)
+            d[700] += wrong
+            return (d,)
+
+        only = {"checks": ["matches_numerical"], "explore": False}
+        rows = check_vjp(node.forward, backward, (x,), **only, **limit).rows
+        return all(row.verdict.ok for row in rows), rows[0].evaluations
+
+    monkeypatch.setattr(Trial, "confirmed", (None,))
+    right, whole = look(max_seconds=None)
+    monkeypatch.setattr("gradlab.checks.trial._trial.EVALUATIONS", 10**12)
+    still_right, taken = look(max_seconds=9)
+    assert right
+    assert still_right
+    assert (taken < 1_000 < whole) is decides
+    assert not look(wrong=5.0, max_seconds=9)[0]
