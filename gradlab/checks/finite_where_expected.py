@@ -37,6 +37,8 @@ def _extreme_trials(trial: Trial) -> Iterator[Trial]:
 
 
 def _faults(extreme: Trial) -> Iterator[CheckResult]:
+    if extreme.may_not_end:
+        return
     try:
         _, residuals = extreme.forward()
     except Exception:  # outside the domain

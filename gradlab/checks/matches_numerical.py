@@ -50,7 +50,7 @@ def _is_decided_in_time(trial: Trial) -> bool:
         return False
     decided = all(r.verdict is Verdict.PASS for r in directional_outcome(trial).results)
     if decided:
-        trial.is_decided_along_directions()
+        trial.take_for_large()
     return decided
 
 

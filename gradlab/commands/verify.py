@@ -12,6 +12,7 @@ from gradlab.running.selection import UnknownNameError, select_nodes
 from gradlab.running.verify import verify
 from gradlab.workers.worker_map import processors
 
+# From so many nodes on processes save more time than they take to start.
 MANY = 16
 HELP = "compare every node's backward with its numerical gradient"
 
@@ -49,7 +50,8 @@ def run(arguments: argparse.Namespace, command: str) -> int:
     if arguments.models:
         return _verify_models(arguments, command)
     if arguments.workers is None and arguments.scheduler is None:
-        arguments.workers = processors() if _are_many(arguments) else 1
+        many = len(select_nodes(arguments.node, arguments.family)) >= MANY
+        arguments.workers = processors() if many else 1
     with workers_of(arguments) as workers:
         report = verify(
             *arguments.node,
@@ -65,11 +67,6 @@ def run(arguments: argparse.Namespace, command: str) -> int:
         )
     written = write_pages(report, arguments.output, command) if arguments.output else []
     return finish(arguments, report, partial(summary, report), written)
-
-
-def _are_many(arguments: argparse.Namespace) -> bool:
-    """Return whether so many nodes are asked for that processes are started in less time than they save."""
-    return len(select_nodes(arguments.node, arguments.family)) >= MANY
 
 
 def _verify_models(arguments: argparse.Namespace, command: str) -> int:

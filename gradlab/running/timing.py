@@ -71,14 +71,14 @@ def best_time(function: Callable[[], object], repeat: int = 3, enough_s: float =
 
     The number of calls grows as 1, 2, 5, 10, 20, ... until they take `enough_s` together, as in
     `timeit.Timer.autorange`, whose fixed 0.2 s would make minutes of a run over all samples of all nodes. A function
-    whose single call takes ten times as long is timed once.
+    whose single call takes a thousand times as long is timed once.
     """
     timer = Timer(function)
     for number in _one_two_five():
         first = timer.timeit(number)
         if first >= enough_s:
             break
-    again = [] if first >= 10 * enough_s else timer.repeat(repeat - 1, number)
+    again = [] if first >= 1000 * enough_s else timer.repeat(repeat - 1, number)
     return min([first, *again]) / number
 
 

@@ -31,6 +31,15 @@ def test_kinks_explain_a_line_and_hide_no_error_beside_them(name, x):
     assert not agrees_along_lines(trial, (wrong,))
 
 
+def test_a_staircase_has_the_slope_of_its_stair_and_no_other_function_has():
+    stairs = lambda x: (np.round(x, 4), None)
+    for forward, right in ((stairs, True), (lambda x: (x, None), False)):
+        node = Node("own", "own", forward, lambda r, g: (0 * g,), lambda rng: iter([]))
+        # of many elements shorter steps would decide
+        trial = Trial(node, Sample("given", (X[:20],), {}), registered=False)
+        assert agrees_along_lines(trial, trial.own_gradients) is right
+
+
 def test_few_elements_at_kinks_are_looked_at_one_by_one():
     trial = trial_of("relu", ZEROS[:20])
     assert not agrees_along_lines(trial, trial.own_gradients)

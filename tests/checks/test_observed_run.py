@@ -78,6 +78,24 @@ def handing_out_what_it_reads():
     return backward
 
 
+def building_on_what_it_returned():
+    kept = {}
+
+    def backward(x, g):
+        if kept.get("x") is not x:
+            kept.update(x=x, g=g.copy(), d=2 * x * g)
+            return (kept["d"],)
+        return (kept["d"] * (g / kept["g"]),)
+
+    return backward
+
+
+def writing_into_its_primal(x, g):
+    d = 2 * x * g
+    x[0] = 9.0
+    return (d,)
+
+
 @pytest.mark.parametrize(
     ("backward", "told"),
     [
@@ -87,8 +105,10 @@ def handing_out_what_it_reads():
         (lambda x, g: (np.multiply(2 * x, g, out=g),), {"owns_its_memory", "leaves_arguments_unchanged"}),
         (lambda x, g: (2.1 * x * g,), {"matches_numerical"}),
         (handing_out_what_it_reads(), {"linear_in_cotangent", "owns_its_memory"}),
+        (building_on_what_it_returned(), {"owns_its_memory"}),
+        (writing_into_its_primal, {"leaves_arguments_unchanged"}),
     ],
-    ids=["buffer", "cubed", "float32", "in place", "wrong", "what it reads"],
+    ids=["buffer", "cubed", "float32", "in place", "wrong", "what it reads", "what it returned", "primal"],
 )
 def test_what_is_not_clear(backward, told):
     trial = trial_of(backward)

@@ -101,10 +101,16 @@ def derivation(trial: Trial) -> Derivation:
 def derived_trials(trial: Trial) -> Iterator[DerivedTrials]:
     """Yield the trials that can be derived from a trial, those of each kind of change together."""
     if trial.witness:
-        for derived in derived_trials(trial.witness):
-            yield derived._replace(trials=[t.of(trial.node) for t in derived.trials])
+        for place, derived in enumerate(derived_trials(trial.witness)):
+            # the same trials for every check, so that what one has computed serves the others
+            own: DerivedTrials = trial.remembered(f"derived {place}", partial(_of_node, derived))
+            yield own
     else:
         yield from derivation(trial)
+
+
+def _of_node(derived: DerivedTrials, trial: Trial) -> DerivedTrials:
+    return derived._replace(trials=[t.of(trial.node) for t in derived.trials])
 
 
 def _ways(trial: Trial) -> Iterator[Way]:

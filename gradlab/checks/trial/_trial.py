@@ -22,6 +22,8 @@ from gradlab.verdict import Verdict
 CONFIRMED_FROM = 8
 # An element's ladder takes so many evaluations; of fewer elements than this nobody asks what they take.
 EVALUATIONS, DEAR_FROM = 18, 1_000
+# What a trial remembers that is taken for large.
+LARGE = "taken for large"
 
 
 class ContractError(Exception):
@@ -241,16 +243,12 @@ class Trial:
 
     @property
     def is_large(self) -> bool:
-        """Whether there are too many elements for an estimate of each, or `is_decided_along_directions` says so."""
-        return is_large(self.sample.primals, self.full_below) or "along directions" in self._decided
+        """Whether there are too many elements for an estimate of each, or `take_for_large` was called."""
+        return is_large(self.sample.primals, self.full_below) or LARGE in self._memory
 
-    @cached_property
-    def _decided(self) -> set[str]:
-        return set()
-
-    def is_decided_along_directions(self) -> None:
-        """Take the trial for large from now on: its elements would take too long, and directions have decided."""
-        self._decided.add("along directions")
+    def take_for_large(self) -> None:
+        """Ask for no estimate of every element from now on: they would take too long, and directions have decided."""
+        self._memory[LARGE] = True
 
     @property
     def is_dear(self) -> bool:

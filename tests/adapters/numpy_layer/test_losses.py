@@ -400,3 +400,31 @@ def test_where_the_epsilon_is_what_is_left_of_a_loss_is_outside_its_domain():
     sure = np.where(ONE_HOT == 1, -60.0, 60.0)
     with pytest.raises(ValueError, match="the epsilon is what is left"):
         forward(sure, **settings)
+
+
+class DoubledWithLoss:
+    """Scores, softmax and a cross-entropy with an epsilon that its gradient forgets; the gradient of W is doubled."""
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.W, self.b = 0.1 * rng.standard_normal((24, 8)), np.zeros(8)
+
+    def forward(self, x, t):
+        self.x, self.t, self.y = x, t, softmax(x @ self.W + self.b)
+        return -np.mean(np.log(self.y[np.arange(len(t)), t] + 1e-7))
+
+    def backward(self, dout=1.0):
+        dscores = self.y.copy()
+        dscores[np.arange(len(self.t)), self.t] -= 1
+        dscores *= dout / len(self.t)
+        self.dW, self.db = 2 * self.x.T @ dscores, dscores.sum(axis=0)
+        return dscores @ self.W.T
+
+
+def test_a_convention_is_found_beside_a_factor_in_many_elements():
+    x, t = np.random.default_rng(1).standard_normal((4, 24)), np.array([0, 3, 5, 7])
+    report = check_layer(DoubledWithLoss(), x, t, explore=False)
+    # and not that all other gradients are off by the epsilon's share
+    wrong = {row.primal for row in report.rows if row.verdict == "wrong" and row.check == "matches_numerical"}
+    assert wrong == {"W"}
+    assert (report.faults[0].name, report.faults[0].primal) == ("constant-factor", "W")
