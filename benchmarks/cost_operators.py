@@ -4,7 +4,7 @@ Torch's own database of operators gives most of them, one sample each; the rest 
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from statistics import geometric_mean, median
 from typing import Any
@@ -95,20 +95,19 @@ def is_given(leaf: object) -> bool:
     )
 
 
-def function_of(op: Any) -> tuple[Function, list[torch.Tensor]]:
-    """Return an operator as a function of the tensors of its first sample that has elements to differentiate.
+def samples_of(
+    op: Any, takes: Callable[[object], bool] = is_given
+) -> Iterator[tuple[Function, list[torch.Tensor]]]:
+    """Yield an operator as a function of tensors, for each sample that has elements to differentiate.
 
-    Raises
-    ------
-    ValueError
-        If there is no such sample.
+    `takes` tells which leaves of the sample are arguments of the function; it has the others to itself.
     """
     torch.manual_seed(0)
     for sample in op.sample_inputs("cpu", torch.float64, requires_grad=True):
         leaves, structure = tree_flatten((sample.input, sample.args, sample.kwargs))
         if not sum(leaf.numel() for leaf in leaves if is_differentiated(leaf)):
             continue
-        places = [i for i, leaf in enumerate(leaves) if is_given(leaf)]
+        places = [i for i, leaf in enumerate(leaves) if takes(leaf)]
 
         def call(*tensors: Any, sample=sample, leaves=leaves, structure=structure, places=places) -> Any:
             filled = list(leaves)
@@ -117,7 +116,19 @@ def function_of(op: Any) -> tuple[Function, list[torch.Tensor]]:
             first, args, kwargs = tree_unflatten(filled, structure)
             return sample.output_process_fn_grad(op.gradcheck_wrapper(op.op, first, *args, **kwargs))
 
-        return call, [leaves[place] for place in places]
+        yield call, [leaves[place] for place in places]
+
+
+def function_of(op: Any) -> tuple[Function, list[torch.Tensor]]:
+    """Return an operator as a function of the tensors of its first sample that has elements to differentiate.
+
+    Raises
+    ------
+    ValueError
+        If there is no such sample.
+    """
+    for found in samples_of(op):
+        return found
     raise ValueError("no sample has an element to differentiate")
 
 
