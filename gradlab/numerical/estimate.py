@@ -11,7 +11,7 @@ from gradlab.node import Array
 from gradlab.numerical.complex_step import complex_step
 from gradlab.numerical.element_slopes import LADDER, ROUNDS, slopes_of_ladder, slopes_of_one_step
 from gradlab.numerical.element_slopes import Method as Method
-from gradlab.numerical.finite_difference import float_array, real_scalar, real_stack
+from gradlab.numerical.finite_difference import check_cotangent, float_array, real_scalar, real_stack
 from gradlab.numerical.moved_points import (
     GROUPS,
     GroupedOutputs,
@@ -192,12 +192,10 @@ def estimate_vjp_of_primal(
     points = tuple(_in_double(x) for x in primals)
     if method == "complex-step":
         return _complex_step(f, points, i, cotangent)
-    y0 = flat_outputs(f(*(x.copy() for x in points)))
+    output = f(*(x.copy() for x in points))
+    check_cotangent(cotangent, output)
+    y0 = flat_outputs(output)
     g = flat_outputs(cotangent).astype(y0.dtype)
-    if g.size != y0.size:
-        raise ValueError(
-            f"the cotangent has {g.size} elements, f's output {y0.size}: give it the output's shape"
-        )
     x = points[i]
     if method == "auto" and workers is None and x.size >= SPARSE_FROM_WHOLE and y0.size > 1:
         return _together(f, points, i, y0, g)

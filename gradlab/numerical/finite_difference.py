@@ -96,9 +96,26 @@ def numerical_vjp(
     """Return the cotangent times the Jacobian, one array per primal: the gradients of ``sum(g * f(...))``.
 
     With several outputs, `cotangent` is a tuple.
+
+    Raises
+    ------
+    ValueError
+        If the cotangent has another shape than the output.
     """
     points = [np.array(x) for x in primals]
+    check_cotangent(cotangent, f(*map(np.copy, points)))
     return tuple(numerical_gradient(lambda _: _inner(cotangent, f(*points)), x, h) for x in points)
+
+
+def check_cotangent(cotangent: Any, output: Any) -> None:
+    """Raise ValueError unless a cotangent has the output's shape, or those of several outputs."""
+    shapes, expected = ([np.shape(part) for part in as_tuple(value)] for value in (cotangent, output))
+    if shapes != expected:
+        has, wants = (
+            str(s[0]) if len(s) == 1 else f"{len(s)} parts, {', '.join(map(str, s))}"
+            for s in (shapes, expected)
+        )
+        raise ValueError(f"the cotangent has shape {has}, f's output {wants}: give it the output's shape")
 
 
 def values_to_both_sides(

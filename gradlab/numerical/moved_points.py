@@ -41,8 +41,8 @@ class MovedElements:
         try:
             with np.errstate(all="ignore"):
                 return flat_outputs(self.f(*moved))
-        except (ArithmeticError, ValueError):
-            # outside the domain, as math.sqrt(-1) or an inverse of a singular matrix says it
+        except Exception:
+            # outside the domain, as math.sqrt(-1) or an inverse of a singular matrix says it, or an error made there
             return None
 
 
@@ -88,7 +88,7 @@ class Points:
         """Return one row of outputs for each point."""
         rows = np.full((len(points), self.y0.size), np.nan, dtype=self.y0.dtype)
         for row, x in zip(rows, points, strict=True):
-            with suppress(ArithmeticError, ValueError):
+            with suppress(Exception):
                 row[:] = flat_outputs(self.f(x))
         rows[~np.isfinite(rows)] = np.nan
         return rows

@@ -181,13 +181,12 @@ def _suspects(f: Callable[[Array], Array], x: Array, part: Array) -> Array:
 
 def _estimate(f: Callable[[Array], Array], x: Array, rows: Array, method: Method) -> Estimate:
     """Return some rows of the Jacobian by differences, shape (rows, elements); f is called once for each point."""
-    kind = np.promote_types(x.dtype, np.float64)
 
     @lru_cache(maxsize=max(1, KEPT // max(1, len(rows))))
-    def at(numbers: bytes) -> Array:
+    def at(numbers: bytes, kind: str) -> Array:
         return np.array(f(np.frombuffer(numbers, kind).reshape(x.shape).copy())).reshape(-1)[rows]
 
-    found = estimate_jacobian(lambda moved: at(moved.tobytes()), x, method=method)
+    found = estimate_jacobian(lambda moved: at(moved.tobytes(), moved.dtype.str), x, method=method)
     shape = (len(rows), x.size)
     arrays = {
         key: getattr(found, key).reshape(shape)
