@@ -14,6 +14,7 @@ from gradlab.adapters.numpy_layer.initial_state import is_constant, layer_at_sta
 from gradlab.adapters.numpy_layer.layer_error import LayerError
 from gradlab.adapters.numpy_layer.layer_reading import Reading
 from gradlab.adapters.numpy_layer.layer_run import HeldLayer
+from gradlab.adapters.numpy_layer.layer_state import writeable
 from gradlab.adapters.numpy_layer.learned_behaviour import (
     draws_in_backward,
     ignores_cotangent,
@@ -24,6 +25,7 @@ from gradlab.adapters.numpy_layer.reading_choice import choose_reading
 from gradlab.adapters.numpy_layer.report_subject import remarks, subject_of
 from gradlab.checks.trial import quiet
 from gradlab.diagnosis import Finding
+from gradlab.node import Array
 from gradlab.report import Report
 from gradlab.running.options import CheckKeywords, options_of, takes_options
 from gradlab.running.selection import select_checks
@@ -111,26 +113,37 @@ def check_layer(
         raise LayerError(
             f"loss is {loss!r}: give one of {', '.join(map(repr, LOSSES))}, or a function of the output"
         )
+    if not isinstance(settings, Mapping | None):
+        raise LayerError(f"settings is {settings!r}: pass a dict of forward's keyword arguments")
     chosen = select_checks(options.checks)
     if options.checks is None:
         # a layer's precision is that of its parameters
         chosen = {key: check for key, check in chosen.items() if key != "works_in_float32"}
     printed = PrintDetector()
-    held = HeldLayer(layer, inputs)
-    try:
-        with contextlib.redirect_stdout(printed), quiet():
-            reading = read_layer(layer, inputs, settings or {}, params, grads, seed)
-            if reading.raised:
-                chosen = {key: check for key, check in chosen.items() if key == NUMERICAL}
-            subject = subject_of(reading, settings or {}, seed, options.name)
-            report = report_on(subject, options, chosen, loss)
-            drawing = [DRAWS] if not report.ok and draws_in_backward(reading.bound, seed) else []
-            more = remarks(reading, subject, printed.anything, options.strict, seed)
-    finally:
-        held.reset()
+    with writeable(layer) as copies:
+        params, grads = (_with_copies(given, copies) for given in (params, grads))
+        held = HeldLayer(layer, inputs)
+        try:
+            with contextlib.redirect_stdout(printed), quiet():
+                reading = read_layer(layer, inputs, settings or {}, params, grads, seed)
+                if reading.raised:
+                    chosen = {key: check for key, check in chosen.items() if key == NUMERICAL}
+                subject = subject_of(reading, settings or {}, seed, options.name)
+                report = report_on(subject, options, chosen, loss)
+                drawing = [DRAWS] if not report.ok and draws_in_backward(reading.bound, seed) else []
+                more = remarks(reading, subject, printed.anything, options.strict, seed)
+        finally:
+            held.reset()
     named = [*drawing, *report.findings.get(subject.name, ()), *(f for _, f in more if f)]
     rows = [*report.rows, *(row for row, _ in more)]
     return replace(report, rows=rows, findings={subject.name: named} if named else {})
+
+
+def _with_copies(given: Any, copies: Mapping[int, Array]) -> Any:
+    """Return `params` or `grads` with the copies that stand in the layer now in place of its own arrays."""
+    if isinstance(given, Mapping):
+        return {key: copies.get(id(value), value) for key, value in given.items()}
+    return [copies.get(id(value), value) for value in given] if isinstance(given, list | tuple) else given
 
 
 def read_layer(

@@ -11,6 +11,7 @@ import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -86,6 +87,9 @@ class Snapshot:
         self.holders.append(value)
         self._undo.append(partial(_refill, value, dict(value)))
         yield from list(value.values())
+
+    def _hold_namespace(self, value: types.SimpleNamespace) -> Iterator[Any]:
+        yield vars(value)
 
     def _hold_list(self, value: list[Any]) -> Iterator[Any]:
         self.holders.append(value)
@@ -165,10 +169,32 @@ class Snapshot:
             yield kept
 
 
+@contextmanager
+def writeable(layer: Any) -> Iterator[dict[int, Array]]:
+    """Put copies that can be written into in the place of a layer's read-only arrays, and put these back in the end.
+
+    Arrays that other libraries hand out, that lie in a file or that are broadcast are read-only, and are parameters and
+    constants like any other. Yields the copies by the ``id`` of what they stand for.
+    """
+    copies: dict[int, Array] = {}
+    frozen: list[tuple[Any, Any, Array]] = []
+    for holder in Snapshot(layer).holders:
+        for key, value in list(holder.items()) if isinstance(holder, dict) else list(enumerate(holder)):
+            if isinstance(value, np.ndarray) and value.size and not value.flags.writeable:
+                frozen.append((holder, key, value))
+                holder[key] = copies.setdefault(id(value), value.copy())
+    try:
+        yield copies
+    finally:
+        for holder, key, value in frozen:
+            holder[key] = value
+
+
 _CODE = (property, staticmethod, classmethod)
 _KINDS: tuple[tuple[Any, Callable[..., Iterator[Any]]], ...] = (
     (np.ndarray, Snapshot._hold_array),
     (dict, Snapshot._hold_dict),
+    (types.SimpleNamespace, Snapshot._hold_namespace),
     (list, Snapshot._hold_list),
     ((set, deque), Snapshot._hold_collection),
     ((tuple, frozenset), Snapshot._hold_members),

@@ -235,8 +235,11 @@ class Override:
 
 def overrides(layer: Any, given: Any, what: str) -> list[Override]:
     """Return what `params=` or `grads=` names, in its order."""
+    found = given(layer) if callable(given) else given
+    if isinstance(found, str | np.ndarray) or not isinstance(found, Mapping | Sequence):
+        said = f"{what}= returned {type(found).__name__}" if callable(given) else f"{what} is {given!r}"
+        raise LayerError(f"{said}: give a list or dict of names or of the layer's own arrays, or a callable")
     if callable(given):
-        found = given(layer)
         keys = list(found) if isinstance(found, Mapping) else list(range(len(found)))
         return [Override(_key_name(what, key), partial(_at_key, given, key)) for key in keys]
     named = given if isinstance(given, Mapping) else {_key_name(what, i): x for i, x in enumerate(given)}
