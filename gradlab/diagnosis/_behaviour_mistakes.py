@@ -185,6 +185,8 @@ def wrong_form(trials: Sequence[Trial]) -> Iterator[Finding]:
 
 def _wrong_form_of(trial: Trial, i: int, name: str, x: Array, returned: Sequence[Array]) -> Finding | None:
     d = returned[i]
+    if d.dtype.kind not in "fiub":
+        return None  # what is no number has no form that would explain it
     if d.shape != x.shape:
         return _wrong_shape(trial, i, name, x, returned)
     if d.dtype != x.dtype:

@@ -19,6 +19,8 @@ class Finding:
         What was observed.
     cure : str
         What to change.
+    warns : bool
+        Whether only warnings show it, and no error.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Finding:
     confidence: float
     evidence: str
     cure: str
+    warns: bool = False
 
     @property
     def sentence(self) -> str:

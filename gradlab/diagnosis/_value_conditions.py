@@ -12,6 +12,8 @@ from gradlab.node import Array, as_tuple
 # An element is looked at only if its gradient is at least the share VISIBLE of the point's largest, and beyond the
 # samples also the share FAINT of the samples' largest: in a smaller one a mistake may not show.
 VISIBLE, FAINT = 1e-4, 1e-5
+# Relative to its median, a mistake so small is one that grows from nothing.
+FADED = 1e-2
 # A condition that separates so many wrong elements from so many right ones is no chance.
 ENOUGH = 3
 
@@ -45,7 +47,7 @@ def separating_condition(evidence: PrimalEvidence) -> str:
         (f"{evidence.name} - {name}", partial(_setting_values, evidence, name, True)) for name in targets
     ]
     for name, source in sources:
-        values, wrong = [], []
+        values, wrong, off = [], [], []
         for p in every:
             value = source(p)
             if value is None:
@@ -56,11 +58,24 @@ def separating_condition(evidence: PrimalEvidence) -> str:
                 looked = looked & (evidence.primal(p) != 0)
             values.append(np.asarray(value, np.float64)[looked])
             wrong.append(p.wrong(evidence.i)[looked])
+            off.append(_relative_errors(evidence, p)[looked])
         else:
             found = _condition_between(name, np.concatenate(values), np.concatenate(wrong)) if values else ""
-            if found:
+            if found and not _fades(np.concatenate(off)[np.concatenate(wrong)]):
                 return found
     return ""
+
+
+def _relative_errors(evidence: PrimalEvidence, p: PointEvidence) -> Array:
+    right = p.numerical(evidence.i)
+    with np.errstate(all="ignore"):
+        return np.asarray(np.abs(evidence.analytic(p) - right) / np.abs(right))
+
+
+def _fades(off: Array) -> bool:
+    """Return whether a mistake is next to nothing in some elements: no mask ends it, but the tolerance."""
+    finite = off[np.isfinite(off)]
+    return bool(finite.size and finite.min() < FADED * np.median(finite))
 
 
 def _other_primal_values(evidence: PrimalEvidence, j: int, p: PointEvidence) -> Array | None:

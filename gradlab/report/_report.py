@@ -56,14 +56,22 @@ class Report:
 
     @property
     def faults(self) -> list[Fault]:
-        """What is wrong, undecided or warned of: the likeliest mistakes first, then every row that shows one."""
-        rows = [row for row in self.rows if not row.verdict.ok or row.verdict is Verdict.WARNING]
-        named = [
-            _named_fault(node, finding, [row for row in rows if row.node == node])
-            for node, findings in self.findings.items()
-            for finding in findings
-        ]
-        return named + [Fault(row.check, row.node, row.sample, row.primal, row.sentence()) for row in rows]
+        """What is wrong or undecided, the likeliest mistakes first, then every row that shows one; then warnings."""
+        errors = [row for row in self.rows if not row.verdict.ok]
+        warnings = [row for row in self.rows if row.verdict is Verdict.WARNING]
+        found: list[Fault] = []
+        for rows, warns in ((errors, False), (warnings, True)):
+            found += [
+                _named_fault(node, finding, [row for row in rows if row.node == node])
+                for node, findings in self.findings.items()
+                for finding in findings
+                if finding.warns is warns
+            ]
+            found += [
+                Fault(row.check, row.node, row.sample, row.primal, row.sentence(), warns=warns)
+                for row in rows
+            ]
+        return found
 
     def to_markdown(self) -> str:
         """Return the error table, one row a node and primal, as markdown, and the failures below it."""
@@ -104,4 +112,13 @@ def _named_fault(node: str, finding: Finding, rows: Sequence[Row]) -> Fault:
         index = ", ".join(map(str, row.worst_index or ()))
         sentence += f" (at ({index}) it gives {row.analytic:.6g} and should give {row.numerical:.6g})"
     sample = row.sample if row else ""
-    return Fault(finding.name, node, sample, finding.primal, sentence, finding.confidence, finding.evidence)
+    return Fault(
+        finding.name,
+        node,
+        sample,
+        finding.primal,
+        sentence,
+        finding.confidence,
+        finding.evidence,
+        finding.warns,
+    )

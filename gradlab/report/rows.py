@@ -77,6 +77,8 @@ class Fault:
         The share of the mismatch that the name explains; 0 where nothing does.
     evidence : str
         What was seen.
+    warns : bool
+        Whether it is a warning.
     """
 
     name: str
@@ -86,3 +88,4 @@ class Fault:
     sentence: str
     confidence: float = 0.0
     evidence: str = ""
+    warns: bool = False

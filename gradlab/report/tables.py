@@ -88,19 +88,28 @@ def failures(report: Tabulated, style: str) -> str:
     # a diagnosis that was cut off has evidence, and no confidence
     named = [fault for fault in report.faults if fault.evidence]
     lines: list[str] = []
-    told: set[str] = set()
+    told: set[tuple[str, bool]] = set()
     for first, others in _by_reason(rows):
         lines.append(bullet + first.sentence())
         if others:
             lines.append(f"  {bullet}for the same reason: {', '.join(row.check for row in others)}")
+        warns = first.verdict.ok
+        if warns and first.analytic is not None:
+            continue  # values that may well be right have no mistake
         best = next(
-            (f for f in named if f.node == first.node and (f.node not in told or f.primal == first.primal)),
+            (
+                f
+                for f in named
+                if (f.node, f.warns) == (first.node, warns)
+                and ((f.node, warns) not in told or f.primal == first.primal)
+            ),
             None,
         )
-        told.add(first.node)
+        told.add((first.node, warns))
         if best:
             named = [f for f in named if (f.node, f.primal) != (best.node, best.primal)]
-            lines.append(f"  {bullet}{'likely mistake: ' if best.confidence else ''}{best.sentence}")
+            likely = "likely mistake: " if best.confidence and not warns else ""
+            lines.append(f"  {bullet}{likely}{best.sentence}")
     return "\n".join(lines)
 
 

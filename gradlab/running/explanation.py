@@ -1,6 +1,7 @@
 """The mistakes that would explain what the checks reject."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from warnings import warn
 
 from gradlab.checks.trial import Trial
@@ -12,6 +13,7 @@ from gradlab.verdict import Verdict
 
 # The name of a finding that is none.
 NOT_DIAGNOSED = "not-diagnosed"
+MUTATES = "mutates-argument"
 
 
 def explain(trials: Sequence[Trial], rows: Sequence[Row]) -> dict[str, Sequence[Finding]]:
@@ -20,10 +22,11 @@ def explain(trials: Sequence[Trial], rows: Sequence[Row]) -> dict[str, Sequence[
     Where the budget does not last for it, a finding without confidence says so.
     """
     # errors first: a warning does not explain an error
-    failed = [
+    wrong, warned = (
         {row.check for row in rows if row.verdict is verdict} - {"samples_can_fail"}
         for verdict in (Verdict.WRONG, Verdict.WARNING)
-    ]
+    )
+    failed = [wrong, warned - wrong]
     if not any(failed):
         return {}
     budget, found = trials[0].budget, list[Finding]()
@@ -42,10 +45,10 @@ def explain(trials: Sequence[Trial], rows: Sequence[Row]) -> dict[str, Sequence[
         )
         return {}
     # an argument that is written into makes the numbers look like another mistake
-    found.sort(key=lambda finding: finding.name != "mutates-argument")
+    found.sort(key=lambda finding: finding.name != MUTATES)
     if budget and not complete:
         evidence = f"{budget.limit} was used up before the mistake was found"
-        found.append(Finding(NOT_DIAGNOSED, "", 0.0, evidence, "raise it"))
+        found.append(Finding(NOT_DIAGNOSED, "", 0.0, evidence, "raise it", warns=not wrong))
     return {trials[0].node.name: found} if found else {}
 
 
@@ -54,6 +57,8 @@ def _findings(trials: Sequence[Trial], failed: Sequence[set[str]]) -> Iterator[F
     if large:
         # a diagnosis of values needs every element: of large primals only those found along directions are known
         yield from (Finding(*mistake) for trial in trials for mistake in large_mistakes(trial))
-    for some in failed:
+    for some, warns in zip(failed, (False, True), strict=True):
         rest = some - CHECKS_OF_VALUES if large else some
-        yield from diagnose(trials, rest) if rest else ()
+        for found in diagnose(trials, rest) if rest else ():
+            # an argument that is written into explains an error, too
+            yield replace(found, warns=warns and not (failed[0] and found.name == MUTATES))
