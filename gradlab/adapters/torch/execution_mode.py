@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gradlab.adapters.framework.leaves import first_line, roughly_equal
 from gradlab.adapters.torch.call import TorchCall
@@ -47,6 +48,7 @@ def torch_pair(call: TorchCall) -> TorchPair:
     pair = _recorded(call)
     given = [leaf.value.copy() for leaf in call.leaves]
     wide = [x.astype(np.float64) for x in given]
+    _look_at_operators(pair, given)
     pair.needs_graph = _fails(pair, given, recorded=False)
     pair.narrow = _fails(pair, wide)
     other = TorchPair(
@@ -54,6 +56,7 @@ def torch_pair(call: TorchCall) -> TorchPair:
         pair.narrow,
         through_copies=pair.through_copies,
         needs_graph=pair.needs_graph,
+        live=pair.live,
     )
     pair.draws = not _agree(pair, given, other, given) or _moves_the_generator(pair, given)
     if pair.draws and not pair.narrow:
@@ -86,7 +89,13 @@ def _recorded(call: TorchCall) -> TorchPair:
         pair = TorchPair(call, through_copies=through_copies)
         try:
             # copies: what it writes into is written back
-            pair.forward(*(leaf.value.copy() for leaf in call.leaves), **_copies(pair.settings))
+            _, residuals = pair.forward(
+                *(leaf.value.copy() for leaf in call.leaves), **_copies(pair.settings)
+            )
+            eps = max(torch.finfo(y.dtype).eps for y in residuals.outputs)
+            pair.output_eps = eps if eps > torch.finfo(torch.float32).eps else 0.0
+            live = tuple(y.requires_grad for y in residuals.outputs)
+            pair.live = live if any(live) and not all(live) else ()
             return pair
         except Exception as error:
             first = first or error
@@ -97,6 +106,43 @@ def _recorded(call: TorchCall) -> TorchPair:
     assert first is not None
     cure = "call it with these arguments yourself, and pass those that it takes"
     raise ValueError(f"{call.name} raised {first_line(first.__cause__ or first)}: {cure}") from first
+
+
+class _Operators(TorchDispatchMode):  # type: ignore[misc]
+    """Sees what tensors operators are given, and which of them they made, wherever a function has them from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[torch.Tensor] = []
+        self.made: list[torch.Tensor] = []
+        self.takes_integers = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        tensors = [t for _, t in each_tensor([args, kwargs or {}])]
+        self.takes_integers |= any(t.is_floating_point() for t in tensors) and any(
+            not (t.is_floating_point() or t.is_complex() or t.dtype == torch.bool) for t in tensors
+        )
+        made = func(*args, **(kwargs or {}))
+        self.given += tensors
+        self.made += [t for _, t in each_tensor([made])]
+        return made
+
+
+def _look_at_operators(pair: TorchPair, primals: Sequence[Array]) -> None:
+    """Note whether compiled code is given integers, and arrays that the function holds beside its arguments."""
+    try:
+        with _Operators() as seen:
+            _, residuals = pair.forward(*(x.copy() for x in primals), **_copies(pair.settings))
+        own = {_storage(t) for t in (*seen.made, *residuals.leaves)}
+        shapes = [t.shape for t in seen.given if _storage(t) not in own]
+    except Exception:  # not every function runs where operators are seen
+        return
+    pair.takes_integers = seen.takes_integers
+    pair.held_lengths = frozenset(n for shape in shapes for n in shape) - {0, 1}
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    return int(tensor.untyped_storage().data_ptr())
 
 
 def _fails(pair: TorchPair, primals: Sequence[Array], recorded: bool = True) -> bool:

@@ -15,6 +15,7 @@ from gradlab.adapters.torch.returned_gradients import Returned, nodes, watched_f
 from gradlab.adapters.torch.tensors import (
     OF_NUMPY,
     each_tensor,
+    is_without_data,
     name_of,
     numbers,
     same_numbers,
@@ -61,12 +62,34 @@ class TorchPair(FunctionPair[TorchCall]):
         Whether it differentiates inside, so that it gives nothing where nothing is recorded.
     draws : bool
         Whether it draws random numbers. Torch draws them in the order in which the elements lie in memory.
+    takes_integers : bool
+        Whether one of torch's operators is given a tensor of integers beside one of floats.
+    held_lengths : frozenset of int
+        Those of the axes of arrays that the function holds beside its arguments, which so do not grow with them.
+    output_eps : float
+        The rounding of outputs of half precision; 0 where there are none.
+    live : tuple of bool
+        Which of the floating outputs require a gradient, if some do not: the others are left out. Empty if all count.
     """
 
     through_copies: bool = False
     needs_graph: bool = False
     draws: bool = False
+    takes_integers: bool = False
+    held_lengths: frozenset[int] = frozenset()
+    output_eps: float = 0.0
+    live: tuple[bool, ...] = ()
     calls: int = 0
+
+    @property
+    def left_out(self) -> str:
+        """What a row says of the outputs that require no gradient."""
+        places = [str(i) for i, counts in enumerate(self.live) if not counts]
+        several = len(places) > 1
+        told = (
+            f"output{'s' if several else ''} {', '.join(places)} require{'' if several else 's'} no gradient"
+        )
+        return f"{told}, and {'are' if several else 'is'} left out" if places else ""
 
     def forward(self, *primals: Array, **settings: Any) -> tuple[Any, TorchResiduals]:
         """Return the floating outputs, and the graph that leads to them."""
@@ -122,14 +145,15 @@ class TorchPair(FunctionPair[TorchCall]):
             raise ValueError(first_line(error)) from error
         one = isinstance(returned, torch.Tensor)
         outputs = [returned] if one else [y for _, y in each_tensor(returned)]
-        if any(y.is_complex() for y in outputs):
-            cure = "check a function that returns its real and its imaginary part"
-            raise TypeError(f"{self.name} returned complex numbers: {cure}")
+        # a complex output is two real ones, each with a cotangent of its own
+        outputs = [torch.view_as_real(y.resolve_conj()) if y.is_complex() else y for y in outputs]
         floating = [y for y in outputs if y.is_floating_point()]
         if not floating:
             cure = "return tensors of floats, alone or in tuples, lists and dicts"
             raise TypeError(f"{self.name} returned {_described(returned)}, nothing to differentiate: {cure}")
-        return floating
+        if len(floating) != len(self.live):
+            return floating
+        return [y for y, counts in zip(floating, self.live, strict=True) if counts]
 
     def backward(self, residuals: TorchResiduals, g: Any) -> tuple[Any, ...]:
         """Return the gradients, each as it came: where a Function's own has another shape, that one."""
@@ -212,6 +236,8 @@ def _owned(d: torch.Tensor, taken: set[int]) -> Array:
     In its own memory a check sees a buffer that a Function keeps and hands out again and again.
     """
     plain = d.detach()
+    if is_without_data(plain):
+        return numbers(plain)
     storage = plain.untyped_storage().data_ptr()
     direct = plain.is_cpu and plain.layout == torch.strided and plain.dtype in OF_NUMPY.values()
     if storage in taken or not direct or 0 in plain.stride():

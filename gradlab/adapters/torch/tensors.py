@@ -79,9 +79,16 @@ def name_of(dtype: Any) -> str:
 
 def numbers(tensor: torch.Tensor) -> Array:
     """Return a tensor's numbers as an array of its own."""
+    if is_without_data(tensor):
+        tensor = torch.zeros(tensor.shape, dtype=tensor.dtype)
     if tensor.dtype not in OF_NUMPY.values() and tensor.is_floating_point():
         tensor = tensor.detach().float()
     return np.array(tensor.numpy(force=True))
+
+
+def is_without_data(tensor: torch.Tensor) -> bool:
+    """Return whether a tensor is one of torch's own zeros, which lie nowhere in memory."""
+    return bool(tensor._is_zerotensor())
 
 
 def tensor_of(x: Array, dtype: torch.dtype, device: torch.device) -> torch.Tensor:

@@ -268,7 +268,6 @@ BAD = {
     "a class": (nn.Linear, (tensor(2),), "which is no function: pass a function"),
     "sparse": (lambda x: x, (tensor(2, 2).to_sparse(),), "is a sparse coo tensor: pass it dense"),
     "complex": (torch.abs, (tensor(2).to(torch.complex128),), "gradients are checked in real numbers: pass"),
-    "complex output": (torch.fft.fft, (tensor(4),), "returned complex numbers: check a function"),
     "meta": (torch.abs, (tensor(2).to("meta"),), "on the device 'meta' and holds no numbers: pass it"),
     "float8": (torch.abs, (tensor(2).to(torch.float8_e5m2),), "cannot be differentiated: pass it as"),
     "lazy": (nn.LazyLinear(2), (tensor(2, 3),), "parameters without a shape as yet: call it once"),
