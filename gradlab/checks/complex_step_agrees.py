@@ -20,7 +20,7 @@ ANALYTIC_RTOL, RTOL = 1e-6, 1e-10
 def check(trial: Trial) -> Iterator[CheckResult]:
     """Compare the slopes along random lines; yield nothing where forward does not compute in complex numbers."""
     gradients = trial.gradients(trial.cotangent())
-    if any(gradient.dtype != np.float64 for gradient in gradients):
+    if any(part.dtype != np.float64 for part in (*gradients, *trial.sample.primals)):
         return
     slopes = trial.remembered("complex slopes", _complex_slopes)
     for direction, slope, rounding in slopes:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from gradlab.checks.exploration.line_judgement import usual_gradient
 from gradlab.checks.trial import Trial, quiet
 from gradlab.checks.trial.large_primals import element_estimate
 from gradlab.node import Array
@@ -12,6 +13,8 @@ from gradlab.verdict import CheckResult, Verdict
 
 # An exponential overflows from 710 on in double precision, and from 89 on in single precision.
 EXTREMES = (1e3, -1e3, 1e5, -1e5)
+# A slope counts that is known to this, relative to the largest.
+KNOWN = 1e-3
 
 
 def check(trial: Trial) -> Iterator[CheckResult]:
@@ -64,18 +67,21 @@ def _fault_beside_slope(
     extreme: Trial, name: str, gradient: Array, lost: Array, estimate: Estimate, at: tuple[int, ...] = ()
 ) -> Iterator[CheckResult]:
     """Yield a fault where a gradient is lost, that is not finite, and forward has a slope without a kink."""
-    known = lost & np.isfinite(estimate.value) & np.isfinite(estimate.error) & ~estimate.kink
+    size = usual_gradient(extreme.origin or extreme) + float(
+        np.nan_to_num(np.abs(estimate.value)).max(initial=0.0)
+    )
+    known = lost & np.isfinite(estimate.value) & (estimate.error <= KNOWN * size) & ~estimate.kink
     if known.any():
         index = tuple(int(k) for k in np.argwhere(known)[0])
         how = extreme.sample.name.rpartition(", ")[2]
         note = f"with {how} the gradient is not finite, and forward has a slope there: avoid the overflow, or 0/0"
         yield CheckResult(
-            Verdict.WRONG,
+            extreme.elsewhere,
             name,
             worst_index=at or index,
             analytic=float(gradient[index]),
             numerical=float(estimate.value[index]),
             reference_error=float(estimate.error[index]),
             relative_error=float("inf"),
-            note=note,
+            note=extreme.told_elsewhere(note),
         )

@@ -13,6 +13,10 @@ from gradlab.checks.trial.line_slopes import agrees_along_lines, are_right
 from gradlab.node import Array
 from gradlab.verdict import CheckResult, Verdict, compare
 
+OF_ANOTHER = (
+    "two forwards came before this backward, and it used the residuals of another: return them from forward"
+)
+
 
 def check(trial: Trial) -> Iterator[CheckResult]:
     """Call backward twice, call it after two forwards, and pass one array as two primals."""
@@ -40,16 +44,36 @@ def _two_forwards(trial: Trial, expected: list[Array]) -> Iterator[CheckResult]:
     second_gradients = second_point.well_formed(
         second_point.node.backward(second_residuals, second_point.cotangent())
     )
-    note = "two forwards came before this backward, and it used the residuals of another: return them from forward"
-    for i, (found, right) in enumerate(zip(gradients, expected, strict=True)):
-        result = compare_two_gradients(trial, i, found, right)
-        if result.verdict is Verdict.WRONG:
-            yield replace(result, note=note)
-    # a gradient that is wrong at the first point too is wrong for another reason
-    if are_right(trial, expected) and not agrees_along_lines(second_point, second_gradients):
+    own, second_own = (
+        (trial, gradients, expected),
+        (second_point, second_gradients, second_point.own_gradients),
+    )
+    for point, found, right in (own, second_own):
+        for i, (a, b) in enumerate(zip(found, right, strict=True)):
+            result = compare_two_gradients(point, i, a, b)
+            if result.verdict is Verdict.WRONG:
+                yield replace(result, note=OF_ANOTHER)
+    # a gradient that is wrong at the first point too is wrong for another reason; and one that is not of the first
+    # point's residuals is wrong only where nobody asked for it
+    if not are_right(trial, expected) or agrees_along_lines(second_point, second_gradients):
+        return
+    if trial.elsewhere is Verdict.WRONG or _are_stale(trial, second_point, second_gradients):
         for result in _compared_with_numerical(second_point, second_gradients):
             if result.verdict is Verdict.WRONG:
-                yield replace(result, note=note)
+                yield replace(result, note=OF_ANOTHER)
+
+
+def _are_stale(trial: Trial, second_point: Trial, found: Sequence[Array]) -> bool:
+    """Return whether the gradients at the second point are what backward gives with the residuals of the first."""
+    try:
+        stale = trial.gradients(second_point.cotangent())
+    except Exception:
+        return False
+    results = [
+        compare_two_gradients(second_point, i, a, b)
+        for i, (a, b) in enumerate(zip(found, stale, strict=True))
+    ]
+    return all(result.verdict is not Verdict.WRONG for result in results)
 
 
 def _compared_with_numerical(trial: Trial, gradients: Sequence[Array]) -> Iterable[CheckResult]:

@@ -35,7 +35,6 @@ def check(trial: Trial) -> Iterator[CheckResult]:
     for i, (name, a, b) in enumerate(zip(trial.names, found, expected, strict=True)):
         if a.dtype != np.float32:
             note = f"for float32 the gradient of {name} is {a.dtype}: keep the primal's dtype (np.float64 changes it)"
-            # somebody who checks a function of their own in double precision has not asked for single precision
             yield CheckResult(trial.breach if trial.registered else Verdict.WARNING, name, note=note)
         else:
             yield compare_two_gradients(trial, i, a, b)

@@ -153,8 +153,12 @@ def _found_row(trial: Trial, check: str, found: check_room.ExploredFault) -> Row
     changed = found.trial.sample.settings is not trial.sample.settings
     python = check_room.as_python(found.trial, changed)
     row = _row(found.trial, check, found.result, {})
-    note = "; ".join(filter(None, [found.result.note, f"not at the given primals, but at others: {python}"]))
-    return replace(row, sample=f"{trial.sample.name}, {found.how}", note=note)
+    told = (found.result.note, f"not at the given primals, but at others: {python}")
+    note = "; ".join(filter(None, told))
+    row = replace(row, sample=f"{trial.sample.name}, {found.how}", note=note)
+    if found.meant or trial.elsewhere is Verdict.WRONG:
+        return row
+    return replace(row, verdict=trial.elsewhere, note=trial.told_elsewhere(note))
 
 
 def _guarded(check: check_room.Check, trials: Sequence[Trial]) -> Iterator[Judged]:

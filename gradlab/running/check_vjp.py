@@ -6,15 +6,17 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from gradlab.checks import Check
 from gradlab.checks.trial import Trial
 from gradlab.node import Array, Node, Sample
 from gradlab.report import Report
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.explanation import explain
-from gradlab.running.options import SharedCheckKeywords, options_of, takes_options
+from gradlab.running.options import CheckOptions, SharedCheckKeywords, options_of, takes_options
 from gradlab.running.parallel_trial import Output, ParallelTrial
 from gradlab.running.selection import select_checks
+from gradlab.running.shelter import sheltered_report
 from gradlab.workers.worker_map import check_sendable, open_worker_map
 
 
@@ -62,7 +64,22 @@ def check_vjp(
     >>> check_vjp(forward, backward, (np.array([1.0, 2.0]),)).ok
     False
     """
-    options = options_of(check_vjp, keywords)
+    return report_on_functions(forward, backward, primals, options_of(check_vjp, keywords), settings=settings)
+
+
+def report_on_functions(
+    forward: Callable[..., tuple[Any, Any]],
+    backward: Callable[[Any, Any], tuple[Array, ...]],
+    primals: Sequence[Array],
+    options: CheckOptions,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    fixed_shapes: bool = False,
+) -> Report:
+    """Return the report of `check_vjp`.
+
+    `fixed_shapes` says that the primals' shapes have a meaning: others are tried only in a process of its own.
+    """
     if not hasattr(primals, "__len__"):
         raise TypeError(f"primals is {type(primals).__name__}: pass a tuple of arrays, (x, w)")
     if len(primals) == 0:
@@ -70,20 +87,47 @@ def check_vjp(
             "there are no primals, so there is nothing to differentiate: pass at least one array"
         )
     arrays = tuple(float_primal(x, f"primal {i}") for i, x in enumerate(primals))
+    check_elements(arrays)
+    if not isinstance(settings, Mapping | None):
+        raise TypeError(f"settings is {settings!r}: pass a dict of forward's keyword arguments")
     sample = Sample("given", arrays, dict(settings or {}))
     title = str(options.name or getattr(forward, "__name__", type(forward).__name__))
     node = Node(title, "own", forward, backward, lambda rng: iter([sample]))
     run = select_checks(options.checks)
+    if options.checks is None and not options.strict:
+        # somebody who checks a function of their own in double precision has not asked for another
+        run = {name: check for name, check in run.items() if name != "works_in_float32"}
+
+    def report(sheltered: bool) -> Report:
+        return _report(node, sample, run, options, fixed_shapes, sheltered)
+
+    return sheltered_report(report, options, title) if fixed_shapes else report(False)
+
+
+def _report(
+    node: Node,
+    sample: Sample,
+    run: Mapping[str, Check],
+    options: CheckOptions,
+    fixed_shapes: bool,
+    sheltered: bool,
+) -> Report:
     with open_worker_map(options.workers) as over:
         if over.to_processes:
-            check_sendable(Output(forward, sample.settings), "forward")
+            check_sendable(Output(node.forward, sample.settings), "forward")
         kind = Trial if options.workers is None else partial(ParallelTrial, over=over)
-        trial = options.trial(node, sample, kind)
+        trial = options.trial(node, sample, kind, fixed_shapes=fixed_shapes, sheltered=sheltered)
         rows = list(run_checks([trial], run))
-        more, explored = explore_trials([trial], run, rows, options.explore)
+        more, explored = explore_trials([trial], run, rows, bool(options.explore))
         rows += more
         findings = explain([trial], rows)
     return Report(rows, environment(seed=options.seed), explored=explored, findings=findings)
+
+
+def check_elements(primals: Sequence[Array]) -> None:
+    """Raise ValueError if there is no element in any primal: nothing would be compared, and all would pass."""
+    if not any(x.size for x in primals):
+        raise ValueError("no primal has an element, so nothing was checked: pass at least one number")
 
 
 def float_primal(x: Any, what: str) -> Array:

@@ -2,15 +2,17 @@
 
 import difflib
 import inspect
+import math
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from numbers import Integral, Real
-from typing import Any, TypedDict, TypeVar, get_args
+from typing import Any, Literal, TypedDict, TypeVar, get_args
 
 from gradlab.checks import Trial
 from gradlab.checks.trial.budget import Budget
+from gradlab.checks.trial.domain import domains_of
 from gradlab.directions import FULL_BELOW
 from gradlab.node import Node, Sample
 from gradlab.numerical.estimate import Method, check_method
@@ -33,10 +35,16 @@ class CheckOptions:
         Seed of what is drawn, cotangents and directions among it; not negative.
     checks : sequence of str, optional
         The checks to run; by default all that apply.
-    explore : bool
-        Whether to look beyond the given primals as well: at some that are derived from them (another sign, size,
-        order or batch, ties, exact zeros), wherever forward accepts them and stays finite. A fault there is
-        reported with the smallest primals that show it.
+    explore : bool or "all"
+        Whether to look beyond the given primals as well: at some that are derived from them, wherever forward accepts
+        them and stays finite. A fault at other numbers of the same signs and range, or in another batch, is an error;
+        one elsewhere (another sign, size or order, ties, exact zeros) is a warning, "beyond the given point", unless
+        "all" says that all of it counts. A fault is reported with the smallest primals that show it.
+    domain : {"positive", "unit", "simplex"}, pair, callable or dict, optional
+        The numbers that the function is meant for: "unit" lie between 0 and 1, rows of a "simplex" add up to 1 and are
+        not negative, a pair is an interval whose ends may be None, a callable brings any array among them, and a dict
+        has one of these for each primal that it names. What is derived from the given primals is brought there, and a
+        fault at such numbers is an error.
     strict : bool
         Whether a breach of the contract that leaves the numbers right (memory that is shared or written into,
         another dtype) is an error; otherwise it is a warning.
@@ -65,7 +73,8 @@ class CheckOptions:
     atol: float | None = None
     seed: int = 0
     checks: Sequence[str] | None = None
-    explore: bool = True
+    explore: bool | Literal["all"] = True
+    domain: Any = None
     strict: bool = False
     method: Method = "auto"
     workers: Workers = None
@@ -75,11 +84,23 @@ class CheckOptions:
     name: str | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.explore, bool) and not (
+            isinstance(self.explore, str) and self.explore == "all"
+        ):
+            raise ValueError(f"explore is {self.explore!r}: give True, False or 'all'")
+        check_tolerance("rtol", self.rtol)
+        check_tolerance("atol", self.atol)
+        domains_of(self.domain)
         check_seed(self.seed)
+        check_names(self.checks)
         check_method(self.method)
         check_full_below(self.full_below)
         check_max_seconds(self.max_seconds)
         check_max_evaluations(self.max_evaluations)
+        # NumPy's integers are integers, and no JSON
+        for name in ("seed", "full_below", "max_evaluations"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else int(value))
 
     @cached_property
     def budget(self) -> Budget:
@@ -103,6 +124,8 @@ class CheckOptions:
             strict=self.strict,
             full_below=self.full_below,
             budget=self.budget,
+            domain=domains_of(self.domain),
+            explores_all=self.explore == "all",
             **more,
         )
 
@@ -122,7 +145,8 @@ class CheckKeywords(NumericalKeywords, total=False):
     """The keywords of a check that runs one after the other: see `CheckOptions`."""
 
     checks: Sequence[str] | None
-    explore: bool
+    explore: bool | Literal["all"]
+    domain: Any
     strict: bool
     max_seconds: float | None
     max_evaluations: int | None
@@ -186,7 +210,7 @@ def options_of(function: Callable[..., Any], keywords: Mapping[str, Any]) -> Che
     TypeError
         If the function takes no keyword of such a name.
     ValueError
-        If the seed, the method, `full_below` or a limit cannot be used.
+        If a tolerance, the seed, the checks, the method, `full_below` or a limit cannot be used.
     """
     parameters = inspect.signature(function).parameters
     known = {
@@ -202,18 +226,38 @@ def options_of(function: Callable[..., Any], keywords: Mapping[str, Any]) -> Che
     return CheckOptions(**known | dict(keywords))
 
 
-def check_seed(seed: int) -> None:
+def check_tolerance(name: str, value: Any) -> None:
+    """Raise ValueError unless a tolerance is a number from 0 up, or None."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if value is not None and not (number and 0 <= value < math.inf):
+        raise ValueError(f"{name} is {value!r}: give a number from 0 up, or None for the default")
+
+
+def check_seed(seed: Any) -> None:
     """Raise ValueError unless `seed` can be one."""
-    if seed < 0:
-        raise ValueError(f"the seed is {seed}: give a whole number from 0 up")
+    if not _is_whole(seed) or seed < 0:
+        raise ValueError(f"the seed is {seed!r}: give a whole number from 0 up")
 
 
-def check_full_below(full_below: int | None) -> None:
-    """Raise ValueError unless `full_below` is a number of elements, or None."""
-    if full_below is not None and full_below < 0:
+def check_names(checks: Any) -> None:
+    """Raise ValueError unless `checks` is a sequence of names, or None."""
+    several = isinstance(checks, Iterable) and not isinstance(checks, str)
+    if checks is not None and not (several and all(isinstance(name, str) for name in checks)):
         raise ValueError(
-            f"full_below is {full_below}: give a number of elements from 0 up, or None for no limit"
+            f"checks is {checks!r}: give a list of the checks' names, or None for all that apply"
         )
+
+
+def check_full_below(full_below: Any) -> None:
+    """Raise ValueError unless `full_below` is a number of elements, or None."""
+    if full_below is not None and not (_is_whole(full_below) and full_below >= 0):
+        raise ValueError(
+            f"full_below is {full_below!r}: give a number of elements from 0 up, or None for no limit"
+        )
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def check_max_seconds(max_seconds: Any) -> None:
@@ -227,8 +271,7 @@ def check_max_seconds(max_seconds: Any) -> None:
 
 def check_max_evaluations(max_evaluations: Any) -> None:
     """Raise ValueError unless `max_evaluations` is a number of evaluations, or None."""
-    whole = isinstance(max_evaluations, Integral) and not isinstance(max_evaluations, bool)
-    if max_evaluations is not None and not (whole and max_evaluations > 0):
+    if max_evaluations is not None and not (_is_whole(max_evaluations) and max_evaluations > 0):
         raise ValueError(
             f"max_evaluations is {max_evaluations!r}: give a whole number from 1 up, or None for no limit"
         )

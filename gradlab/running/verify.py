@@ -104,6 +104,6 @@ def _verified(name: str, options: CheckOptions) -> Verified:
     ]
     with showing_times():
         rows = list(run_checks(trials, run))
-    more, explored = explore_trials(trials, run, rows, o.explore)
+    more, explored = explore_trials(trials, run, rows, bool(o.explore))
     rows += more
     return rows, explored, explain(trials, rows)

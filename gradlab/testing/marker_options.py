@@ -64,7 +64,7 @@ _OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "atol": (_is_tolerance, "a number from 0 up"),
     "seed": (_is_seed, "a whole number from 0 up"),
     "strict": (_is_flag, "True or False"),
-    "explore": (_is_flag, "True or False"),
+    "explore": (lambda value: _is_flag(value) or value == "all", "True, False or 'all'"),
     "max_seconds": (_is_time, "a number above 0, or None"),
     "max_evaluations": (_is_count, "a whole number from 1 up, or None"),
 }

@@ -90,11 +90,11 @@ def report_on(
     applied = convention.unscaled if convention and departs else convention
     trial = applied.trial(given, subject.epsilon) if applied else given
     rows = list(run_checks([trial], checks))
-    more, explored = explore_trials([trial], checks, rows, options.explore)
+    more, explored = explore_trials([trial], checks, rows, bool(options.explore))
     rows = _relaxed([*rows, *more], options.strict)
     # off its defaults a layer is looked at where it is right on them
     sound = NUMERICAL in checks and all(row.verdict is not Verdict.WRONG for row in rows)
-    looks = options.explore and sound
+    looks = bool(options.explore) and sound
     varied = check_variations(subject.variations(), trial, applied) if looks else Varied([], [], [], [])
     explored = [
         replace(

@@ -59,6 +59,16 @@ class FunctionPair(ABC, Generic[Call]):
         """The arrays of floats that are differentiated."""
         return self.call.leaves
 
+    @property
+    def may_die(self) -> bool:
+        """Whether other shapes may end the process, as where compiled code looks at none of its indices."""
+        return True
+
+    @property
+    def left_out(self) -> str:
+        """What a row says of outputs that are left out; empty if there are none."""
+        return ""
+
     @cached_property
     def settings(self) -> Mapping[str, Array]:
         """The other arrays among the arguments, which grow and shrink with a batch."""

@@ -1,5 +1,6 @@
 """The report on a function whose gradient a framework computes, held to the node contract as far as it applies."""
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,6 +21,7 @@ from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.explanation import explain
 from gradlab.running.options import CheckOptions
 from gradlab.running.selection import UnknownNameError, select_checks
+from gradlab.running.shelter import sheltered_report
 from gradlab.verdict import Verdict
 
 
@@ -36,6 +38,10 @@ def framework_options(options: CheckOptions) -> CheckOptions:
     return options
 
 
+# Gradients behind outputs of half precision may be so many units in their last place off, and so may differences.
+COARSE_ULPS = 16
+
+
 @dataclass(frozen=True)
 class ValueTrial(Trial):
     """A trial whose numerical side evaluates the function where nothing is recorded for a gradient.
@@ -47,6 +53,16 @@ class ValueTrial(Trial):
     """
 
     value: Callable[..., Any] = field(default=lambda *primals: primals)
+
+    @property
+    def takes_empty_batches(self) -> bool:
+        """Whether this can do no harm: compiled code may divide by the length of a batch, and end the process."""
+        return self.sheltered
+
+    @property
+    def takes_overlapping_memory(self) -> bool:
+        """Never: a framework may take what lies at one place for one number, and gradcheck refuses such arrays."""
+        return False
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -61,7 +77,7 @@ def report_on_pair(
     meaningless: Iterable[str] = (),
     version: Mapping[str, str] | None = None,
 ) -> Report:
-    """Return the report on a pair.
+    """Return the report on a pair; where all is asked for, made in a process of its own.
 
     Parameters
     ----------
@@ -74,11 +90,31 @@ def report_on_pair(
     version : mapping, optional
         Of the framework, for the report's environment.
     """
+
+    def report(sheltered: bool) -> Report:
+        return _report(pair, options, own_checks, meaningless, version, sheltered)
+
+    return sheltered_report(report, options, pair.name) if pair.may_die else report(True)
+
+
+def _report(
+    pair: FunctionPair[Any],
+    options: CheckOptions,
+    own_checks: Mapping[str, Check],
+    meaningless: Iterable[str],
+    version: Mapping[str, str] | None,
+    sheltered: bool,
+) -> Report:
     half = any(is_half(leaf) for leaf in pair.leaves)
+    coarse = 0.0 if half else getattr(pair, "output_eps", 0.0)
+    if coarse:
+        # a cast of its arguments to half precision: nothing that comes back has more digits, whatever its dtype is
+        meaningless = [*meaningless, "linear_in_cotangent"]
+        options = replace(options, rtol=COARSE_ULPS * coarse if options.rtol is None else options.rtol)
     chosen = _chosen(options, own_checks, meaningless, half, pair.narrow)
-    trial = _trial(pair, options, half)
+    trial = _trial(pair, options, half, sheltered)
     rows = list(run_checks([trial], chosen))
-    looks = options.explore and not (half and pair.narrow)
+    looks = bool(options.explore) and not (half and pair.narrow) and not coarse
     more, explored = explore_trials([trial], chosen, rows, looks)
     rows += more
     if half and "matches_numerical" in (options.checks or ["matches_numerical"]):
@@ -105,7 +141,7 @@ def _chosen(
         return chosen | {name: check for name, check in own_checks.items() if name in options.checks}
     # forward is given no complex numbers
     without = {"complex_step_agrees", *meaningless}
-    if half:
+    if half or not options.strict:
         without.add("works_in_float32")
     if half and narrow:
         # the numbers are judged in their own precision, and nothing is known in another
@@ -114,7 +150,7 @@ def _chosen(
     return {name: check for name, check in CHECKS.items() if name not in without} | dict(own_checks)
 
 
-def _trial(pair: FunctionPair[Any], options: CheckOptions, half: bool) -> Trial:
+def _trial(pair: FunctionPair[Any], options: CheckOptions, half: bool, sheltered: bool) -> Trial:
     dtype = np.float64 if half and not pair.narrow else None
     primals = tuple(np.array(leaf.value, dtype=dtype) for leaf in pair.leaves)
     sample = Sample("given", primals, pair.settings)
@@ -122,11 +158,25 @@ def _trial(pair: FunctionPair[Any], options: CheckOptions, half: bool) -> Trial:
     node = Node(pair.name, "own", forward, pair.backward, lambda rng: iter([sample]), reference=pair.value)
     arguments = [getattr(pair.call, part, ()) for part in ("args", "kwargs", "parts")]
     integers = bool(integers_in([pair.settings, *arguments]).size)
+    integers = integers or getattr(pair, "takes_integers", False)
     may_not_end = getattr(pair, "may_not_end", False)
     trial: Trial = options.trial(
-        node, sample, ValueTrial, value=pair.value, holds_integers=integers, may_not_end=may_not_end
+        node,
+        sample,
+        ValueTrial,
+        value=pair.value,
+        fixed_shapes=not _is_python(getattr(pair.call, "function", None)),
+        sheltered=sheltered and options.explore == "all",
+        holds_integers=integers,
+        held_lengths=getattr(pair, "held_lengths", frozenset()),
+        may_not_end=may_not_end,
     )
     return trial
+
+
+def _is_python(function: Any) -> bool:
+    """Return whether a function, or what it wraps, is written in Python; a class or an object is."""
+    return not inspect.isroutine(function) or hasattr(inspect.unwrap(function), "__code__")
 
 
 def _relaxed(rows: Sequence[Row], trial: Trial) -> list[Row]:
@@ -166,6 +216,8 @@ def _differs_in_last_bits(trial: Trial) -> bool:
 
 def _told(row: Row, pair: FunctionPair[Any], trial: Trial) -> Row:
     """Return a row with the note on its primal's gradient: absent, recast, or of another forward."""
+    if row.check == "matches_numerical" and (left_out := pair.left_out):
+        row = replace(row, note="; ".join(filter(None, [row.note, left_out])))
     if row.check == "matches_numerical" and row.verdict is Verdict.WRONG and row.primal in pair.absent:
         note = f"no gradient of {row.primal} came back, which counts as zero"
         return replace(row, note="; ".join(filter(None, [row.note, note])))
@@ -186,7 +238,14 @@ def _findings(
     if "shapes_and_dtypes" in chosen:
         cure = "keep the primal's dtype"
         found += [
-            Finding("wrong-dtype", name, 1.0, f"the gradient of {name} came back as {dtypes}", cure)
+            Finding(
+                "wrong-dtype",
+                name,
+                1.0,
+                f"the gradient of {name} came back as {dtypes}",
+                cure,
+                warns=trial.breach is Verdict.WARNING,
+            )
             for name, dtypes in pair.recast.items()
         ]
     unique = {(finding.name, finding.primal): finding for finding in reversed(found)}

@@ -59,6 +59,11 @@ class JaxPair(FunctionPair[JaxCall]):
     indexes: bool = True
     may_not_end: bool = False
 
+    @property
+    def may_die(self) -> bool:
+        """Never by other shapes: what JAX compiles reads nothing beyond its arrays."""
+        return False
+
     def precision(self, primals: Sequence[Array]) -> tuple[Any, bool]:
         """Return the dtype that all floats get, None if each its own, and whether that takes JAX's 64 bits."""
         shapes = [(x.shape, leaf.value.shape) for x, leaf in zip(primals, self.leaves, strict=True)]

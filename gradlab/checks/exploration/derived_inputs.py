@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradlab.checks.exploration.integer_settings import may_be_cut, takes_other_shapes
+from gradlab.checks.exploration.integer_settings import may_be_cut, may_be_resized, takes_other_shapes
+from gradlab.checks.exploration.redrawn_values import redrawn
 from gradlab.checks.trial import Trial
+from gradlab.checks.trial.domain import brought_inside
 from gradlab.checks.trial.interruptible import within
 from gradlab.node import Array, as_tuple, named_rng
 
@@ -28,12 +30,13 @@ class DerivedTrials(NamedTuple):
 
     There are several trials where it is a guess which arrays belong to the batch: the first that the node can compute
     counts. `guessed` says that it is a guess, too, whether the node is meant to take such primals: numpy.trace takes an
-    oblong matrix.
+    oblong matrix. `meant` says that it plainly is: they differ from the given ones in nothing that may have a meaning.
     """
 
     how: str
     trials: Sequence[Trial]
     guessed: bool = False
+    meant: bool = False
 
 
 # What makes trials of one kind of change, and its name.
@@ -117,6 +120,9 @@ def _ways(trial: Trial) -> Iterator[Way]:
     if trial.may_not_end:
         return
     rng = named_rng(trial.seed, trial.node.name, trial.sample.name, "derived")
+    yield "redrawn", partial(_changed_values, trial, "redrawn", partial(redrawn, rng=rng), meant=True)
+    if takes_other_shapes(trial):
+        yield "another batch", partial(_resized_batches, trial)
     for how, change in _NEAR.items():
         yield how, partial(_changed_values, trial, how, partial(change, rng=rng))
     yield "a tie between primals", partial(_tied, trial)
@@ -125,10 +131,13 @@ def _ways(trial: Trial) -> Iterator[Way]:
         yield how, partial(_changed_values, trial, how, partial(change, rng=rng))
     if not takes_other_shapes(trial):
         return
-    yield "another batch", partial(_resized_batches, trial)
-    for n in sorted({n for x in trial.sample.primals for n in x.shape} - {0, 1}):
+    for n in filter(partial(may_be_resized, trial), _lengths(trial)):
         yield f"axes of {n} resized", partial(_resized_axes, trial, n)
     yield "made oblong", partial(_oblong_squares, trial)
+
+
+def _lengths(trial: Trial) -> list[int]:
+    return sorted({n for x in trial.sample.primals for n in x.shape} - {0, 1})
 
 
 def _with_pairs(x: Array, rng: np.random.Generator) -> Array:
@@ -151,6 +160,8 @@ def _with_a_zero_and_a_one(x: Array, rng: np.random.Generator) -> Array:
 
 # From near to far: what does not move numbers beyond their own size, and what does.
 _NEAR: Mapping[str, Callable[..., Array]] = {
+    "times 0.5": lambda x, rng: x * x.dtype.type(0.5),
+    "times 2": lambda x, rng: x * x.dtype.type(2),
     "shuffled": lambda x, rng: rng.permutation(x.reshape(-1)).reshape(x.shape),
     "sign turned": lambda x, rng: -x,
     "times 0.1": lambda x, rng: x * x.dtype.type(0.1),
@@ -166,21 +177,25 @@ _FAR: Mapping[str, Callable[..., Array]] = {
 _FARTHEST: Mapping[str, Callable[..., Array]] = {"times 100": lambda x, rng: x * x.dtype.type(100)}
 
 
-def _changed_values(trial: Trial, how: str, change: Callable[[Array], Array]) -> Iterator[DerivedTrials]:
+def _changed_values(
+    trial: Trial, how: str, change: Callable[[Array], Array], meant: bool = False
+) -> Iterator[DerivedTrials]:
     """Change all primals at once; where forward does not accept that, each primal alone that it lets change."""
     primals, names = trial.primals(), trial.names
-    changed = [np.asarray(change(x.copy())) for x in primals]
+    # of a function whose domain is known, all that lies in it is meant
+    meant = meant or trial.domain is not None
+    changed = brought_inside(trial.domain, names, [np.asarray(change(x.copy())) for x in primals])
     whole = trial.at(how, changed)
     if _are_equal(primals, changed):
         return
     if whole.accepted:
-        yield DerivedTrials(how, [whole])
+        yield DerivedTrials(how, [whole], meant=meant)
         return
     for i, name in enumerate(names) if len(primals) > 1 else ():
         if not _are_equal(primals[i : i + 1], changed[i : i + 1]):
             only = trial.at(f"{name} {how}", (*primals[:i], changed[i], *primals[i + 1 :]))
             if only.accepted:
-                yield DerivedTrials(f"{name} {how}", [only])
+                yield DerivedTrials(f"{name} {how}", [only], meant=meant)
 
 
 def _are_equal(before: Iterable[Array], after: Iterable[Array]) -> bool:
@@ -211,7 +226,8 @@ def _resized_batches(trial: Trial) -> Iterator[DerivedTrials]:
             trials = list(trials_with_batch(trial, how, size))
             if size != n and trials:
                 first = trial.sample.primals[0]
-                yield DerivedTrials(how, trials, guessed=not trial.registered and n in first.shape[1:])
+                guessed = not trial.registered and n in first.shape[1:]
+                yield DerivedTrials(how, trials, guessed, meant=not guessed)
 
 
 def _batch_size(trial: Trial) -> int | None:
@@ -224,16 +240,24 @@ def trials_with_batch(trial: Trial, how: str, size: int) -> Iterator[Trial]:
 
     Settings that are arrays of the same leading length are resized with it. Which of the other primals are resized is a
     guess, from the most of them to the fewest: forward must accept the guess, and the output must be resized too.
+    A registered node's new rows repeat the old ones; of other people's code nobody knows whether it takes equal rows,
+    and they are like them.
     """
     n, primals = _batch_size(trial), trial.sample.primals
-    settings = None if n is None or not takes_other_shapes(trial) else _settings_with_batch(trial, n, size)
+    if n is None or not may_be_resized(trial, n):
+        return
+    settings = _settings_with_batch(trial, n, size)
     if settings is None:
         return
     start, changed = settings
+    rng = named_rng(trial.seed, trial.node.name, trial.sample.name, how)
     like = [i for i, x in enumerate(primals[1:], 1) if x.ndim and x.shape[0] == n]
     subsets = (some for count in range(len(like), -1, -1) for some in combinations(like, count))
     for some in islice(subsets, GUESSES):
         parts = [_from(start, x, size) if i in (0, *some) else x for i, x in enumerate(primals)]
+        if size > n and not trial.registered:
+            for x in (parts[i] for i in (0, *some)):
+                x[n:] = redrawn(x[:n], rng)[: size - n]
         derived = trial.at(f"{how} ({', '.join(trial.names[i] for i in (0, *some))})", parts, changed)
         grown = [(size, *shape[1:]) if shape[:1] == (n,) else shape for shape in _output_shapes(trial)]
         if derived.accepted and _output_shapes(derived) == grown:
@@ -305,6 +329,7 @@ def _oblong_squares(trial: Trial) -> Iterator[DerivedTrials]:
             derived.sample.name.removeprefix(f"{trial.sample.name}, "), [derived], not trial.registered
         )
         for n in sorted({x.shape[0] for x in primals if x.ndim > 1 and x.shape[0] == x.shape[1]} - {0, 1})
+        if may_be_resized(trial, n)
         for axes in islice(_axis_choices(arrays, n), OBLONGS_TRIED)
         if (derived := _lengthened(trial, arrays, axes)).accepted
     )

@@ -10,24 +10,36 @@ from typing import Any
 import numpy as np
 
 from gradlab.checks.exploration.derived_inputs import Derivation, DerivedTrials, derivation, derived_trials
-from gradlab.checks.exploration.line_judgement import UNTOLD, judge_along_lines, judge_primal_along_lines
+from gradlab.checks.exploration.line_judgement import (
+    UNTOLD,
+    judge_along_lines,
+    judge_primal_along_lines,
+    usual_gradient,
+)
 from gradlab.checks.exploration.smallest_inputs import shrink
 from gradlab.checks.trial import ContractError, Trial, quiet
 from gradlab.checks.trial.interruptible import within
+from gradlab.checks.trial.large_primals import size_of_terms
 from gradlab.verdict import CheckResult, Verdict
 
 CheckElsewhere = Callable[[Trial], Iterator[CheckResult]]
+# A gradient that is so many times as large as any at the given primals was taken beside a pole.
+POLE = 1e6
 # How much of what is left the search for smaller primals leaves for the diagnosis.
 FOR_THE_DIAGNOSIS = 0.5
 
 
 @dataclass(frozen=True)
 class ExploredFault:
-    """A fault at derived primals: how these were derived, the trial of the smallest that show it, and the result."""
+    """A fault at derived primals: how these were derived, the trial of the smallest that show it, and the result.
+
+    `meant` says that the function is plainly meant for primals that are derived so.
+    """
 
     how: str
     trial: Trial
     result: CheckResult
+    meant: bool
 
 
 @dataclass(frozen=True)
@@ -85,6 +97,9 @@ def explore(
             if budget and budget.is_spent:
                 break
             fault = within(budget, partial(look, derived, by_lines), UNTOLD)
+            if fault and _lies_at_a_pole(trial, fault):
+                tried.append(derived.how)
+                continue
             if fault and by_lines and _is_wrong_value(fault):
                 found, cut = _smallest(trial, derived, fault, check, by_lines)
                 if found:
@@ -97,7 +112,9 @@ def explore(
             tried.append(derived.how)
             if fault:
                 found, cut = _smallest(trial, derived, fault, check) if shrinking else (None, "")
-                return Exploration(tried, found or ExploredFault(derived.how, derived.trials[0], fault), cut)
+                return Exploration(
+                    tried, found or ExploredFault(derived.how, derived.trials[0], fault, derived.meant), cut
+                )
     return Exploration(tried, None, _cut(known, len(tried)))
 
 
@@ -115,6 +132,26 @@ def _fault_at(derived: DerivedTrials, check: CheckElsewhere, by_lines: bool = Fa
         and (derived.guessed or any(first_fault(t, check) is None for t in derived.trials[1:]))
     )
     return None if excused else fault
+
+
+def _lies_at_a_pole(given: Trial, fault: CheckResult) -> bool:
+    """Return whether a gradient is so much larger than at the given primals that it was taken beside a pole.
+
+    Or where a matrix is singular but for its rounding: last digits decide there, and nobody asked.
+    """
+    if given.elsewhere is Verdict.WRONG or not _is_wrong_value(fault) or fault is UNTOLD:
+        return False
+    size = max(abs(part) for part in (fault.analytic or 0.0, fault.numerical or 0.0))
+    # at a minimum no gradient has a size, but forward has
+    usual = usual_gradient(given) + size_of_terms(given)
+    return bool(np.isfinite(size) and size > POLE * usual)
+
+
+def _is_clipped(given: Trial, fault: CheckResult) -> bool:
+    """Return whether forward is cut off: it is constant in an element, and is so nowhere at the given primals."""
+    if fault.numerical != 0 or not fault.analytic or given.is_large:
+        return False
+    return all((estimate.value != 0).all() for estimate in given.estimates)
 
 
 def _cut(known: Derivation, looked: int) -> str:
@@ -148,12 +185,18 @@ def _smallest(
     trial = derived.trials[0]
     renamed = replace(trial, sample=replace(trial.sample, name=given.sample.name), witness=None)
     with budget.keeping(FOR_THE_DIAGNOSIS) if budget else nullcontext():
-        smallest = shrink(renamed if within(budget, partial(quick, renamed), False) else trial, quick)
+        start = renamed if within(budget, partial(quick, renamed), False) else trial
+        # what counts since the function is meant for such numbers must be shown at such numbers
+        in_kind = derived.meant and given.elsewhere is not Verdict.WRONG
+        smallest = shrink(start, quick, in_kind=in_kind)
         if budget and budget.is_spent:
             cut = f"did not make the primals of {derived.how} as small as they can be: {budget.used_up}"
     result = within(budget, partial(first_fault, smallest, check), None)
     found = result is not None and _is_alike(result, fault)
-    return ExploredFault(derived.how, smallest, result) if result and found else None, cut
+    if not (result and found):
+        return None, cut
+    meant = derived.meant and not _is_clipped(given, result)
+    return ExploredFault(derived.how, smallest, result, meant), cut
 
 
 def _is_alike(found: CheckResult | None, fault: CheckResult) -> bool:

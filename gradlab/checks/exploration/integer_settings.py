@@ -16,7 +16,12 @@ from gradlab.node import Array
 
 def takes_other_shapes(trial: Trial) -> bool:
     """Return whether a node may be given primals of other shapes: not compiled code that holds integers."""
-    return trial.registered or not trial.holds_integers
+    return trial.registered or trial.sheltered or not (trial.holds_integers or trial.fixed_shapes)
+
+
+def may_be_resized(trial: Trial, n: int) -> bool:
+    """Return whether axes of length n may have another length."""
+    return takes_other_shapes(trial) and (trial.sheltered or n not in trial.held_lengths)
 
 
 def may_be_cut(trial: Trial, n: int, size: int, settings: Mapping[str, Any]) -> bool:
@@ -33,7 +38,7 @@ def may_be_cut(trial: Trial, n: int, size: int, settings: Mapping[str, Any]) -> 
         is_place = ((-n <= before) & (before <= n)).all()
         if is_place and (((size <= kept) & (kept <= n)) | (kept < -size)).any():
             return False
-    return takes_other_shapes(trial)
+    return may_be_resized(trial, n)
 
 
 def integers_in(value: Any) -> Array:

@@ -38,7 +38,9 @@ def judge_along_lines(trial: Trial) -> CheckResult:
 
 
 def judge_primal_along_lines(trial: Trial, name: str) -> CheckResult:
-    """Return whether the gradient of one primal passes or is wrong; or `UNTOLD`."""
+    """Return whether the gradient of one primal passes or is wrong; or `UNTOLD`, as where it is of no one primal."""
+    if name not in trial.names:
+        return UNTOLD
     i = trial.names.index(name)
     with quiet():
         try:
@@ -119,8 +121,12 @@ def _terms(trial: Trial) -> float:
 def _atol(trial: Trial) -> float:
     if trial.atol is not None:
         return BEYOND * trial.atol
-    usual = 0.0 if trial.origin is None else trial.origin.remembered("usual gradient", _usual_gradient)
-    return SURE_OF_USUAL * float(usual)
+    return SURE_OF_USUAL * (0.0 if trial.origin is None else usual_gradient(trial.origin))
+
+
+def usual_gradient(trial: Trial) -> float:
+    """Return the size of the largest element of all gradients."""
+    return float(trial.remembered("usual gradient", _usual_gradient))
 
 
 def _usual_gradient(trial: Trial) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 
 from gradlab.checks.exploration.integer_settings import may_be_cut
 from gradlab.checks.trial import Trial
+from gradlab.checks.trial.domain import brought_inside
 from gradlab.checks.trial.interruptible import within
 from gradlab.node import Array, Sample
 
@@ -18,8 +19,10 @@ TRIES = 200
 FULL_BELOW = 64
 
 
-def shrink(trial: Trial, fails: Callable[[Trial], bool]) -> Trial:
+def shrink(trial: Trial, fails: Callable[[Trial], bool], *, in_kind: bool = False) -> Trial:
     """Return a trial whose primals are as short and as plain as they can be made while `fails` holds.
+
+    With `in_kind` they stay what they are: no number becomes 0 or changes its sign, and only a batch is cut.
 
     It ends early, with the smallest so far, where the trial's budget is spent.
     """
@@ -37,7 +40,7 @@ def shrink(trial: Trial, fails: Callable[[Trial], bool]) -> Trial:
             place = 0
             while steps is _halves or not smallest.is_large:
                 # what did not fail before the last success is not tried again in this round
-                samples = takewhile(goes_on, islice(enumerate(steps(smallest)), place, None))
+                samples = takewhile(goes_on, islice(enumerate(steps(smallest, in_kind)), place, None))
                 found = next(((i, t) for i, s in samples if (t := _failing(smallest, s, fails, tried))), None)
                 if found is None:
                     break
@@ -48,7 +51,8 @@ def shrink(trial: Trial, fails: Callable[[Trial], bool]) -> Trial:
 def _failing(trial: Trial, sample: Sample, fails: Callable[[Trial], bool], tried: set[Any]) -> Trial | None:
     """Return the trial at a smaller sample if it fails, too, and was not tried before."""
     key = _key(sample)
-    if key in tried:
+    inside = brought_inside(trial.domain, trial.names, sample.primals)
+    if key in tried or not all(map(np.array_equal, inside, sample.primals)):
         return None
     tried.add(key)
     # a sample of the same name has the same cotangent where the output's shape is the same
@@ -62,27 +66,31 @@ def _key(sample: Sample) -> Any:
     return tuple((x.shape, x.tobytes()) for x in arrays)
 
 
-def _halves(trial: Trial) -> Iterator[Sample]:
+def _halves(trial: Trial, in_kind: bool) -> Iterator[Sample]:
     """Yield samples with axes cut to halves."""
-    for n in _lengths(trial):
+    for n in _lengths(trial, in_kind):
         for kept in (range(n // 2), range(n // 2, n)):
-            yield from _cut(trial, n, kept)
+            yield from _cut(trial, n, kept, in_kind)
 
 
-def _shorter(trial: Trial) -> Iterator[Sample]:
+def _shorter(trial: Trial, in_kind: bool) -> Iterator[Sample]:
     """Yield samples with axes cut to a single place, or shorter by one."""
-    for n in _lengths(trial):
+    for n in _lengths(trial, in_kind):
         for kept in (*((k,) for k in range(n)), range(n - 1), range(1, n)):
-            yield from _cut(trial, n, kept)
+            yield from _cut(trial, n, kept, in_kind)
 
 
-def _lengths(trial: Trial) -> list[int]:
-    return sorted({n for x in trial.sample.primals for n in x.shape if n > 1}, reverse=True)
+def _lengths(trial: Trial, in_kind: bool) -> list[int]:
+    primals = trial.sample.primals
+    if in_kind:
+        first = primals[0].shape
+        return [n for n in first[:1] if n > 1 and n not in first[1:]]
+    return sorted({n for x in primals for n in x.shape if n > 1}, reverse=True)
 
 
-def _cut(trial: Trial, n: int, kept: Sequence[int]) -> Iterator[Sample]:
+def _cut(trial: Trial, n: int, kept: Sequence[int], in_kind: bool) -> Iterator[Sample]:
     """Keep the places `kept` of every axis of length n, and then only of leading axes, in primals and settings."""
-    for leading in (False, True):
+    for leading in (True,) if in_kind else (False, True):
 
         def cut(x: Any, leading: bool = leading) -> Any:
             if isinstance(x, np.ndarray):
@@ -96,13 +104,15 @@ def _cut(trial: Trial, n: int, kept: Sequence[int]) -> Iterator[Sample]:
             yield Sample(sample.name, tuple(map(cut, sample.primals)), settings)
 
 
-def _plainer(trial: Trial) -> Iterator[Sample]:
+def _plainer(trial: Trial, in_kind: bool) -> Iterator[Sample]:
     """Yield samples with plainer numbers: of each primal first all numbers changed at once, then one at a time."""
     primals = trial.sample.primals
     for i, x in enumerate(primals):
         flat = x.reshape(-1)
         for places in (slice(None), *(slice(k, k + 1) for k in range(x.size))):
             for number in _plain_numbers(flat[places]):
+                if in_kind and not np.array_equal(np.sign(number), np.sign(flat[places])):
+                    continue
                 if not np.array_equal(number, flat[places]) and _cost(number) < _cost(flat[places]):
                     plainer = flat.copy()
                     plainer[places] = number

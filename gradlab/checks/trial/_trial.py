@@ -13,11 +13,21 @@ import numpy as np
 
 from gradlab.checks.trial._flat_claim import flat_claim, shaped
 from gradlab.checks.trial.budget import Budget
+from gradlab.checks.trial.domain import brought_inside
 from gradlab.directions import FULL_BELOW, Confirmation, confirmed_alone, confirmed_together, is_large
 from gradlab.node import Array, Node, Sample, as_tuple, named_rng, primal_names
-from gradlab.numerical.estimate import Estimate, Method, estimate_vjp_of_primal, unknown_estimate
+from gradlab.numerical.estimate import (
+    PARTS,
+    Estimate,
+    Method,
+    estimate_vjp_of_primal,
+    exact_estimate,
+    unknown_estimate,
+)
 from gradlab.verdict import Verdict
 
+# So begins the note on a fault that is a warning since nobody has said that the function is meant for such a point.
+BEYOND = "beyond the given point: "
 # Gradients of fewer elements are looked at element by element, for about as many evaluations.
 CONFIRMED_FROM = 8
 # An element's ladder takes so many evaluations; of fewer elements than this nobody asks what they take.
@@ -59,8 +69,20 @@ class Trial:
         alone. None: every element, always.
     budget : Budget or None
         What is left for everything after the verdict at the given primals; evaluations are counted in it.
+    domain : callable, mapping or None
+        What brings derived primals to where the node is meant for, as `gradlab.checks.trial.domain` makes it.
+    explores_all : bool
+        Whether a fault is an error at all primals that are derived from the given ones, as it is in a registered node.
+    fixed_shapes : bool
+        Whether the primals' shapes have a meaning, or the node is compiled code, of which nobody knows whether it looks
+        at them: other shapes are tried only where `sheltered`.
+    sheltered : bool
+        Whether this runs where other shapes can do no harm, whatever the node makes of them.
     holds_integers : bool
         Whether it is compiled code with integers among its arguments, which it may take for places in its arrays.
+    held_lengths : frozenset of int
+        Those of axes of arrays that compiled code holds beside its arguments: an axis of such a length may be one that
+        must stay as long as theirs, and code that looks at no lengths would read beyond them.
     may_not_end : bool
         Whether it holds a loop that nobody can interrupt, and that need not end at other primals.
     """
@@ -77,7 +99,12 @@ class Trial:
     origin: "Trial | None" = None
     full_below: int | None = FULL_BELOW
     budget: Budget | None = None
+    domain: Any = None
+    explores_all: bool = False
+    fixed_shapes: bool = False
+    sheltered: bool = False
     holds_integers: bool = False
+    held_lengths: frozenset[int] = frozenset()
     may_not_end: bool = False
 
     def of(self, node: Node) -> "Trial":
@@ -88,7 +115,8 @@ class Trial:
         """Return the trial at primals derived from this one's; `how` says how, and becomes part of the trial's name."""
         if how not in self._elsewhere:
             changed = self.sample.settings if settings is None else settings
-            sample = Sample(f"{self.sample.name}, {how}", tuple(map(np.asarray, primals)), changed)
+            moved = brought_inside(self.domain, self.names, tuple(map(np.asarray, primals)))
+            sample = Sample(f"{self.sample.name}, {how}", moved, changed)
             witness = self.witness and self.witness.at(how, primals, settings)
             self._elsewhere[how] = replace(self, sample=sample, witness=witness, origin=self)
         return self._elsewhere[how]
@@ -111,6 +139,25 @@ class Trial:
     def breach(self) -> Verdict:
         """The verdict on a breach of the contract that leaves the numbers right."""
         return Verdict.WRONG if self.strict else Verdict.WARNING
+
+    @property
+    def takes_empty_batches(self) -> bool:
+        """Whether a batch of 0 can do no harm: Python code raises where it does not allow for one."""
+        return True
+
+    @property
+    def takes_overlapping_memory(self) -> bool:
+        """Whether an array whose rows are one row in memory is an array like any other, with a gradient for each."""
+        return True
+
+    @property
+    def elsewhere(self) -> Verdict:
+        """The verdict on what is wrong only where nobody has said that it should be right."""
+        return Verdict.WRONG if self.registered or self.explores_all else Verdict.WARNING
+
+    def told_elsewhere(self, note: str) -> str:
+        """Return a note on such a fault, which says where it is."""
+        return note if self.elsewhere is Verdict.WRONG else f"{BEYOND}{note}"
 
     @cached_property
     def names(self) -> list[str]:
@@ -291,9 +338,18 @@ class Trial:
 
     def estimated(self, i: int) -> Estimate:
         """Compute the estimate of primal `i`, which `estimate_of_elements` keeps."""
-        return estimate_vjp_of_primal(
+        if not any(np.size(y) for y in as_tuple(self.output)):
+            # an output without elements has no slope
+            return exact_estimate(np.zeros_like(self.sample.primals[i], dtype=np.float64))
+        estimate = estimate_vjp_of_primal(
             self.function, self.sample.primals, self.cotangent(), i, method=self.method
         )
+        # no step moves an infinite number, and so none moves forward
+        still = np.isinf(self.sample.primals[i])
+        if not still.any():
+            return estimate
+        zeros: dict[str, Any] = {name: np.where(still, 0.0, getattr(estimate, name)) for name in PARTS}
+        return replace(estimate, **zeros)
 
     @cached_property
     def confirmed(self) -> tuple[Confirmation | None, ...]:

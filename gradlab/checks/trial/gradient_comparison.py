@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.checks.trial import Trial, map_arrays, quiet
+from gradlab.checks.trial.large_primals import size_of_terms
 from gradlab.node import Array, named_rng
 from gradlab.verdict import CheckResult, Verdict, atol_for, compare
 
@@ -15,6 +16,8 @@ from gradlab.verdict import CheckResult, Verdict, atol_for, compare
 MOVED_ULPS, DRAWS, FURTHER = 2, 2, 32
 # What rounding moves is moved further by moves that are so many times larger: at least so many times as far.
 LARGER, JUMP = 2**10, 16
+# A move of a gradient by this part of the largest, and of the outputs, is no jump.
+RESIDUE = 1e-9
 
 
 def compare_two_gradients(
@@ -46,18 +49,18 @@ def compare_two_gradients(
     if result.verdict is not Verdict.WRONG:
         return result
     point = trial if point is None else point
-    moved = _moved_by_rounding(point, point.cotangent() if g is None else g)
-    if moved is None:
+    rounding = rounding_of_gradients(point, point.cotangent() if g is None else g)
+    if rounding is None:
         return result
-    allowed = atol_for(estimate, found.dtype) + FURTHER * moved[i]
+    allowed = atol_for(estimate, found.dtype) + rounding[i]
     return compare(found, estimate, atol=allowed, primal=trial.names[i])
 
 
-def _moved_by_rounding(trial: Trial, g: Any) -> list[Array] | None:
-    """Return how far each gradient moves if the primals move by a few ulps; None where backward does not tell.
+def rounding_of_gradients(trial: Trial, g: Any) -> list[Array] | None:
+    """Return how far apart two right gradients may be by the rounding of what goes in; None where nothing tells.
 
-    A gradient that jumps, as at a tie, moves as far for larger moves of the primals: that is no rounding, and counts
-    as not moved.
+    A gradient that jumps, as at a tie, moves as far for larger moves: that is no rounding, and counts as not moved.
+    Unless it moves by next to nothing: where terms cancel, what is left of their rounding is of one size for all moves.
     """
     with quiet():
         try:
@@ -65,19 +68,25 @@ def _moved_by_rounding(trial: Trial, g: Any) -> list[Array] | None:
             near, far = (_moved_by(trial, g, here, ulps) for ulps in (MOVED_ULPS, LARGER * MOVED_ULPS))
         except Exception:
             return None
-    return [np.where(JUMP * a <= b, a, 0.0) for a, b in zip(near, far, strict=True)]
+    # of a gradient of which all cancels, as behind a mean of one number, only the outputs tell a size
+    usual = size_of_terms(trial) + max(float(np.nan_to_num(np.abs(d)).max(initial=0.0)) for d in here)
+    return [
+        FURTHER * np.where((JUMP * a <= b) | (a <= RESIDUE * usual), a, 0.0)
+        for a, b in zip(near, far, strict=True)
+    ]
 
 
 def _moved_by(trial: Trial, g: Any, here: Sequence[Array], ulps: float) -> list[Array]:
-    """Return how far each gradient moves at most if every element of the primals moves by so many ulps."""
+    """Return how far each gradient moves at most if every element of primals and cotangent moves by so many ulps."""
     rng = named_rng(trial.seed, trial.node.name, trial.sample.name, "rounding")
     moved = [np.zeros(d.shape) for d in here]
+
+    def moved_by_ulps(x: Array) -> Array:
+        return np.asarray(x * (1 + ulps * np.finfo(x.dtype).eps * rng.choice([-1, 1], x.shape)), x.dtype)
+
     for draw in range(DRAWS):
-        primals = [
-            np.asarray(x * (1 + ulps * np.finfo(x.dtype).eps * rng.choice([-1, 1], x.shape)), x.dtype)
-            for x in trial.sample.primals
-        ]
-        there = trial.at(f"moved by {ulps} ulps, {draw}", primals).gradients(map_arrays(np.array, g))
+        primals = [moved_by_ulps(x) for x in trial.sample.primals]
+        there = trial.at(f"moved by {ulps} ulps, {draw}", primals).gradients(map_arrays(moved_by_ulps, g))
         apart = (np.nan_to_num(np.abs(a - b), nan=0.0) for a, b in zip(there, here, strict=True))
         moved = [np.maximum(m, d) for m, d in zip(moved, apart, strict=True)]
     return moved

@@ -13,6 +13,8 @@ FIRST, SECOND, COMBINED = "first", "second", "combined"
 # And the first a thousand times as large, which a clip would cut, a billion times as small, which a threshold would
 # take for 0, and 0.
 FACTORS = (2.0**10, 2.0**-30, 0.0)
+# Of half precision, which has no such numbers, less.
+FACTORS_OF_HALF = (2.0**4, 2.0**-6, 0.0)
 ROUNDING_ULPS = 64
 
 
@@ -38,11 +40,13 @@ def demanded_cotangents(trial: Trial) -> dict[Any, Any]:
     first, second = trial.cotangent(), trial.cotangent("second")
     combined = tuple(2 * a - 3 * b for a, b in zip(as_tuple(first), as_tuple(second), strict=True))
     brief = trial.origin is not None and not trial.registered
+    half = any(part.dtype == np.float16 for part in as_tuple(first))
+    factors = FACTORS_OF_HALF if half else FACTORS
     return {
         FIRST: first,
         SECOND: second,
         COMBINED: combined if isinstance(first, tuple) else combined[0],
-        **{factor: _times(factor, first) for factor in (() if brief else FACTORS)},
+        **{factor: _times(factor, first) for factor in (() if brief else factors)},
     }
 
 

@@ -19,6 +19,8 @@ NEARBY = 1e-6
 # The step for moving ties together; how far the one-sided slopes may differ there, for forward to count as smooth, and
 # how far the analytic slope may differ from them; the last two are relative.
 STEP, SMOOTH_RTOL, RTOL = 1e-4, 1e-5, 1e-3
+# In so many ways ties are broken, to see whether that line has other slopes nearby.
+BROKEN = 8
 
 
 def estimate_with_nearby_slopes(trial: Trial, i: int) -> Estimate:
@@ -103,7 +105,8 @@ def check_ties_together(trial: Trial, gradients: Sequence[Array]) -> Iterator[Ch
         parts = [gradients[k] for k in which]
         total = sum(float(np.sum(d, dtype=np.float64)) for d in parts)
         size = sum(float(np.sum(np.abs(d), dtype=np.float64)) for d in parts)
-        if not abs(total - slope) <= RTOL * size + noise:
+        allowed = RTOL * size + noise
+        if not abs(total - slope) <= allowed and not _is_a_slope_nearby(trial, which, total, allowed):
             names = " and ".join(trial.names[k] for k in which)
             note = f"ties in {names}: moved together the slope is {slope:.6g}, the gradients add up to {total:.6g}"
             yield CheckResult(
@@ -118,6 +121,25 @@ def check_ties_together(trial: Trial, gradients: Sequence[Array]) -> Iterator[Ch
             return
 
 
+def _is_a_slope_nearby(trial: Trial, which: Sequence[int], total: float, allowed: float) -> bool:
+    """Return whether the sum of gradients lies between forward's slopes on the same line, with every tie broken.
+
+    Of a largest element these are one, whichever it is; of copysign(x, y) at zeros they have both signs.
+    """
+    points = [x.astype(np.promote_types(x.dtype, np.float64)) for x in trial.sample.primals]
+    # so far apart that the line reaches no tie again
+    apart = 4 * STEP * (max(float(np.abs(points[k]).max(initial=0.0)) for k in which) or 1.0)
+    rng = named_rng(trial.seed, trial.node.name, trial.sample.name, "ties broken")
+    slopes: list[float] = []
+    with quiet(), suppress(Exception):
+        for _ in range(BROKEN):
+            moved = [
+                x + apart * (rng.choice([-1, 1], x.shape) + rng.uniform(-0.5, 0.5, x.shape)) for x in points
+            ]
+            slopes += _one_sided_slopes(trial, which, moved)[:2]
+    return bool(slopes and min(slopes) - allowed <= total <= max(slopes) + allowed)
+
+
 def _slopes_together(trial: Trial) -> list[tuple[tuple[int, ...], float, float]]:
     """Return which primals move together, forward's slope there, and how far that may be off; only smooth lines."""
     if trial.witness:
@@ -125,18 +147,20 @@ def _slopes_together(trial: Trial) -> list[tuple[tuple[int, ...], float, float]]
             "together", _slopes_together
         )
         return known
-    count = len(trial.sample.primals)
+    points = [x.astype(np.promote_types(x.dtype, np.float64)) for x in trial.sample.primals]
+    count = len(points)
     found = []
     for which in dict.fromkeys([tuple(range(count)), *((k,) for k in range(count))]):
         with quiet():
-            right, left, noise = _one_sided_slopes(trial, which)
+            right, left, noise = _one_sided_slopes(trial, which, points)
         if abs(right - left) <= SMOOTH_RTOL * (abs(right) + abs(left)) + noise:
             found.append((which, (right + left) / 2, noise))
     return found
 
 
-def _one_sided_slopes(trial: Trial, which: Sequence[int]) -> tuple[float, float, float]:
-    points = [x.astype(np.promote_types(x.dtype, np.float64)) for x in trial.sample.primals]
+def _one_sided_slopes(
+    trial: Trial, which: Sequence[int], points: Sequence[Array]
+) -> tuple[float, float, float]:
     size = max((float(np.abs(points[k]).max(initial=0.0)) for k in which), default=0.0) or 1.0
     g = [np.asarray(part, np.float64) for part in as_tuple(trial.cotangent())]
 
