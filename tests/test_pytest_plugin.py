@@ -312,7 +312,7 @@ def test_a_marker_that_cannot_be_used_is_one_line(project):
         "the marker gradlab has atol=nan: give a number from 0 up",
         "the marker gradlab has max_seconds=0: give a number above 0, or None",
         "the marker gradlab has max_evaluations=0: give a whole number from 1 up, or None",
-        "the marker gradlab has explore='no': give True or False",
+        "the marker gradlab has explore='no': give True, False or 'all'",
     ])  # fmt: skip
     result.stdout.no_fnmatch_line("*Traceback*")
     result.stdout.no_fnmatch_line("*another exception*")

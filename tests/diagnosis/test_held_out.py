@@ -16,12 +16,19 @@ NAN_AT_ZERO = {"prod", "cumprod", "standard deviation"}
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # as ordinary code overflows at extreme primals
 @pytest.mark.parametrize("layer", RIGHT, ids=lambda layer: layer.name)
 def test_a_right_layer_is_neither_called_wrong_nor_given_a_name(layer):
-    report = check_vjp(layer.forward, layer.backward, layer.primals, settings=layer.settings, name=layer.name)
+    given = {"settings": layer.settings, "name": layer.name}
+    report = check_vjp(layer.forward, layer.backward, layer.primals, explore="all", **given)
     wrong = [row for row in report.rows if row.verdict == "wrong"]
     if layer.name in NAN_AT_ZERO:
         assert wrong
         assert all(np.isnan(row.analytic) for row in wrong)
         assert report.faults[0].name == "not-finite"
+        told = check_vjp(layer.forward, layer.backward, layer.primals, **given)
+        warned = [row for row in told.rows if row.verdict == "warning"]
+        assert told.ok
+        assert warned
+        assert all(np.isnan(row.analytic) for row in warned)
+        assert told.faults[0].name == "not-finite"
     else:
         assert not wrong, [row.sentence() for row in wrong]
         assert report.ok, [row.sentence() for row in report.rows if not row.verdict.ok]
@@ -62,6 +69,7 @@ def test_what_fits_no_name_gets_none(first_names):
 @pytest.mark.parametrize("mistake", WRONG, ids=str)
 def test_its_right_version_passes(mistake):
     forward, backward = mistake.make_right()
-    report = check_vjp(forward, backward, mistake.primals, settings=mistake.settings, name=mistake.name)
+    given = {"settings": mistake.settings, "name": mistake.name, "explore": "all"}
+    report = check_vjp(forward, backward, mistake.primals, **given)
     assert report.ok, [row.sentence() for row in report.rows if not row.verdict.ok]
     assert not any(fault.confidence for fault in report.faults if "warning" not in fault.sentence)

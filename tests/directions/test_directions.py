@@ -512,9 +512,10 @@ def test_a_gradient_that_overflows_elsewhere_is_told():
             return (g * np.exp(x) / (1 + np.exp(x)),)
 
     x = np.random.default_rng(20).standard_normal(LARGE)
-    report = check_vjp(forward, backward, (x,), checks=["finite_where_expected"], explore=False)
-    assert report.rows[0].verdict is Verdict.WRONG
-    assert "is not finite, and forward has a slope there" in report.rows[0].note
+    for explore, verdict in ((False, Verdict.WARNING), ("all", Verdict.WRONG)):
+        report = check_vjp(forward, backward, (x,), checks=["finite_where_expected"], explore=explore)
+        assert report.rows[0].verdict is verdict
+        assert "is not finite, and forward has a slope there" in report.rows[0].note
 
 
 X, T = RNG.random((20, 300)), RNG.integers(10, size=20)

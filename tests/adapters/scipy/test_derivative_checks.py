@@ -286,3 +286,36 @@ def test_what_is_more_than_full_below_is_looked_at_along_directions():
         of_x = [row for row in report.rows if (row.check, row.primal) == ("matches_numerical", "x")]
         assert of_x, kind
         assert all("random direction" in row.note for row in of_x), kind
+
+
+def test_a_function_of_so_many_unknowns_is_never_called_with_another_number(monkeypatch):
+    # compiled code with data of a fixed length would read beyond them
+    seen = set()
+
+    def noted(function):
+        def noting(x):
+            seen.add(x.shape)
+            return function(x)
+
+        return noting
+
+    total, slopes = noted(lambda x: float(x @ x)), noted(lambda x: 2 * x)
+    assert check_gradient(total, slopes, X).ok
+    assert check_gradient(total, slopes, X, strict=True).ok
+    assert not check_gradient(total, noted(lambda x: 3 * x), X).ok
+    assert check_jacobian(noted(lambda x: x**2), noted(lambda x: np.diag(2 * x)), X).ok
+    assert check_hessian(total, slopes, noted(lambda x: 2 * np.eye(len(x))), X).ok
+    assert seen == {X.shape}
+    # who asks for all of it gets that, too: in a process of its own, were it not to be seen here
+    monkeypatch.setattr("gradlab.running.shelter.in_child", lambda task, timeout: task())
+    check_gradient(total, slopes, X, explore="all")
+    assert (2 * len(X),) in seen
+
+
+def test_other_numbers_are_looked_at_all_the_same():
+    (places,) = check_gradient(lambda x: x @ x, lambda x: 2 * x, X).explored
+    assert {"redrawn", "sign turned", "times 10"} <= set(places.derived)
+    assert not [how for how in places.derived if "batch" in how or "axes" in how]
+    swerves = lambda x: np.where(x == X, 2, 3) * x
+    report = check_gradient(lambda x: x @ x, swerves, X, checks=["matches_numerical"])
+    assert [row.sample for row in report.rows if row.verdict is Verdict.WRONG] == ["given, redrawn"]

@@ -68,7 +68,8 @@ CHECKS = {
 @pytest.mark.parametrize("threaded", [False, True])
 def test_a_loop_that_does_not_end_elsewhere(check, threaded):
     found = []
-    run = lambda: found.append(CHECKS[check](max_seconds=3))
+    # enough to give up on three points, whose loops end as late as they may, and to look at those between
+    run = lambda: found.append(CHECKS[check](max_seconds=6))
     if threaded:
         thread = threading.Thread(target=run)
         thread.start()
@@ -76,14 +77,14 @@ def test_a_loop_that_does_not_end_elsewhere(check, threaded):
     else:
         run()
     ((report, seconds),) = found
-    assert seconds < 3 + SLACK_S
+    assert seconds < 6 + SLACK_S
     report.raise_if_failed()
     assert [row.verdict for row in report.rows if row.check == "matches_numerical"] == [Verdict.PASS]
     assert not [fault for fault in report.faults if "warning" in fault.sentence]
     (places,) = report.explored
     assert {"shuffled", "sign turned", "times 0.1"} <= set(places.derived)
     assert "times 10" not in places.derived
-    assert "times 10" in places.cut or "max_seconds=3 was used up, raise it" in places.cut
+    assert "times 10" in places.cut or "max_seconds=6 was used up, raise it" in places.cut
     assert places.cut in str(report)
     assert places.cut in explored_table(report, "simple")
     assert places.cut in report.to_json()
@@ -186,12 +187,13 @@ def test_an_unlimited_check_says_nothing_of_limits():
 
 
 def test_a_fault_that_could_not_be_made_small_is_still_told():
-    x = np.clip(np.random.default_rng(0).standard_normal((5, 7)), -1.8, 1.8)
+    # minus 3 is the first point that reaches below -2, and it does with most of the elements
+    x = np.clip(np.random.default_rng(0).standard_normal((5, 7)), -0.9, 0.9)
     wrong = lambda x, g: (np.where(x < -2, -2 * x * g, 2 * x * g),)
-    only = {"checks": ["matches_numerical"], "max_seconds": None}
+    only = {"checks": ["matches_numerical"], "max_seconds": None, "explore": "all"}
     whole = check_vjp(square, wrong, (x,), **only)
     smallest, cut = [], []
-    for evaluations in range(150, 260, 5):
+    for evaluations in range(150, 280, 5):
         report = check_vjp(square, wrong, (x,), max_evaluations=evaluations, **only)
         for row in report.rows:
             if row.verdict is Verdict.WRONG:

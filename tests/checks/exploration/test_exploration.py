@@ -86,7 +86,7 @@ def test_without_exploring_nothing_else_is_looked_at():
     assert report.ok
     assert not report.explored
     assert max(seen) < 1.5 * np.abs(X).max()
-    report = check_vjp(forward, wrong_below(-2.5), (X,), checks=["matches_numerical"])
+    report = check_vjp(forward, wrong_below(-2.5), (X,), explore="all", checks=["matches_numerical"])
     assert not report.ok
     assert max(seen) > 5 * np.abs(X).max()
 
@@ -177,9 +177,9 @@ def pasted(row, forward, settings):
     ids=["region", "float32", "batch of one and labels", "region and labels", "tie in float32"],
 )
 def test_what_a_row_says_can_be_pasted_into_a_test(forward, backward, right, primals, settings, dtype):
-    assert check_vjp(forward, right, primals, settings=settings).ok
+    assert check_vjp(forward, right, primals, settings=settings, explore="all").ok
     assert check_vjp(forward, backward, primals, settings=settings, explore=False).ok
-    report = check_vjp(forward, backward, primals, settings=settings)
+    report = check_vjp(forward, backward, primals, settings=settings, explore="all")
     rows = wrongs(report)
     assert rows
     for row in rows:
@@ -195,7 +195,7 @@ def test_what_a_row_says_can_be_pasted_into_a_test(forward, backward, right, pri
 
 def test_a_fault_in_a_region_is_shrunk_to_a_single_element():
     x = np.clip(np.random.default_rng(12).standard_normal((5, 7)), -1.8, 1.8)
-    (row,) = wrongs(check_vjp(square, wrong_below(-2), (x,)))
+    (row,) = wrongs(check_vjp(square, wrong_below(-2), (x,), explore="all"))
     ((smallest,), _) = pasted(row, square, {})
     assert smallest.size == 1
     assert smallest.item() < -2
@@ -207,10 +207,11 @@ def test_what_is_undecided_beyond_the_given_primals_is_no_fault():
     noise = lambda x: np.where(np.abs(x) > 5, 1e-4 * np.sin(1e9 * x), 0)
     rough = lambda x: (x**2 + noise(x), x)
     inside = np.clip(X[:2], -1.5, 1.5)
-    report = check_vjp(rough, d_square, (inside,), checks=["matches_numerical"])
+    only = {"checks": ["matches_numerical"], "explore": "all"}
+    report = check_vjp(rough, d_square, (inside,), **only)
     assert report.ok
     assert "times 10" in report.explored[0].derived
-    assert not check_vjp(square, wrong_below(-5), (inside,), checks=["matches_numerical"]).ok
+    assert not check_vjp(square, wrong_below(-5), (inside,), **only).ok
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (1, 4), (4,)])
