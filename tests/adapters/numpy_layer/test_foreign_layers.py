@@ -25,6 +25,7 @@ NAMED = [entry for entry in WRONG if entry.fault]
 UNNAMED = {
     "attention scores with a bias: softmax without its sum",
     "rnn over time, stateful: each step's gradient replaces the one before",
+    "sum of squares with a mean's gradient: errors clipped at 1",
 }
 # The first textbook's own layer ignores its dout, which is 1 by default: a warning.
 AS_IN_THE_BOOK = "softmax with loss: dout ignored"
