@@ -12,7 +12,7 @@ from typing import Any, Literal, TypedDict, TypeVar, get_args
 
 from gradlab.checks import Trial
 from gradlab.checks.trial.budget import Budget
-from gradlab.checks.trial.domain import domains_of
+from gradlab.checks.trial.domain import check_domain_names, domains_of
 from gradlab.directions import FULL_BELOW
 from gradlab.node import Node, Sample
 from gradlab.numerical.estimate import Method, check_method
@@ -113,7 +113,7 @@ class CheckOptions:
 
     def trial(self, node: Node, sample: Sample, kind: Callable[..., Any] = Trial, **more: Any) -> Any:
         """Return the trial, of class `kind`, of somebody else's node at a sample, under these options."""
-        return kind(
+        trial = kind(
             node,
             sample,
             self.seed,
@@ -128,6 +128,8 @@ class CheckOptions:
             explores_all=self.explore == "all",
             **more,
         )
+        check_domain_names(trial.domain, trial.names)
+        return trial
 
 
 class NumericalKeywords(TypedDict, total=False):

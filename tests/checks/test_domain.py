@@ -59,6 +59,16 @@ def test_a_function_that_returns_another_shape_is_told():
         brought(lambda x: x[:1], np.ones(3))
 
 
+def test_a_function_that_raises_is_told():
+    with pytest.raises(ValueError, match=r"domain raised ZeroDivisionError .*: let it take any array"):
+        check_gradient(np.sum, np.ones_like, np.ones(2), domain=lambda x: 1 / 0)
+
+
+def test_a_primal_that_there_is_not_is_told_with_those_that_there_are():
+    with pytest.raises(ValueError, match="domain names y: the primals are x"):
+        check_gradient(np.sum, np.ones_like, np.ones(2), domain={"y": "positive"})
+
+
 EPS = np.finfo(float).eps
 SHARES = np.array([0.12, 0.5, 0.93])
 

@@ -11,7 +11,7 @@ from gradlab.adapters.foreign_pair.convention import named
 from gradlab.adapters.framework.function_pair import FunctionPair
 from gradlab.adapters.framework.own_precision import is_half, own_precision
 from gradlab.checks import CHECKS, Check, Trial
-from gradlab.checks.exploration.integer_settings import integers_in
+from gradlab.checks.exploration.other_shapes import integers_in
 from gradlab.checks.trial.gradient_comparison import compare_two_gradients
 from gradlab.diagnosis import Finding
 from gradlab.node import Node, Sample

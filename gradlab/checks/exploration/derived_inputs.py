@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradlab.checks.exploration.integer_settings import may_be_cut, may_be_resized, takes_other_shapes
+from gradlab.checks.exploration.other_shapes import may_be_cut, may_be_resized, takes_other_shapes
 from gradlab.checks.exploration.redrawn_values import redrawn
 from gradlab.checks.trial import Trial
 from gradlab.checks.trial.domain import brought_inside

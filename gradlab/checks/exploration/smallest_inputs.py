@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.checks.exploration.integer_settings import may_be_cut
+from gradlab.checks.exploration.other_shapes import may_be_cut
 from gradlab.checks.trial import Trial
 from gradlab.checks.trial.domain import brought_inside
 from gradlab.checks.trial.interruptible import within

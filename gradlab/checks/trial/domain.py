@@ -45,6 +45,13 @@ def _inside(given: Any) -> Inside:
     raise ValueError(f"domain is {given!r}: {CURE}")
 
 
+def check_domain_names(domains: Mapping[str, Inside] | Inside | None, names: Sequence[str]) -> None:
+    """Raise ValueError if a domain is given for a primal that there is not."""
+    unknown = [name for name in domains if name not in names] if isinstance(domains, Mapping) else []
+    if unknown:
+        raise ValueError(f"domain names {', '.join(unknown)}: the primals are {', '.join(names)}")
+
+
 def brought_inside(
     domains: Mapping[str, Inside] | Inside | None, names: Sequence[str], primals: Sequence[Array]
 ) -> tuple[Array, ...]:
@@ -56,7 +63,11 @@ def brought_inside(
 
 
 def _by_function(function: Callable[[Array], Any], x: Array) -> Array:
-    moved = np.asarray(function(x.copy()), x.dtype)
+    try:
+        moved = np.asarray(function(x.copy()), x.dtype)
+    except Exception as error:
+        told = f"domain raised {type(error).__name__} ({error})"
+        raise ValueError(f"{told}: let it take any array of floats") from error
     if moved.shape != x.shape:
         raise ValueError(
             f"domain returned shape {moved.shape} for {x.shape}: return an array of the same shape"

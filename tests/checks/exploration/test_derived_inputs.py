@@ -5,7 +5,7 @@ import pytest
 
 from gradlab import check_vjp
 from gradlab.checks.exploration.derived_inputs import derived_trials
-from gradlab.checks.exploration.integer_settings import integers_in, may_be_cut
+from gradlab.checks.exploration.other_shapes import integers_in, may_be_cut
 from gradlab.checks.exploration.smallest_inputs import shrink
 from gradlab.checks.trial import Trial
 from gradlab.node import Node, Sample

@@ -1,7 +1,7 @@
-"""Integers among other people's settings, which may be places in an axis: compiled code reads there, unchecked.
+"""Which axes may have another length: compiled code may look at no lengths, and read beyond its memory.
 
-An axis that is cut must not leave such an integer pointing beyond its end: some read past their memory, and spoil the
-heap.
+Integers among its settings may be places in an axis, and arrays that it holds may be as long as one. An axis that is
+cut must not leave an integer pointing beyond its end: some read past their memory, and spoil the heap.
 """
 
 from collections.abc import Iterator, Mapping
