@@ -7,6 +7,10 @@ import numpy as np
 
 from gradlab.node import Array
 
+# Where all values of f are multiples of one power of two, this is the rounding of larger numbers inside if it is no
+# more than this part of x, of f, or of 1: those still have half of their digits. A coarser one belongs to a staircase.
+COARSEST = 2.0**-24
+
 # Takes (flat index, value) of each moved element; gives one row of outputs a move, NaN where f has no value.
 Evaluate = Callable[[Sequence[tuple[int, Any]]], Array]
 
@@ -110,7 +114,8 @@ class Scan:
             np.fmax(np.fmax(np.abs(self.above), np.abs(self.below)), np.abs(self.y0))
             * self._counted_outputs()
         )
-        return self.above - self.y0, self.y0 - self.below, size, size * self._output_eps()
+        rounding = self._rounding(size)
+        return self.above - self.y0, self.y0 - self.below, size, rounding
 
     def of_elements(self, elements: Array) -> "Scan":
         """Return the scan of some of the elements."""
@@ -136,20 +141,47 @@ class Scan:
         some = self.moved_outputs()[:, None, :]
         return np.asarray(some | ~some.any(axis=2, keepdims=True))
 
-    def _output_eps(self) -> Array:
-        """Return the machine epsilon of the precision in which each output is computed.
+    def _rounding(self, size: Array) -> Array:
+        """Return the rounding of each output, of shape (elements, steps, outputs), from the outputs' sizes.
 
         A function may compute in float32 inside, whatever its argument: then all its values, at points that need all
-        their digits, fit into float32.
+        their digits, fit into float32, and some need all digits of it. And it may subtract numbers far larger than
+        what is left: then all its values are multiples of the last digit of those.
         """
-        seen = np.concatenate([self.above.reshape(-1, self.y0.size), self.below.reshape(-1, self.y0.size)])
+        seen = np.concatenate(
+            [self.above.reshape(-1, self.y0.size), self.below.reshape(-1, self.y0.size), self.y0[None]]
+        )
+        info = np.finfo(self.y0.dtype)
         # several numbers, and not the two levels of a step
         several = (np.diff(np.sort(seen, axis=0), axis=0) > 0).sum(axis=0) >= 3
-        eps = np.full(self.y0.size, np.finfo(self.y0.dtype).eps, dtype=self.y0.dtype)
+        eps = np.full(self.y0.size, info.eps, dtype=self.y0.dtype)
         for narrow in (np.float32, np.float16):
-            fits = ((seen == seen.astype(narrow)) | np.isnan(seen)).all(axis=0)
-            eps[fits & several] = np.finfo(narrow).eps
-        return eps
+            fits = ((seen == seen.astype(narrow)) | np.isnan(seen)).all(axis=0) & several
+            fits[fits] = (last_digits(seen[:, fits]) <= np.finfo(narrow).eps * np.abs(seen[:, fits])).any(
+                axis=0
+            )
+            eps[fits] = np.finfo(narrow).eps
+        # below the normal numbers digits are lost however small the number
+        rounding = np.maximum(size * eps, info.smallest_subnormal)
+        coarse = np.flatnonzero(several & (last_digits(self.y0) > 4 * eps * np.abs(self.y0)) & (self.y0 != 0))
+        if coarse.size:
+            grid = last_digits(seen[:, coarse]).min(axis=0)
+            ordinary = np.fmax(np.abs(self.y0[coarse]), np.fmax(np.abs(self.at), 1)[:, None])
+            fine = grid <= COARSEST * ordinary
+            # where f changes with the smallest move of x, the grid is that of x itself
+            still = ((self.above == self.y0) & (self.below == self.y0))[..., coarse].any(axis=1)
+            grid = np.where(fine & still, grid, 0.0)[:, None]
+            rounding[..., coarse] = np.maximum(rounding[..., coarse], grid)
+        return np.asarray(rounding)
+
+
+def last_digits(values: Array) -> Array:
+    """Return the power of two that the last digit of each number stands for: infinity for 0, and outside the domain."""
+    digits = min(np.finfo(values.dtype).nmant + 1, 63)
+    fraction, exponent = np.frexp(values)
+    whole = (np.nan_to_num(fraction) * 2.0**digits).astype(np.int64)
+    last = np.ldexp((whole & -whole).astype(values.dtype), exponent - digits)
+    return np.asarray(np.where(whole == 0, np.inf, last))
 
 
 def _least_noise(right: Array, left: Array) -> Array:

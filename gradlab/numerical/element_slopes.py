@@ -52,14 +52,21 @@ def slopes_of_one_step(
 
 
 def slopes_of_ladder(
-    evaluate: Any, index: Array, x: Array, y0: Array, g: Array, method: Method, enough: float = 0.0
+    evaluate: Any,
+    index: Array,
+    x: Array,
+    y0: Array,
+    g: Array,
+    method: Method,
+    enough: float = 0.0,
+    believe_flights: bool = False,
 ) -> tuple[Array, Array, Array, Array, Array, Array, int]:
     """Return value, error, lower, upper, scale, terms and evaluations for some elements of x, as in `Estimate`.
 
-    An element is settled when its error bound is below `enough`, too.
+    `enough` and `believe_flights` as for `climb`.
     """
     scan = Scan(evaluate, index.tolist(), x[index], y0)
-    sides = climb(scan, g, enough)
+    sides = climb(scan, g, enough, believe_flights=believe_flights)
     value, error, lower, upper = _values_and_intervals(scan, g, sides)
     scale = sides.usual[: len(index)] / scan.reach
     # the rounding of an analytic gradient is in proportion to the terms that it adds up, and to the outputs
@@ -67,16 +74,19 @@ def slopes_of_ladder(
     return value, error, lower, upper, scale, terms, scan.evaluations
 
 
-def climb(scan: Scan, g: Array, enough: float | Array = 0.0) -> "SidedSlopes":
+def climb(
+    scan: Scan, g: Array, enough: float | Array = 0.0, *, believe_flights: bool = False
+) -> "SidedSlopes":
     """Take the steps of the ladder, and more where an element is not settled; return the slopes of two functionals.
 
     The first is `g`, the second the same outputs with other weights: kinks of two outputs may cancel in the first.
-    `enough` is an error bound that settles an element, too.
+    `enough` is an error bound that settles an element, too. With `believe_flights`, stairs finer than the steps are
+    taken for rounding, and their flight for f.
     """
     own = np.abs(scan.at)
     scan.add_steps(np.where(own > 0, own, 1)[:, None] * LADDER.astype(own.dtype))
     watched = np.stack([g, g * _weights(g.size)])
-    sides = _slopes_of_functionals(scan, watched)
+    sides = _slopes_of_functionals(scan, watched, believe_flights)
     for more in ROUNDS:
         best = sides.best().first(len(own))
         settled = _is_settled(best.value, best.error, sides.usual[: len(own)] / scan.reach)
@@ -87,14 +97,16 @@ def climb(scan: Scan, g: Array, enough: float | Array = 0.0) -> "SidedSlopes":
         lines = np.concatenate([pending, pending + len(own)])
         steps[pending] = _next_steps(scan.of_elements(pending), sides.of_lines(lines), more)
         scan.add_steps(steps)
-        sides.replace_lines(lines, _slopes_of_functionals(scan.of_elements(pending), watched))
+        more_sides = _slopes_of_functionals(scan.of_elements(pending), watched, believe_flights)
+        sides.replace_lines(lines, more_sides)
     return sides
 
 
-def _slopes_of_functionals(scan: Scan, g: Array) -> "SidedSlopes":
+def _slopes_of_functionals(scan: Scan, g: Array, believe_flights: bool) -> "SidedSlopes":
     """Return the slopes of every functional (a row of `g`) and element, in a row."""
     quotients = Quotients(*(q.reshape(-1, q.shape[-1]) for q in scan.quotients(g)))
-    return sided_slopes(np.tile(scan.h, (len(g), 1)), np.tile(scan.reach, len(g)), quotients)
+    h, reach = np.tile(scan.h, (len(g), 1)), np.tile(scan.reach, len(g))
+    return sided_slopes(h, reach, quotients, believe_flights=believe_flights)
 
 
 def _weights(size: int) -> Array:
@@ -139,6 +151,8 @@ class SidedSlopes(NamedTuple):
         better = np.isfinite(best.error) & (error < best.error / 10) & agrees & self.coarse
         # rounding may leave f on one plateau for all small steps, and central differences take that for a slope of 0
         better |= (best.value == 0) & (np.abs(value) > 10 * error) & self.coarse
+        # both sides of one stair are flat, and say nothing of a flight of them
+        better &= (best.value == 0) | (self.right.value != 0) | (self.left.value != 0)
         return best._replace(
             value=np.where(better, value, best.value),
             error=np.where(better, error, best.error),
@@ -154,14 +168,16 @@ class SidedSlopes(NamedTuple):
         return np.asarray(both & (apart | (self.right.diverges != self.left.diverges)))
 
 
-def sided_slopes(h: Array, reach: Array, of: Quotients, *, loose: bool = False) -> SidedSlopes:
+def sided_slopes(
+    h: Array, reach: Array, of: Quotients, *, loose: bool = False, believe_flights: bool = False
+) -> SidedSlopes:
     """Return the slopes of lines, from their steps, of shape (lines, steps), and the quotients there.
 
     `reach` is the largest of each line's first steps. With `loose`, a line that is plainly smooth is read no further,
-    however wide its bound is.
+    however wide its bound is. `believe_flights` as for `climb`.
     """
     usual = np.max(np.where(h <= reach[:, None], np.nan_to_num(of.size), 0.0), axis=1, initial=0.0)
-    plain = plain_slopes(h, reach, of)
+    plain = plain_slopes(h, reach, of, believe_flights=believe_flights)
     settled = loose | _is_settled(plain.value, plain.error, usual / reach)
     sides_settled = loose | _is_settled(
         np.maximum(np.abs(plain.right), np.abs(plain.left)), plain.side_error, usual / reach
@@ -170,7 +186,7 @@ def sided_slopes(h: Array, reach: Array, of: Quotients, *, loose: bool = False) 
     rest = np.flatnonzero(~((plain.smooth & settled) | (plain.kinked & sides_settled)))
     if rest.size:
         some = Quotients(*(part[rest] for part in of))
-        sides.replace_lines(rest, _whole_ladders(h[rest], reach[rest], some, usual[rest]))
+        sides.replace_lines(rest, _whole_ladders(h[rest], reach[rest], some, usual[rest], believe_flights))
     return sides
 
 
@@ -190,9 +206,10 @@ def _of_plain_slopes(plain: PlainSlopes, usual: Array) -> SidedSlopes:
     return SidedSlopes(as_slopes(plain.value, plain.error), right, left, gap, ~never, usual)
 
 
-def _whole_ladders(h: Array, reach: Array, of: Quotients, usual: Array) -> SidedSlopes:
+def _whole_ladders(h: Array, reach: Array, of: Quotients, usual: Array, believe_flights: bool) -> SidedSlopes:
     """Return the slopes of lines by all that their ladders tell."""
     gap, none = of.right - of.left, np.zeros_like(of.noise)
+    still_right, still_left = ((side == 0) & (not believe_flights) for side in (of.right, of.left))
     # all four at once: of a few elements, most of the time goes into NumPy's calls
     lines = (
         np.concatenate([h] * 4),
@@ -203,6 +220,7 @@ def _whole_ladders(h: Array, reach: Array, of: Quotients, usual: Array) -> Sided
         np.tile(reach, 4),
         np.repeat([2, 1, 1, 1], len(h)),
         np.concatenate([gap, none, none, none]),
+        np.concatenate([still_right | still_left, still_right, still_left, none > 0]),
     )
     blocks = [
         slopes(*(part[start : start + BLOCK] for part in lines))
@@ -226,16 +244,23 @@ def _is_settled(value: Array, error: Array, ordinary: Array) -> Array:
 def _next_steps(scan: Scan, sides: SidedSlopes, count: int) -> Array:
     """Return `count` further steps an element, where they promise most.
 
-    If the steps of the window that was believed lie far apart, between them. Else, if one side's slope is known far
-    better than the central slope, below the window: a kink lies near on the other side, and f is smooth from there to
-    x. Else above the window, against rounding: towards the next larger step, or beyond the largest.
+    If the slope drifts beside the edge of f's domain, and no window was believed, between the two smallest steps: the
+    edge may be nearer than all others. If the steps of the window that was believed lie far apart, between them. Else,
+    if one side's slope is known far better than the central slope, below the window: a kink lies near on the other
+    side, and f is smooth from there to x. Else above the window, against rounding: towards the next larger step, or
+    beyond the largest.
     """
     best = sides.best()
     beside_kink = np.fmin(sides.right.error, sides.left.error) < best.error / 10
+    taken = ~np.isnan(scan.h)
+    beside_edge = (taken & np.isnan(scan.above + scan.below).all(axis=2)).any(axis=1)
     steps = np.full((len(scan.h), count), np.nan, dtype=scan.h.dtype)
     for e, h in enumerate(scan.h):
         h = h[~np.isnan(h)]
         if not h.size:
+            continue
+        if h.size > 1 and beside_edge[e] and np.isfinite(best.value[e]) and np.isinf(best.error[e]):
+            steps[e] = np.geomspace(float(h[-2]), float(h[-1]), count + 2)[1:-1]
             continue
         top = min(int(best.top[e]), h.size - 1)
         last = min(int(best.last[e]), h.size - 1)
@@ -249,15 +274,17 @@ def _next_steps(scan: Scan, sides: SidedSlopes, count: int) -> Array:
         if gaps.size and gaps.max() > 8:
             widest = first + int(gaps.argmax())
             high, low = h[widest], h[widest + 1]
-        elif beside_kink[e] and h[last] > 8 * h[last + 1]:
-            high, low = h[last], h[last + 1]
+        elif beside_kink[e] and (below := np.flatnonzero(h[last:-1] > 8 * h[last + 1 :])).size:
+            high, low = h[last + below[0]], h[last + below[0] + 1]
         elif top == 0:
             high, low = max(h[0] * 4.0 ** (count + 1), 0.3), h[0]
         else:
             # the next larger step may have been passed over only for a fault of the steps beyond it
             high, low = h[max(top - 2, 0)], h[top]
         steps[e] = np.geomspace(float(high), float(low), count + 2)[1:-1]
-    return steps
+    # the same step again would tell nothing
+    again = np.isclose(steps[:, :, None], scan.h[:, None, :], rtol=1e-3, atol=0.0).any(axis=2)
+    return np.where(again, 0.75 * steps, steps)
 
 
 def _values_and_intervals(scan: Scan, g: Array, sides: SidedSlopes) -> tuple[Array, Array, Array, Array]:

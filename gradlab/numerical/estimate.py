@@ -309,14 +309,17 @@ def estimate_jvp(
 
 
 def estimate_line(f: Callable[[Any], Any], *, enough: float = 0.0, method: Method = "auto") -> Estimate:
-    """Return an `Estimate`, of shape (), of the slope of ``f(s)`` at 0; an error bound of `enough` ends the ladder."""
+    """Return an `Estimate`, of shape (), of the slope of ``f(s)`` at 0; an error bound of `enough` ends the ladder.
+
+    Stairs finer than the steps are taken for rounding: a line moves many elements, and each tells better what they are.
+    """
     origin = np.zeros(())
     if method == "complex-step":
         return _complex_step(f, (origin,), 0, 1.0)
     y0 = real_scalar(f(origin)).reshape(1).astype(np.float64)
-    return _estimated_elements(
-        MovedElements(ScalarFunction(f), (origin,), 0), origin, y0, np.ones(1), method, None, enough
-    )
+    ladder = partial(slopes_of_ladder, enough=enough, believe_flights=True)
+    moved = MovedElements(ScalarFunction(f), (origin,), 0)
+    return _estimated_elements(moved, origin, y0, np.ones(1), method, None, ladder)
 
 
 def estimate_jacobian(f: Callable[[Array], Any], x: Array, *, method: Method = "auto") -> Estimate:
@@ -357,13 +360,12 @@ def _estimated_elements(
     g: Array,
     method: Method,
     workers: Workers,
-    enough: float = 0.0,
+    ladder: Callable[..., Any] = slopes_of_ladder,
     elements: Array | None = None,
 ) -> Estimate:
     check_method(method)
     places, shape = (np.arange(x.size), x.shape) if elements is None else (elements, elements.shape)
-    ladder: Any = partial(slopes_of_ladder, enough=enough) if enough else slopes_of_ladder
-    read = ladder if method == "auto" else slopes_of_one_step
+    read: Any = ladder if method == "auto" else slopes_of_one_step
     columns = max(1, CHUNK // (2 * (len(LADDER) + sum(ROUNDS)) * max(1, y0.size)))
     if workers is not None:
         columns = min(columns, ELEMENTS_A_TASK)

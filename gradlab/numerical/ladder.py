@@ -25,6 +25,13 @@ LOUDEST_NOISE = 0.01
 # With fewer than three smaller steps the noise is not measured, and is taken to be this many times the rounding of the
 # outputs.
 UNMEASURED_NOISE = 1e3
+# A step lies beyond the series that smaller steps show if it sees a slope that is more than so many times as steep.
+STEEPER = 10.0
+# Quotients drift if they change with a power of one over the step that is less than this; those of noise, and of a
+# jump, change with the first power.
+FASTEST_DRIFT = 0.75
+# Numbers of the size of x, of f, or of 1 are right to this many units in their last place.
+ORDINARY_ULPS = 16
 
 
 class Slopes(NamedTuple):
@@ -55,6 +62,7 @@ def slopes(
     reach: Array,
     power: Array,
     gap: Array,
+    still: Array,
 ) -> Slopes:
     """Extrapolate the difference quotients of each line to a step of zero.
 
@@ -73,6 +81,8 @@ def slopes(
     gap : ndarray of shape (lines, steps)
         For central quotients, the right quotients minus the left; else 0. A window in which the two stay apart
         spans a kink, and is left out.
+    still : ndarray of shape (lines, steps)
+        Which steps leave f where it is, to one side at least.
 
     Notes
     -----
@@ -85,9 +95,11 @@ def slopes(
     inside = np.where(np.isfinite(c), h, np.finfo(h.dtype).tiny)
     largest = np.max(np.nan_to_num(inside, nan=0.0), axis=1, keepdims=True)
     h = h / largest
-    values, amplified, amplified_unit, truncation = _neville(h, c, noise, power)
+    values, amplified, amplified_unit, truncation, drifts = _neville(h, c, noise, power)
     predicted_misfit = _misfits(h, c, values, power)
     measured, unmeasured, several = _measured_noise(h, c, predicted_misfit)
+    # (steps that drift differ by more than noise)
+    unmeasured = np.where(drifts[:, :, None], 0.0, unmeasured)
     known = np.where(several, KNOWN_NOISE, UNMEASURED_NOISE) * amplified
     error = SAFETY * truncation + np.maximum(
         known, np.maximum(SAMPLED_NOISE * measured, unmeasured) * amplified_unit
@@ -107,6 +119,8 @@ def slopes(
     sure = plateau & (error < 0.1 * np.abs(values))[..., None]
     error = np.where(sure.any(axis=(1, 2)).cumsum(axis=1)[:, :, None] > 0, np.inf, error)
     best, bound, at = _window_of_least_error(values, np.where(against, np.inf, error))
+    # of quotients that drift, and reach no limit, the last is the best
+    best = np.where(drifts.any(axis=1) & np.isinf(bound), _of_smallest_step(c), best)
     last, width = at // error.shape[2], at % error.shape[2]
     coarser = np.arange(h.shape[1]) < (last - width)[:, None]
     rival = coarser & (h <= (reach / largest[:, 0])[:, None])
@@ -120,6 +134,10 @@ def slopes(
     rivals = faint & (other_bound < 0.1 * apart) & (apart > bound)
     bound = np.where(rivals, apart + other_bound, bound)
     bound = np.maximum(bound, _roughness(h, c, noise, best, coarser))
+    finer = np.arange(h.shape[1]) > last[:, None]
+    stairs = (on_stairs(h * largest, c, still, noise, best, size * largest, reach) & finer).any(axis=1)
+    # the bound covers both slopes, the stair's and the flight's
+    best, bound = np.where(stairs, best / 2, best), np.where(stairs, bound + np.abs(best) / 2, bound)
     diverges = _diverges(h, c, noise)
     return Slopes(
         value=best,
@@ -139,10 +157,15 @@ def _window_of_least_error(values: Array, error: Array) -> tuple[Array, Array, A
     return np.where(np.isfinite(bound), values.reshape(len(error), -1)[rows, at], np.nan), bound, at
 
 
-def _neville(h: Array, c: Array, noise: Array, power: Array) -> tuple[Array, Array, Array, Array]:
+def _of_smallest_step(c: Array) -> Array:
+    steps = np.where(np.isfinite(c), np.arange(c.shape[1]), -1).max(axis=1)
+    return np.asarray(c[np.arange(len(c)), steps])
+
+
+def _neville(h: Array, c: Array, noise: Array, power: Array) -> tuple[Array, Array, Array, Array, Array]:
     """Return each window's value, its noise, its noise for a noise in f of one unit, and its truncation error.
 
-    Each of the four has the shape (lines, last step, size - 1).
+    Each of the four has the shape (lines, last step, size - 1). And at which steps the quotients drift.
     """
     lines, steps = h.shape
     shape = (lines, steps, min(WINDOW, steps))
@@ -152,12 +175,19 @@ def _neville(h: Array, c: Array, noise: Array, power: Array) -> tuple[Array, Arr
     change = np.abs(np.diff(c, axis=1))
     truncation[:, 1:, 0] = change
     slow = _converges_slowly(t, change)
+    left, drifts = _left_of_drift(h, c, noise, power)
+    truncation[:, :, 0] = np.maximum(truncation[:, :, 0], left)
+    slow |= left > 0
+    beyond = np.zeros_like(slow)
     for k in range(1, shape[2]):
         big, small = t[:, : steps - k], t[:, k:]
         without_big, without_small = values[:, k:, k - 1], values[:, k - 1 : -1, k - 1]
         values[:, k:, k] = (big * without_big - small * without_small) / (big - small)
         for part in (amplified, unit):
-            part[:, k:, k] = (big * part[:, k:, k - 1] + small * part[:, k - 1 : -1, k - 1]) / (big - small)
+            # by the steps' ratio: noise of the smallest numbers times a step would vanish
+            part[:, k:, k] = (part[:, k:, k - 1] + small / big * part[:, k - 1 : -1, k - 1]) / (
+                1 - small / big
+            )
         # the remaining error shows where the largest step is dropped, and (far worse a guess) the smallest
         nearer = np.abs(values[:, k:, k] - without_big)
         # (where the smallest step is far from the others, the value is nearly that step's alone, with its errors)
@@ -168,8 +198,16 @@ def _neville(h: Array, c: Array, noise: Array, power: Array) -> tuple[Array, Arr
         truncation[:, k:, k] = np.where(
             slow[:, k:], np.maximum(truncation[:, k:, k], truncation[:, k:, 0]), truncation[:, k:, k]
         )
+        # where the largest step sees a far steeper slope, and the smallest step alone is nearer to the value than all
+        # the others together, the largest lies beyond the series: without it the value would be hardly another only
+        # since it counts for little
+        apart = np.abs(values[:, k:, k] - without_small) - AGREE * amplified[:, k - 1 : -1, k - 1]
+        apart = apart > np.abs(values[:, k:, k] - c[:, k:])
+        beyond[:, k:] |= (k > 1) & apart & (np.abs(c[:, : steps - k]) > STEEPER * np.abs(values[:, k:, k]))
+        held = np.maximum(truncation[:, k:, k], truncation[:, k:, k - 1])
+        truncation[:, k:, k] = np.where(beyond[:, k:], held, truncation[:, k:, k])
     truncation[:, 0, 0] = np.inf
-    return values, amplified, unit, np.where(np.isnan(truncation), np.inf, truncation)
+    return values, amplified, unit, np.where(np.isnan(truncation), np.inf, truncation), drifts
 
 
 def _converges_slowly(t: Array, change: Array) -> Array:
@@ -181,6 +219,37 @@ def _converges_slowly(t: Array, change: Array) -> Array:
     slow = np.zeros(t.shape, dtype=bool)
     slow[:, 2:] = change[:, :-1] < 0.3 * expected * change[:, 1:]
     return slow
+
+
+def _left_of_drift(h: Array, c: Array, noise: Array, power: Array) -> tuple[Array, Array]:
+    """Return by how much the quotients have still to go at each step, where they drift towards a limit; else 0.
+
+    And at which steps they do drift: the last three changes have one direction, none of them is rounding, and they
+    shrink with a smaller power of the step than a series would. With that power they go on, for ever if they do not
+    shrink at all. Where rounding begins to hide how they go on, they have as far to go as it can hide.
+    """
+    change, length = np.diff(c, axis=1), np.log(h[:, :-1] / h[:, 1:])
+    clear = np.abs(change) > AGREE * (noise[:, 1:] + noise[:, :-1])
+    rate = change / length
+    shrinks = 2 * np.log(rate[:, :-1] / rate[:, 1:]) / (length[:, :-1] + length[:, 1:])
+    slow = (shrinks < 0.9 * power[:, None]) & (shrinks > -FASTEST_DRIFT)
+    both = clear[:, :-1] & clear[:, 1:]
+    slow &= both & (change[:, :-1] * change[:, 1:] > 0)
+    drifts, left = np.zeros(c.shape, dtype=bool), np.zeros_like(c)
+    drifts[:, 3:] = slow[:, 1:] & slow[:, :-1]
+    power_of_drift, rate_of_drift = np.zeros(len(c)), np.zeros(len(c))
+    for i in range(3, c.shape[1]):
+        power_of_drift = np.where(drifts[:, i], np.maximum(shrinks[:, i - 2], 0.0), power_of_drift)
+        rate_of_drift = np.where(drifts[:, i], np.abs(rate[:, i - 1]), rate_of_drift)
+        fades = power_of_drift * length[:, i - 1]
+        rounding = AGREE * (noise[:, i] + noise[:, i - 1])
+        to_go = np.where(clear[:, i - 1], np.abs(change[:, i - 1]), rounding) / np.expm1(fades)
+        # a drift is over that would show, and does not, or that has become a series
+        shows = rate_of_drift * length[:, i - 1] * np.exp(-fades) > rounding
+        over = (shows & ~clear[:, i - 1]) | (both[:, i - 2] & ~slow[:, i - 2]) | (left[:, i - 1] == 0)
+        hidden = np.where(over, 0.0, np.fmin(left[:, i - 1], to_go))
+        left[:, i] = np.where(drifts[:, i], to_go, hidden)
+    return left, drifts
 
 
 def _misfits(h: Array, c: Array, values: Array, power: Array) -> Array:
@@ -243,16 +312,34 @@ def _contradicted_windows(
     ripple = flat | (fine > 10 * np.abs(values))
     beside_slope = loudness < 0.01 * np.abs(values) * h[:, :, None]
     is_noise = beside_slope & ripple & (jumps_about | (flat & _on_a_grid(h, c)[:, None, None]))
-    against = pairs.any(axis=-1) & ~is_noise
+    # where a still smaller step is back at the window's slope, and clearly not at theirs, the witnesses are noise too
+    off = np.minimum.accumulate(np.where(witness, np.abs(misfit), np.inf), axis=-1)
+    back = (np.abs(misfit) + AGREE * noise[:, None, None, :] < off) & ~beyond & np.isfinite(off)
+    overruled = beside_slope & back.any(axis=-1)
+    against = pairs.any(axis=-1) & ~is_noise & ~overruled
     kink = (against & ((~np.isnan(amount)).sum(axis=-1) >= 3) & ~jumps_about).any(axis=(1, 2), keepdims=True)
     quiet = loudness <= LOUDEST_NOISE * size[:, :, None]
     unclear = against & ripple & ~kink & quiet & (jumps_about | (flat & ~several))
-    return np.asarray(against), np.asarray(unclear), witness & is_noise[..., None]
+    steepest = np.max(np.where(beyond, np.abs(c)[:, None, None, :], 0.0), axis=-1)
+    drift = _drifts_away(h, c, noise, misfit, beyond) & ~(beside_slope & (steepest > 10 * np.abs(values)))
+    return against | drift, np.asarray(unclear), witness & is_noise[..., None]
+
+
+def _drifts_away(h: Array, c: Array, noise: Array, misfit: Array, beyond: Array) -> Array:
+    """Return the windows from which three smaller steps drift away: ever farther, to one side, and not as noise does.
+
+    The misfit of noise grows with one over the step, that of a power of the step much less.
+    """
+    clear = (np.abs(np.diff(c, axis=1)) > AGREE * (noise[:, 1:] + noise[:, :-1]))[:, None, None, :]
+    growth = misfit[..., 1:] / misfit[..., :-1]
+    slow = (growth > 1) & (growth < ((h[:, :-1] / h[:, 1:]) ** FASTEST_DRIFT)[:, None, None, :])
+    away = beyond[..., 1:] & beyond[..., :-1] & clear & slow
+    return np.asarray((away[..., 1:] & away[..., :-1]).any(axis=-1))
 
 
 def _spans_a_kink(h: Array, c: Array, noise: Array, gap: Array) -> Array:
     """Return the windows whose right and left slopes, extrapolated from their own steps, stay well apart."""
-    values, amplified, _, truncation = _neville(h, gap, 2 * noise, np.ones(len(h)))
+    values, amplified, _, truncation, _ = _neville(h, gap, 2 * noise, np.ones(len(h)))
     clear = np.abs(values) > 4 * (2 * truncation + KNOWN_NOISE * amplified)
     return np.asarray(clear & (np.abs(values) > 0.1 * (np.abs(c) + np.abs(gap) / 2)[:, :, None]))
 
@@ -277,6 +364,23 @@ def _roughness(h: Array, c: Array, noise: Array, value: Array, coarser: Array) -
     vanishes = miss > 10 * np.nan_to_num(smaller).max(axis=2)
     slight = coarser & (miss < 0.01 * np.abs(value)[:, None])
     return np.asarray(np.max(np.where(persists & vanishes & slight, miss, 0.0), axis=1))
+
+
+def on_stairs(
+    h: Array, c: Array, still: Array, noise: Array, value: Array, size: Array, reach: Array
+) -> Array:
+    """Return which steps that leave f still, to a side, should by a slope of `value` move it by more than rounding.
+
+    A flight of stairs rises by the slope that long steps see, and has the slope 0 that short steps see: whether the
+    stairs are f or a rounding of f, nobody can tell. A rounding to the last places of double precision is told from
+    them by its size, and one that is known is in `noise`. (Beside a stair's edge f jumps to the other side; beside a
+    kink it rises there by a slope like `value`.)
+    """
+    # (the reach is a quarter of x)
+    ordinary = np.finfo(value.dtype).eps * np.fmax(size, np.fmax(4 * reach, 1)[:, None])
+    slope = np.abs(value)[:, None]
+    still = still & ((c == 0) | (np.abs(c) > STEEPER * slope))
+    return np.asarray(still & (slope > AGREE * noise) & (slope * h > ORDINARY_ULPS * ordinary))
 
 
 def _on_a_grid(h: Array, c: Array) -> Array:

@@ -39,7 +39,8 @@ def scan_lines(evaluate: Evaluate, count: int, y0: Array, g: Array, enough: Arra
         The error bounds at which a line needs no further steps.
     """
     scan = Scan(evaluate, list(range(count)), np.zeros(count), y0)
-    sides = climb(scan, g, enough)
+    # a line moves many elements at once, and each tells better whether stairs are f or a rounding of f
+    sides = climb(scan, g, enough, believe_flights=True)
     best = sides.best().first(count)
     kinked = np.asarray(sides.kinked().reshape(-1, count).any(axis=0))
     return scan, LineSlopes(
@@ -52,7 +53,7 @@ def output_slopes(scan: Scan, line: int) -> LineSlopes:
     outputs = np.arange(scan.y0.size)
     lines = np.full(outputs.size, line)
     quotients = scan.quotients_of_pairs(lines, outputs)
-    plain = plain_slopes(scan.h[lines], scan.reach[lines], quotients)
+    plain = plain_slopes(scan.h[lines], scan.reach[lines], quotients, believe_flights=True)
     value = np.where(plain.smooth, plain.value, 0.0)
     error = np.where(plain.smooth, plain.error, np.inf)
     return LineSlopes(value, error, ~plain.smooth, np.abs(scan.y0) / scan.reach[line])

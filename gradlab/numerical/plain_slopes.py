@@ -11,7 +11,7 @@ import numpy as np
 
 from gradlab.node import Array
 from gradlab.numerical.element_scan import Quotients
-from gradlab.numerical.ladder import AGREE, KNOWN_NOISE, SAFETY, SAMPLED_NOISE
+from gradlab.numerical.ladder import AGREE, KNOWN_NOISE, SAFETY, SAMPLED_NOISE, on_stairs
 
 # The steps of a ladder relative to the largest: each of the first four is a quarter of the one before, and the others
 # are far smaller, and bear witness.
@@ -35,7 +35,7 @@ class PlainSlopes(NamedTuple):
     kinked: Array
 
 
-def plain_slopes(h: Array, reach: Array, of: Quotients) -> PlainSlopes:
+def plain_slopes(h: Array, reach: Array, of: Quotients, *, believe_flights: bool = False) -> PlainSlopes:
     """Return the slopes of lines.
 
     Parameters
@@ -45,12 +45,14 @@ def plain_slopes(h: Array, reach: Array, of: Quotients) -> PlainSlopes:
         The largest of the ladder's first steps.
     of : Quotients
         Of shape (lines, steps).
+    believe_flights : bool
+        Whether stairs finer than the steps are taken for rounding.
     """
     with np.errstate(all="ignore"):
         at = np.abs(h[:, None, :] - (reach[:, None] * PLAIN_STEPS)[:, :, None])
         places = np.nan_to_num(at, nan=np.inf).argmin(axis=2)
-        central, right, left, noise = (
-            np.take_along_axis(part, places, axis=1) for part in (of.central, of.right, of.left, of.noise)
+        steps, central, right, left, noise, size = (
+            np.take_along_axis(part, places, axis=1) for part in (h, *of)
         )
         value, error, agrees = _extrapolated(central, noise, 2)
         gap = np.abs(right - left)
@@ -62,6 +64,8 @@ def plain_slopes(h: Array, reach: Array, of: Quotients) -> PlainSlopes:
         (of_right, right_error, right_agrees), (of_left, left_error, left_agrees) = (
             _extrapolated(side, noise, 1) for side in (right, left)
         )
+        still = ((right == 0) | (left == 0)) & (not believe_flights)
+        agrees &= ~on_stairs(steps, central, still, noise, value, size, reach).any(axis=1)
         side_error = right_error + left_error
         apart = np.abs(of_right - of_left) > SURE * (side_error + error)
         smooth = agrees & together & np.isfinite(value + error)

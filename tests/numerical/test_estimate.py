@@ -188,7 +188,6 @@ def test_saturated_regions_are_uncertain_and_not_wrong(x):
 NOISES = {
     "hashed": lambda x: 1e-6 * ((x * 1e15) % 7 / 7),
     "fast sine": lambda x: 1e-6 * np.sin(1e9 * x),
-    "rounded": lambda x: np.round(np.sin(x), 6) - np.sin(x),
     "float32": lambda x: np.float64(np.float32(np.sin(x))) - np.sin(x),
 }
 
@@ -205,6 +204,22 @@ def test_deterministic_noise_is_inconclusive_or_a_pass_and_never_wrong(noise, x)
     assert strict is Verdict.INCONCLUSIVE
     assert lenient is Verdict.PASS
     assert slope(f, x).error < 1e-3
+
+
+@pytest.mark.parametrize("x", [0.3, 1.0, 1.2, 2.0, 5.0, -0.7])
+def test_a_rounding_to_decimals_may_be_a_staircase(x):
+    # the slope is the sine's to whoever rounds for the eye, and 0 to whoever computes with stairs
+    f = lambda x: np.round(np.sin(x), 6)
+    estimate = slope(f, x)
+    assert covers(estimate, np.cos(x))
+    assert covers(estimate, 0.0)
+    assert estimate.error < 0.6 * abs(np.cos(x))
+    for right in (np.cos, lambda x: 0 * x):
+        assert (
+            check_gradient(f, right, np.array(x), checks=["matches_numerical"]).rows[0].verdict
+            is not Verdict.WRONG
+        )
+    assert compare(2 * np.cos(x), estimate).verdict is Verdict.WRONG
 
 
 def test_float32_inside_is_measured():

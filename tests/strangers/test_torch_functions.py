@@ -379,7 +379,6 @@ def test_weights_of_less_precision_than_what_they_weigh():
 STEEP = torch.tensor([-4.076012721760325, 1.0], dtype=torch.float64)
 
 
-@pytest.mark.xfail(strict=True, reason="rounding of some 1e-13 leaves the ladder undecided near a pole")
 def test_a_smooth_function_with_a_little_rounding_is_decided():
     check_torch(lambda x: torch.polygamma(1, x), STEEP, explore=False).raise_if_failed()
 
@@ -390,7 +389,6 @@ def test_an_undecided_gradient_has_no_likely_mistake():
     assert not [fault.name for fault in undecided if fault.confidence]
 
 
-@pytest.mark.xfail(strict=True, reason="all steps of the ladder are larger than a stair")
 def test_a_staircase_finer_than_any_step():
     assert_not_accused(
         lambda x: torch.round(x, decimals=3), torch.tensor([0.71234, -1.9], dtype=torch.float64)
