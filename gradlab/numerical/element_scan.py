@@ -10,6 +10,8 @@ from gradlab.node import Array
 # Where all values of f are multiples of one power of two, this is the rounding of larger numbers inside if it is no
 # more than this part of x, of f, or of 1: those still have half of their digits. A coarser one belongs to a staircase.
 COARSEST = 2.0**-24
+# Of float32, float16 and bfloat16.
+DIGITS_OF_NARROW = (24, 11, 8)
 
 # Takes (flat index, value) of each moved element; gives one row of outputs a move, NaN where f has no value.
 Evaluate = Callable[[Sequence[tuple[int, Any]]], Array]
@@ -144,9 +146,9 @@ class Scan:
     def _rounding(self, size: Array) -> Array:
         """Return the rounding of each output, of shape (elements, steps, outputs), from the outputs' sizes.
 
-        A function may compute in float32 inside, whatever its argument: then all its values, at points that need all
-        their digits, fit into float32, and some need all digits of it. And it may subtract numbers far larger than
-        what is left: then all its values are multiples of the last digit of those.
+        A function may compute in float32 inside, whatever its argument: then none of its values, at points that need
+        all their digits, has more digits than float32, and some have as many. And it may subtract numbers far larger
+        than what is left: then all its values are multiples of the last digit of those.
         """
         seen = np.concatenate(
             [self.above.reshape(-1, self.y0.size), self.below.reshape(-1, self.y0.size), self.y0[None]]
@@ -155,12 +157,12 @@ class Scan:
         # several numbers, and not the two levels of a step
         several = (np.diff(np.sort(seen, axis=0), axis=0) > 0).sum(axis=0) >= 3
         eps = np.full(self.y0.size, info.eps, dtype=self.y0.dtype)
-        for narrow in (np.float32, np.float16):
-            fits = ((seen == seen.astype(narrow)) | np.isnan(seen)).all(axis=0) & several
-            fits[fits] = (last_digits(seen[:, fits]) <= np.finfo(narrow).eps * np.abs(seen[:, fits])).any(
-                axis=0
-            )
-            eps[fits] = np.finfo(narrow).eps
+        narrow = np.flatnonzero(several & ((seen == seen.astype(np.float32)) | np.isnan(seen)).all(axis=0))
+        if narrow.size:
+            digits = np.frexp(seen[:, narrow])[1] - np.log2(last_digits(seen[:, narrow]))
+            most = np.where(np.isfinite(digits), digits, 0).max(axis=0)
+            known = np.isin(most, DIGITS_OF_NARROW)
+            eps[narrow[known]] = 2.0 ** (1 - most[known])
         # below the normal numbers digits are lost however small the number
         rounding = np.maximum(size * eps, info.smallest_subnormal)
         coarse = np.flatnonzero(several & (last_digits(self.y0) > 4 * eps * np.abs(self.y0)) & (self.y0 != 0))

@@ -328,8 +328,12 @@ def sums_of_outputs(
         np.where(right.diverges, a, b) for a, b in ((left.value, right.value), (left.error, right.error))
     )
     steep = np.copysign(np.inf, np.where(right.diverges, right.value, left.value))
-    value = np.where(jumps, finite, value)
-    error = np.where(jumps, finite_error, np.where(kinked, right.error + left.error, error))
+    # where some outputs jump to one side, the slopes of the others to that side belong to another branch as well
+    of_jump = [np.bincount(elements, jumps & side.diverges, count) > 0 for side in (right, left)]
+    only_right, only_left = ((of_jump[i] & ~of_jump[1 - i])[elements] & kinked & ~jumps for i in (1, 0))
+    value = np.select([jumps, only_right, only_left], [finite, right.value, left.value], value)
+    of_kink = np.where(kinked, right.error + left.error, error)
+    error = np.select([jumps, only_right, only_left], [finite_error, right.error, left.error], of_kink)
     ends = weights * np.where(jumps, [finite, steep], np.where(kinked, [right.value, left.value], value))
     sums = np.zeros((4, count), dtype=value.dtype)
     for total, part in zip(

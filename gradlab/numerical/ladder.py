@@ -136,8 +136,13 @@ def slopes(
     bound = np.maximum(bound, _roughness(h, c, noise, best, coarser))
     finer = np.arange(h.shape[1]) > last[:, None]
     stairs = (on_stairs(h * largest, c, still, noise, best, size * largest, reach) & finer).any(axis=1)
-    # the bound covers both slopes, the stair's and the flight's
-    best, bound = np.where(stairs, best / 2, best), np.where(stairs, bound + np.abs(best) / 2, bound)
+    if stairs.any():
+        # the bound covers both slopes, the stair's and the flight's; and that of longer steps, over more flights
+        longer, off, _ = _window_of_least_error(values, np.where(rival[:, :, None], error, np.inf))
+        longer = np.where(off < 0.1 * np.abs(longer), longer, best)
+        low, high = np.minimum(np.minimum(best, longer), 0), np.maximum(np.maximum(best, longer), 0)
+        best = np.where(stairs, (low + high) / 2, best)
+        bound = np.where(stairs, bound + (high - low) / 2, bound)
     diverges = _diverges(h, c, noise)
     return Slopes(
         value=best,
@@ -237,6 +242,8 @@ def _left_of_drift(h: Array, c: Array, noise: Array, power: Array) -> tuple[Arra
     slow &= both & (change[:, :-1] * change[:, 1:] > 0)
     drifts, left = np.zeros(c.shape, dtype=bool), np.zeros_like(c)
     drifts[:, 3:] = slow[:, 1:] & slow[:, :-1]
+    if not drifts.any():
+        return left, drifts
     power_of_drift, rate_of_drift = np.zeros(len(c)), np.zeros(len(c))
     for i in range(3, c.shape[1]):
         power_of_drift = np.where(drifts[:, i], np.maximum(shrinks[:, i - 2], 0.0), power_of_drift)
@@ -322,7 +329,7 @@ def _contradicted_windows(
     unclear = against & ripple & ~kink & quiet & (jumps_about | (flat & ~several))
     steepest = np.max(np.where(beyond, np.abs(c)[:, None, None, :], 0.0), axis=-1)
     drift = _drifts_away(h, c, noise, misfit, beyond) & ~(beside_slope & (steepest > 10 * np.abs(values)))
-    return against | drift, np.asarray(unclear), witness & is_noise[..., None]
+    return against | drift, np.asarray(unclear | drift), witness & is_noise[..., None]
 
 
 def _drifts_away(h: Array, c: Array, noise: Array, misfit: Array, beyond: Array) -> Array:

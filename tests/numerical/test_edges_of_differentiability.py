@@ -17,7 +17,7 @@ from ..corpora.edges import Edge, edges
 # is x, rounded, to whoever allows f as much rounding as the sine of a library has.
 UNSEEN = "scale/x_plus_sin@1000000000000000.0"
 # So many of the catalogue's slopes are undecided, and so many evaluations it takes, at the most.
-MOST_UNDECIDED, MOST_EVALUATIONS = 75, 15_000
+MOST_UNDECIDED, MOST_EVALUATIONS = 78, 15_000
 
 
 def at(f, x):
@@ -125,6 +125,15 @@ def test_a_staircase_of_powers_of_two_is_noticed_unless_it_may_be_rounding():
     estimate = at(lambda t: (t + 1e8) - 1e8, 0.3)
     assert covers(estimate, 1.0)
     assert estimate.error < 1e-4
+
+
+def test_flights_of_several_widths_are_all_covered():
+    # 1 - p has lost half of its digits in one row, and all but a few in another
+    logits = np.array([24.0, 7.0, 27.0, 11.6, 17.0, 11.4, 19.8, 8.4])
+    loss = lambda b: -np.mean(np.log(1 - 1 / (1 + np.exp(-(logits + b)))))
+    for b in (0.0, 0.5, 1.0):
+        truth = float(np.mean(1 / (1 + np.exp(-(logits + b)))))
+        assert covers(at(loss, b), truth)
 
 
 def test_what_is_left_of_larger_numbers_has_their_rounding():

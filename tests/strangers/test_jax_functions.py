@@ -115,7 +115,6 @@ def test_a_loop_that_ends_where_it_converges():
     assert wrongs(check_jax(jax.jit(fixed_point(implicit=False)), a, z, explore=False))
 
 
-@pytest.mark.xfail(strict=True, reason="what JAX refuses to differentiate is told as a fault of the gradient")
 def test_a_loop_that_cannot_be_differentiated_is_refused_with_a_line():
     endless = lambda v: jax.lax.while_loop(lambda s: s.sum() < 3, lambda s: s * 1.1, jnp.abs(v) + 0.1)
     with pytest.raises((TypeError, ValueError)) as caught:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Unpack
 
 from gradlab.adapters.framework.pair_report import framework_options, report_on_pair
+from gradlab.adapters.framework.refusal import refuse_without_derivative
 from gradlab.report import Report
 from gradlab.running.options import CheckKeywords, options_of, takes_options
 
@@ -47,7 +48,8 @@ def check_jax(
     ImportError
         If JAX is not installed.
     TypeError
-        If `fn` is no function, returns nothing to differentiate, or is given no array of real, dense floats.
+        If `fn` is no function, returns nothing to differentiate, has no derivative in JAX, or is given no array of
+        real, dense floats.
     ValueError
         If `fn` raises at these arguments.
 
@@ -73,6 +75,7 @@ def check_jax(
             raise
         raise ImportError("check_jax needs JAX: pip install 'gradlab[jax]'") from error
     pair = jax_pair(call_of(fn, arrays, settings or {}, options.name))
+    refuse_without_derivative(pair, "jax", by_hand=pair.by_hand)
     # what is drawn depends on the precision
     asked = options.checks is not None or (not pair.may_not_end and same_in(pair, "float32"))
     drawn = () if asked else ("works_in_float32",)

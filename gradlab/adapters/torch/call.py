@@ -92,6 +92,11 @@ class TorchCall:
         return [path for kind, path in self.places if kind == INPUT]
 
     @cached_property
+    def constants(self) -> list[str]:
+        """The names of the arguments of floats that require no gradient, where others do."""
+        return [leaf.name for path, leaf in self.held.items() if path[0] == 0 and leaf.differentiated]
+
+    @cached_property
     def parameters(self) -> list[str]:
         """The names of the other leaves in the module."""
         return [path[0] for kind, path in self.places if kind == PARAMETER]
@@ -180,12 +185,16 @@ def _title(fn: Any, name: str | None) -> str:
 def _arguments(
     args: tuple[Any, ...], kwargs: Mapping[str, Any], names: Sequence[str]
 ) -> Iterator[tuple[str, Path, Leaf]]:
-    for path, tensor in each_tensor((args, dict(kwargs))):
+    found = list(each_tensor((args, dict(kwargs))))
+    # who lets one argument require a gradient says which
+    says = any(tensor.requires_grad for (which, *_), tensor in found if which == 0)
+    for path, tensor in found:
         which, key, *rest = path
         called = f"{names[key] if which == 0 else key}{''.join(f'[{part!r}]' for part in rest)}"
         leaf = leaf_of(called, tensor)
         # a keyword argument is a setting, and settings are not differentiated
-        yield INPUT if which == 0 and leaf.differentiated else SETTING, path, leaf
+        counts = which == 0 and leaf.differentiated and (tensor.requires_grad or not says)
+        yield INPUT if counts else SETTING, path, leaf
 
 
 def _function(fn: Any, count: int) -> tuple[Callable[..., Any], list[str]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Unpack
 
 from gradlab.adapters.framework.pair_report import framework_options, report_on_pair
+from gradlab.adapters.framework.refusal import refuse_without_derivative
 from gradlab.report import Report
 from gradlab.running.options import CheckKeywords, options_of, takes_options
 
@@ -32,8 +33,8 @@ def check_torch(
         ``fn(*tensors, **settings)`` returns tensors, alone or in tuples, lists and dicts; those that are not of floats
         are ignored. Every parameter of a module is differentiated, and named as in ``named_parameters()``.
     *tensors
-        Its arguments. Every tensor of floats is differentiated, also in tuples, lists and dicts, whether or not it
-        requires a gradient; all else is passed on.
+        Its arguments. Every tensor of floats is differentiated, also in tuples, lists and dicts; where some of them
+        require a gradient, only those. All else is passed on.
     settings : mapping, optional
         Keyword arguments of `fn`, which are not differentiated.
 
@@ -46,7 +47,8 @@ def check_torch(
     ImportError
         If torch is not installed.
     TypeError
-        If `fn` is no function, returns nothing to differentiate, or is given no tensor of real, dense floats.
+        If `fn` is no function, returns nothing to differentiate, has no derivative in torch, or is given no tensor of
+        real, dense floats.
     ValueError
         If `fn` raises at these arguments.
 
@@ -82,6 +84,7 @@ def check_torch(
         call = call_of(fn, tensors, settings or {}, options.name, options.seed)
         with held_random_state(call):
             pair = torch_pair(call)
+            refuse_without_derivative(pair, "torch")
             # what is drawn depends on the precision
             meaningless = ("works_in_float32",) if pair.draws else ()
             version = {"torch": str(torch.__version__)}

@@ -83,13 +83,18 @@ class TorchPair(FunctionPair[TorchCall]):
 
     @property
     def left_out(self) -> str:
-        """What a row says of the outputs that require no gradient."""
+        """What a row says of the outputs and arguments that require no gradient."""
         places = [str(i) for i, counts in enumerate(self.live) if not counts]
-        several = len(places) > 1
-        told = (
-            f"output{'s' if several else ''} {', '.join(places)} require{'' if several else 's'} no gradient"
-        )
-        return f"{told}, and {'are' if several else 'is'} left out" if places else ""
+        told = [
+            f"{what}{'s' * (len(which) > 1)} {', '.join(which)} require{'s' * (len(which) == 1)} no gradient, and "
+            f"{'is' if len(which) == 1 else 'are'} {then}"
+            for what, which, then in (
+                ("output", places, "left out"),
+                ("argument", self.call.constants, "held"),
+            )
+            if which
+        ]
+        return "; ".join(told)
 
     def forward(self, *primals: Array, **settings: Any) -> tuple[Any, TorchResiduals]:
         """Return the floating outputs, and the graph that leads to them."""
@@ -236,12 +241,12 @@ def _owned(d: torch.Tensor, taken: set[int]) -> Array:
     In its own memory a check sees a buffer that a Function keeps and hands out again and again.
     """
     plain = d.detach()
-    if is_without_data(plain):
+    if plain.layout != torch.strided or is_without_data(plain):
         return numbers(plain)
     storage = plain.untyped_storage().data_ptr()
-    direct = plain.is_cpu and plain.layout == torch.strided and plain.dtype in OF_NUMPY.values()
+    direct = plain.is_cpu and plain.dtype in OF_NUMPY.values()
     if storage in taken or not direct or 0 in plain.stride():
-        return numbers(plain.to_dense() if plain.layout != torch.strided else plain)
+        return numbers(plain)
     taken.add(storage)
     return np.asarray(plain.numpy())
 

@@ -81,6 +81,8 @@ def numbers(tensor: torch.Tensor) -> Array:
     """Return a tensor's numbers as an array of its own."""
     if is_without_data(tensor):
         tensor = torch.zeros(tensor.shape, dtype=tensor.dtype)
+    if tensor.layout != torch.strided:
+        tensor = tensor.detach().to_dense()
     if tensor.dtype not in OF_NUMPY.values() and tensor.is_floating_point():
         tensor = tensor.detach().float()
     return np.array(tensor.numpy(force=True))

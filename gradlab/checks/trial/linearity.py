@@ -53,22 +53,27 @@ def demanded_cotangents(trial: Trial) -> dict[Any, Any]:
 def relations_between(
     gradients: Mapping[Any, tuple[Array, ...]], cotangents: Mapping[Any, Any]
 ) -> Iterator[Relation]:
-    """Yield what linearity demands of the gradients for these cotangents."""
+    """Yield what linearity demands of the gradients for these cotangents: of an infinite element, nothing."""
     coarsest = max(float(np.finfo(part.dtype).eps) for part in as_tuple(cotangents[FIRST]))
     factors = [which for which in gradients if isinstance(which, float)]
     for i, (a, b) in enumerate(zip(gradients[FIRST], gradients[SECOND], strict=True)):
         eps = max(coarsest, float(np.finfo(a.dtype).eps))
-        yield Relation(i, gradients[COMBINED][i], np.asarray(2 * a - 3 * b), 5.0, eps)
+        combined = Relation(i, gradients[COMBINED][i], np.asarray(2 * a - 3 * b), 5.0, eps)
+        yield _where(np.isfinite(a) & np.isfinite(b), combined)
         for c in factors:
-            yield Relation(i, gradients[c][i], _times(c, a), c, eps)
+            yield _where(np.isfinite(a), Relation(i, gradients[c][i], _times(c, a), c, eps))
 
 
 def of_values(relation: Relation) -> Relation:
     """Return a relation of the elements that have a value on both sides."""
-    has_value = np.isfinite(relation.found) & np.isfinite(relation.expected)
-    if has_value.all():
+    return _where(np.isfinite(relation.found) & np.isfinite(relation.expected), relation)
+
+
+def _where(counts: Array, relation: Relation) -> Relation:
+    """Return a relation of some of the elements."""
+    if counts.all():
         return relation
-    found, expected = (np.where(has_value, part, 0) for part in (relation.found, relation.expected))
+    found, expected = (np.where(counts, part, 0) for part in (relation.found, relation.expected))
     return relation._replace(found=found, expected=expected)
 
 

@@ -16,6 +16,8 @@ from gradlab.verdict import CheckResult, Verdict
 # How far tied elements are moved apart to see the slopes nearby, all ties of one number together, relative to the
 # primals' size.
 NEARBY = 1e-6
+# Ties are broken from so many of their elements on, at the most.
+MOST_STARTS = 8
 # The step for moving ties together; how far the one-sided slopes may differ there, for forward to count as smooth, and
 # how far the analytic slope may differ from them; the last two are relative.
 STEP, SMOOTH_RTOL, RTOL = 1e-4, 1e-5, 1e-3
@@ -27,7 +29,8 @@ def estimate_with_nearby_slopes(trial: Trial, i: int) -> Estimate:
     """Return the estimate of primal `i` with the intervals of its kinks widened by the slopes nearby.
 
     When three equal numbers are sorted, the middle one may take the middle place, though it does so neither moved up
-    nor moved down. So the ties are broken: in the order of their places, against that order, and at random.
+    nor moved down. So the ties are broken: in the order of their places, against that order, in that order from
+    another element on, and at random.
     """
     estimate = trial.estimate_of_elements(i)
     lower, upper = estimate.lower.copy(), estimate.upper.copy()
@@ -63,11 +66,8 @@ def _nearby_slopes(trial: Trial, i: int) -> list[tuple[Array, Array]]:
     rng = named_rng(trial.seed, trial.node.name, trial.sample.name, "nearby")
     ends = np.cumsum([x.size for x in points])
     found = []
-    for way in ("in order", "against it", "at random", "at random again"):
-        places = rng.permutation(joined.size) if "random" in way else np.arange(joined.size)
-        rank = _ranks(group, places)
-        sign = np.where(rng.random(joined.size) < 0.5, -1, 1)[group] if "random" in way else 1
-        moved = joined + apart * (-1 if way == "against it" else sign) * (1 + rank)
+    for places in _ways_to_break(group, counts, rng):
+        moved = joined + apart * places
         parts = [part.reshape(x.shape) for part, x in zip(np.split(moved, ends[:-1]), points, strict=True)]
         value, error = np.full((2, points[i].size), np.nan)
         with quiet(), suppress(Exception):
@@ -76,6 +76,19 @@ def _nearby_slopes(trial: Trial, i: int) -> list[tuple[Array, Array]]:
             )
         found.append((value.reshape(points[i].shape), error.reshape(points[i].shape)))
     return found
+
+
+def _ways_to_break(group: Array, counts: Array, rng: np.random.Generator) -> Iterator[Array]:
+    """Yield how far each element moves, as a whole number that no other of its group has."""
+    in_order = _ranks(group, np.arange(group.size))
+    yield 1 + in_order
+    yield -(1 + in_order)
+    for _ in range(2):
+        rank = _ranks(group, rng.permutation(group.size))
+        yield np.where(rng.random(group.size) < 0.5, -1, 1)[group] * (1 + rank)
+    # each of a few equal elements in the place of each
+    for start in range(1, min(int(counts.max(initial=1)), MOST_STARTS)):
+        yield 1 + (in_order + start) % counts[group]
 
 
 def _ranks(group: Array, places: Array) -> Array:
