@@ -20,6 +20,8 @@ DECIDES = 1e-5
 # Where all of a gradient is zero to within its error bounds, so many ordinary slopes take the place of its largest
 # entry.
 ZERO_BESIDE = 100
+# A gradient's largest entry counts as no less than this part of an ordinary slope: at an optimum all of it is a residue.
+STATIONARY = 1e-8
 
 
 class Verdict(StrEnum):
@@ -184,9 +186,10 @@ def _largest(estimate: Estimate) -> float:
     """Return the size of the gradient: its largest element, or `ZERO_BESIDE` ordinary slopes if all are zero."""
     known = np.isfinite(estimate.value) & np.isfinite(estimate.error)
     size = np.abs(estimate.value[known])
+    ordinary = float(np.max(estimate.scale[known], initial=0.0))
     if (size <= estimate.error[known]).all():
-        return float(np.max(estimate.scale[known], initial=0.0)) * ZERO_BESIDE
-    return float(np.max(size, initial=0.0))
+        return ordinary * ZERO_BESIDE
+    return max(float(np.max(size, initial=0.0)), ordinary * STATIONARY)
 
 
 def _sensitivity(distance: Array, allowed: Array, expected: Array) -> float:

@@ -14,7 +14,7 @@ from gradlab.checks.trial.observed_run import ObservedRun
 from gradlab.checks.trial.ties import check_ties_together, estimate_with_nearby_slopes
 from gradlab.directions import Confirmation
 from gradlab.node import Array, as_tuple
-from gradlab.numerical.estimate import exact_estimate
+from gradlab.numerical.estimate import PARTS, Estimate, exact_estimate
 from gradlab.numerical.finite_difference import numerical_vjp
 from gradlab.verdict import ATOL_ULPS, CheckResult, Verdict, atol_for, compare, rtol_for
 
@@ -106,10 +106,38 @@ def _compared(trial: Trial, gradients: Sequence[Array]) -> Iterator[CheckResult]
         if result.verdict is Verdict.WRONG and rtol is None and coarsest != gradient.dtype:
             # forward may round all of it as it rounds what it computes with the coarsest of its primals
             result = compare(gradient.astype(coarsest), trial.estimates[i], atol=atol, primal=name)
+        if result.verdict is Verdict.WRONG and (mirrored := _mirrored(trial, i, gradient)):
+            result = compare(gradient, mirrored, rtol=rtol, atol=atol, primal=name)
+            note = (
+                "forward reads one triangle of a symmetric matrix: each entry is moved with its mirror image"
+            )
+            result = replace(result, note="; ".join(filter(None, [note, result.note])))
         if result.verdict is Verdict.WRONG and not forward_has_digits(trial):
             note = "forward itself has lost its digits here: in extended precision it gives something else"
             result = replace(result, verdict=Verdict.INCONCLUSIVE, note=note)
         yield result
+
+
+def _mirrored(trial: Trial, i: int, gradient: Array) -> Estimate | None:
+    """Return the estimate for a symmetric matrix of which forward reads one triangle, if the gradient is symmetric.
+
+    Such a gradient is half the slope of moving an entry and its mirror image together, for either of them (that of
+    ``cholesky`` and ``eigvalsh`` in torch and JAX). Who gave a symmetric matrix means one at derived primals, too.
+    """
+    given, estimate = (trial.origin or trial).sample.primals[i], trial.estimates[i]
+    if not (_is_symmetric(given) and _is_symmetric(gradient)):
+        return None
+    strict = [np.tril(estimate.value, -1), np.triu(estimate.value, 1)]
+    if all((part != 0).any() for part in strict) or not any((part != 0).any() for part in strict):
+        return None
+    parts = {name: (part + part.mT) / 2 for name in PARTS for part in [getattr(estimate, name)]}
+    return replace(estimate, **parts)
+
+
+def _is_symmetric(x: Array) -> bool:
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2] or x.shape[-1] == 1:
+        return False
+    return np.allclose(x, x.mT, 1e-6, 1e-9 * float(np.abs(x).max(initial=0.0)))
 
 
 def _told_of_directions(result: CheckResult, told: Confirmation) -> CheckResult:

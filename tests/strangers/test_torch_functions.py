@@ -352,12 +352,29 @@ def test_the_two_largest_of_three_equal_ones():
         assert_not_accused(lambda x: x.topk(2, -1).values, torch.tensor([[1.0, 1.0, 0.0, 1.0]]), seed=seed)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an entry is moved without its mirror image, which forward does not read"
-)
 @pytest.mark.parametrize("name", ["eigvalsh", "cholesky"])
 def test_a_matrix_that_is_given_as_symmetric_stays_symmetric(name):
     assert_not_accused(getattr(torch.linalg, name), X @ X.T + torch.eye(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_lu_factor_with_a_tie_of_pivots(seed):
+    # moved to one side another row is the pivot, and all outputs change: those that do not jump change their slope
+    at = torch.tensor([[0.0], [-1.0], [0.0], [0.0], [0.0], [-1.0]], dtype=torch.float64)
+    assert_not_accused(lambda a: torch.linalg.lu_factor(a)[0], at, seed=seed)
+
+
+def test_what_has_no_derivative_is_refused_with_a_line():
+    with pytest.raises(TypeError, match="torch has no derivative of igamma") as caught:
+        check_torch(torch.igamma, X[0].abs(), X[1].abs())
+    assert "\n" not in str(caught.value)
+    # of a derivative by hand, what it raises is told as its fault
+    unfinished = written(lambda ctx, x: x * 2, lambda ctx, g: later())
+    assert "raised NotImplementedError" in check_torch(unfinished, X).rows[0].note
+
+
+def later():
+    raise NotImplementedError("later")
 
 
 def test_a_sign_of_two_numbers_that_are_made_zero():
