@@ -20,7 +20,7 @@ DECIDES = 1e-5
 # Where all of a gradient is zero to within its error bounds, so many ordinary slopes take the place of its largest
 # entry.
 ZERO_BESIDE = 100
-# A gradient's largest entry counts as no less than this part of an ordinary slope: at an optimum all of it is a residue.
+# A gradient's largest entry counts as no less than this part of an ordinary slope: at an optimum all is a residue.
 STATIONARY = 1e-8
 
 

@@ -28,7 +28,7 @@ def test_the_gradient_at_a_fit_is_decided():
         verdicts.append(report.rows[0].verdict)
     assert Verdict.WRONG not in verdicts
     # where the solver stopped so early that its residue is large
-    assert verdicts.count(Verdict.INCONCLUSIVE) <= 1
+    assert verdicts.count(Verdict.INCONCLUSIVE) <= 2
 
 
 @pytest.mark.parametrize("seed", range(181, 185))
