@@ -182,11 +182,11 @@ def _is_python(function: Any) -> bool:
 def _relaxed(rows: Sequence[Row], trial: Trial) -> list[Row]:
     """Return the rows with warnings in place of errors that nobody holds other people's code to.
 
-    Those are extreme numbers, primals in a layout that the code refuses or of a shape that nobody gave, another
-    gradient for a cotangent that backward itself has written into, and last bits that differ from call to call, as
-    those of sums do whose order is left to many threads.
+    Those are primals in a layout that the code refuses or of a shape that nobody gave, another gradient for a cotangent
+    that backward itself has written into, and last bits that differ from call to call, as those of sums do whose order
+    is left to many threads.
     """
-    excused = {"finite_where_expected"}
+    excused: set[str] = set()
     writes = any(row.check == "leaves_arguments_unchanged" and row.verdict is Verdict.WARNING for row in rows)
     unsteady = any(row.check == "repeatable" and row.verdict is Verdict.WRONG for row in rows)
     unsteady = unsteady and _differs_in_last_bits(trial)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gradlab import check_torch
+from gradlab import Verdict, check_torch
 
 from ._written import Square, names, save_square, slope, tensor, torch, written
 
@@ -311,3 +311,18 @@ def test_small_tensors_are_computed_in_one_thread_and_the_setting_is_put_back(si
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_an_overflow_far_out_is_a_warning_and_an_error_where_all_is_asked_for():
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return torch.sigmoid(x)
+
+    def backward(ctx, g):
+        e = torch.exp(ctx.saved_tensors[0])
+        return g * e / (1 + e) ** 2
+
+    x = tensor(3)
+    assert check_torch(written(forward, backward), x, checks=["finite_where_expected"]).ok
+    report = check_torch(written(forward, backward), x, checks=["finite_where_expected"], explore="all")
+    assert report.rows[0].verdict is Verdict.WRONG
