@@ -164,7 +164,9 @@ def float32_round_trip(evidence: PrimalEvidence) -> Finding | None:
         rounded = (narrow is np.float16 and slight) and bool(
             evidence.explained_share(partial(_numerical_for_rounded, evidence, narrow))
         )
-        if (fits and near) or rounded or (narrow is np.float32 and near and _is_irregular(evidence, given)):
+        irregular = narrow is np.float32 and near and _is_irregular(evidence, given)
+        # what was computed in float32 jumps from number to number
+        if (fits and near) or rounded or (irregular and not all(is_smooth(evidence, p) for p in given)):
             observed = (
                 f"the gradient is right to the {np.finfo(narrow).precision} digits of {np.dtype(narrow).name}"
             )
@@ -199,3 +201,18 @@ def _is_irregular(evidence: PrimalEvidence, given: list[PointEvidence]) -> bool:
         )
     off = np.concatenate(parts)
     return bool(off.size > 2 and np.ptp(off) > 0.5 * np.abs(off).max())
+
+
+def is_smooth(evidence: PrimalEvidence, p: PointEvidence) -> bool:
+    """Return whether the gradient is as good as a line over tiny steps, which nothing in float32 is."""
+    found = []
+    for k in range(3):
+        moved = [x * x.dtype.type(1 + k * 2.0**-26) for x in p.trial.primals()]
+        with quiet():
+            try:
+                d = p.trial.at(f"{k} tiny steps on", moved).gradients(p.trial.cotangent())[evidence.i]
+            except Exception:
+                return False
+        found.append(d.astype(np.float64))
+    size = float(np.abs(found[0]).max(initial=0.0))
+    return bool(np.abs(found[2] - 2 * found[1] + found[0]).max(initial=0.0) <= 1e-11 * size)

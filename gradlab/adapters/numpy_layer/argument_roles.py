@@ -40,6 +40,8 @@ def roles_of(
     pointwise = bool(names.POINTWISE.search(method.lower()))
     if name in arguments and name not in cotangents:
         same: Role = ("arg", arguments.index(name))
+        if count > 2 and cotangents and names.is_output(name):
+            return [same, ("output", 0)]  # h may be the old state forward, and the new one backward
         # a lone argument of a method named after a direction may be the cotangent whatever it is called
         return [same] if count > 1 or (pointwise and cotangents) else ([same, G] if pointwise else [G, same])
     if names.is_rate(name) and name not in cotangents[:1]:
@@ -61,13 +63,14 @@ def roles_of(
         return [("arg", _target(forward))]
     if name.lower() in ("n", "m", "batch_size", "batch", "bs"):
         return [("batch", 0)]
-    unknown = _unknown(name, pointwise, bool(cotangents))
+    unknown = _unknown(name, pointwise, bool(cotangents), len(arguments) if count > 2 else 1)
     return [("cache", 0), *unknown] if forward.cache else unknown
 
 
-def _unknown(name: str, pointwise: bool, has_cotangent: bool) -> list[Role]:
-    first, output = ("arg", 0), ("output", 0)
-    point = [output, first] if names.is_output(name) and not names.is_input(name) else [first, output]
+def _unknown(name: str, pointwise: bool, has_cotangent: bool, arguments: int) -> list[Role]:
+    inputs: list[Role] = [("arg", i) for i in range(arguments)]
+    output: Role = ("output", 0)
+    point = [output, *inputs] if names.is_output(name) and not names.is_input(name) else [*inputs, output]
     if has_cotangent:
         return point
     return [*point, G] if pointwise else [G, *point]

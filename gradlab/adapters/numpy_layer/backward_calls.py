@@ -1,7 +1,8 @@
 """How the cotangent gets in: as an argument, as an attribute, on a tape, or by multiplying what comes back."""
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice, product
 from typing import Any
@@ -25,25 +26,34 @@ from gradlab.adapters.numpy_layer.layer_run import (
     backward_methods,
     method_of,
 )
-from gradlab.adapters.numpy_layer.number_places import as_array, data_name, grad_name
+from gradlab.adapters.numpy_layer.number_places import as_array, attributes_of, data_name, grad_name
 from gradlab.adapters.numpy_layer.recording_optimizer import RecordingOptimizer
 from gradlab.node import as_tuple
 
 # So many ways to understand one method's arguments are tried.
 TRIED = 16
+# And so many are put in order.
+MOST = 1000
 
 
 def find_backward_calls(forward: ForwardCall, run: LayerRun) -> Iterator[BackwardCall]:
     """Yield every backward call that the names allow, the likeliest first."""
     yield from on_tape(forward, run)
+    yield from _carried(forward, run)
     yield from _with_flag(forward, run)
     for name in backward_methods(run.layer, forward.method):
         try:
             parameters = inspect.signature(method_of(run.layer, name)).parameters
         except (TypeError, ValueError):
             continue
-        yield from _with_arguments(name, parameters, forward, run)
+        plain = list(_with_arguments(name, parameters, forward, run))
+        yield from plain
+        if isinstance(run.returned, Mapping) and sum(map(is_wanted, parameters.values())) == 1:
+            yield BackwardCall(f"{name}(a dict with the cotangent)", partial(_asked_by_key, name))
         yield from _with_attribute(name, parameters, forward, run)
+        for flag, p in parameters.items():
+            if p.default is True:  # such as one that lets it take a step at once
+                yield from (_without(flag, backward_call) for backward_call in plain)
 
 
 def _with_arguments(
@@ -54,7 +64,12 @@ def _with_arguments(
         p.name for p in wanted if names.is_cotangent(p.name) and p.name not in argument_names(forward)
     ]
     options = [roles_of(name, p.name, len(wanted), cotangents, forward) for p in wanted]
-    for roles in islice(product(*options), TRIED):
+    known = cotangents or any(p.name in argument_names(forward) for p in wanted)
+    if len(forward.outputs) == len(wanted) > 1 and len(cotangents) < len(wanted) and not known:
+        options = [[("part", i)] for i in range(len(wanted))]
+    # each with a value of its own first
+    every = sorted(islice(product(*options), MOST), key=lambda roles: len(roles) - len(set(roles)))
+    for roles in every[:TRIED]:
         if roles.count(G) > 1 or roles.count(("cache", 0)) > 1:
             continue
         takes = any(role[0] in ("g", "part", "all") for role in roles)
@@ -75,11 +90,22 @@ def _with_arguments(
         )
 
 
+def _without(flag: str, call: BackwardCall) -> BackwardCall:
+    """Return a call with one of the method's flags off."""
+    said = f"{call.said.removesuffix(')')}{', ' * (not call.said.endswith('()'))}{flag}=False)"
+    return replace(call, said=said, give=partial(call.give, **{flag: False}))
+
+
 def _call(
-    name: str, bound: Sequence[tuple[str, Any, Role]], forward: ForwardCall, run: LayerRun, g: Any
+    name: str,
+    bound: Sequence[tuple[str, Any, Role]],
+    forward: ForwardCall,
+    run: LayerRun,
+    g: Any,
+    **flags: bool,
 ) -> Any:
     positional: list[Any] = []
-    named: dict[str, Any] = {}
+    named: dict[str, Any] = {**flags}
     for argument, kind, role in bound:
         if kind is inspect.Parameter.VAR_POSITIONAL:
             positional += [_scalar(part) for part in as_tuple(g)]
@@ -135,6 +161,43 @@ def _with_flag(forward: ForwardCall, run: LayerRun) -> Iterator[BackwardCall]:
                 yield BackwardCall(said, give, takes=False)
 
 
+def _carried(forward: ForwardCall, run: LayerRun) -> Iterator[BackwardCall]:
+    """Yield the reading in which forward itself returns the gradients, beside a loss."""
+    if (
+        not forward.scalar
+        or forward.stored
+        or len(forward.outputs) != 1
+        or isinstance(run.returned, np.ndarray)
+    ):
+        return
+    beside = _beside_output(forward, run.returned)
+    if any(as_array(part) is not None for part in _flat(beside)):
+        yield BackwardCall("what forward returns beside the loss", _given_beside, takes=False)
+
+
+def _given_beside(forward: ForwardCall, run: LayerRun, g: Any) -> Any:
+    return _beside_output(forward, run.returned)
+
+
+def _beside_output(forward: ForwardCall, returned: Any) -> Any:
+    """Return what stands beside the output: the rest of a tuple or dict, or the other attributes of an object."""
+    kind, key = (*forward.outputs[0], ("attr", data_name(returned)))[0]
+    if isinstance(returned, Mapping):
+        return {k: part for k, part in returned.items() if k != key}
+    if kind == "item":
+        rest = [part for i, part in enumerate(returned) if i != key]
+        return rest[0] if len(rest) == 1 else tuple(rest)
+    return {k: part for k, part in attributes_of(returned).items() if k != key}
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _flat(part)
+    else:
+        yield value
+
+
 def _flagged(name: str, role: Role, forward: ForwardCall, run: LayerRun, g: Any) -> Any:
     return method_of(run.layer, forward.method)(_value(role, forward, run, g), **{name: True})
 
@@ -142,23 +205,80 @@ def _flagged(name: str, role: Role, forward: ForwardCall, run: LayerRun, g: Any)
 def _with_attribute(
     name: str, parameters: Mapping[str, inspect.Parameter], forward: ForwardCall, run: LayerRun
 ) -> Iterator[BackwardCall]:
-    """Yield the calls of a method without arguments, with the cotangent put into an attribute before."""
-    if any(is_wanted(p) for p in parameters.values()):
+    """Yield the calls of a method without arguments, with the cotangent put into an attribute before.
+
+    Or with one argument, a buffer that the gradient of the input is added to.
+    """
+    wanted = [p for p in parameters.values() if is_wanted(p)]
+    if len(wanted) > 1:
         return
+    into = f"a buffer as {wanted[0].name}" if wanted else ""
+    run_it = partial(_filled, name) if wanted else partial(_called, name)
     for attribute in names.COTANGENTS:
         held = attribute_of(run.layer, attribute)
         if hasattr(run.layer, attribute) and (held is None or as_array(held) is not None):
-            yield BackwardCall(f"{name}(), the cotangent in .{attribute}", partial(_put, attribute, name))
+            said = f"{name}({into}), the cotangent in .{attribute}"
+            yield BackwardCall(said, partial(_put, attribute, run_it))
+    if wanted:
+        return
     yield BackwardCall(
         f"{name}(), the cotangent in the attribute that it misses", partial(_put_missing, name)
     )
-    if any(data_name(y) for y in forward.raw(run)):
+    raw = forward.raw(run)
+    if any(data_name(y) for y in raw):
         yield BackwardCall(f"{name}(), the cotangent on the output", partial(_put_on_output, name))
+    elif len(raw) == 1 and len(forward.outputs[0]) == 1 and forward.outputs[0][0][0] == "attr":
+        for attribute, held in attributes_of(_holder(forward, run)).items():
+            if held is None or (isinstance(held, np.ndarray) and not held.any()):
+                said = f"{name}(), the cotangent in .{attribute} of what forward returned"
+                yield BackwardCall(said, partial(_put_beside_output, attribute, name))
 
 
-def _put(attribute: str, name: str, forward: ForwardCall, run: LayerRun, g: Any) -> Any:
-    setattr(run.layer, attribute, _scalar(g))
+def _holder(forward: ForwardCall, run: LayerRun) -> Any:
+    """Return the object that the output is an attribute of."""
+    return run.layer if forward.stored else run.returned
+
+
+def _called(name: str, run: LayerRun) -> Any:
     return method_of(run.layer, name)()
+
+
+def _filled(name: str, run: LayerRun) -> Any:
+    """Return the buffer that backward was given, of zeros like forward's first argument."""
+    buffer = np.zeros_like(run.args[0])
+    method_of(run.layer, name)(buffer)
+    return buffer
+
+
+def _put_beside_output(attribute: str, name: str, forward: ForwardCall, run: LayerRun, g: Any) -> Any:
+    setattr(_holder(forward, run), attribute, _scalar(g))
+    return method_of(run.layer, name)()
+
+
+def _put(
+    attribute: str, run_it: Callable[[LayerRun], Any], forward: ForwardCall, run: LayerRun, g: Any
+) -> Any:
+    setattr(run.layer, attribute, _scalar(g))
+    return run_it(run)
+
+
+class _Asked(dict[Any, Any]):
+    """What forward returned, without its outputs, and with the cotangent under whatever other key is asked for."""
+
+    def __init__(self, forward: ForwardCall, run: LayerRun, g: Any) -> None:
+        super().__init__({k: v for k, v in run.returned.items() if as_array(v) is None})
+        parts = {path[0][1]: part for path, part in zip(forward.outputs, as_tuple(g), strict=True)}
+        self.parts = parts
+
+    def __missing__(self, key: Any) -> Any:
+        named = [k for k in self.parts if k == key or names.is_gradient_of(str(key), str(k))]
+        if not named and len(self.parts) > 1:
+            raise KeyError(key)
+        return self.parts[named[0] if named else next(iter(self.parts))]
+
+
+def _asked_by_key(name: str, forward: ForwardCall, run: LayerRun, g: Any) -> Any:
+    return method_of(run.layer, name)(_Asked(forward, run, g))
 
 
 def _put_missing(name: str, forward: ForwardCall, run: LayerRun, g: Any) -> Any:
@@ -167,7 +287,7 @@ def _put_missing(name: str, forward: ForwardCall, run: LayerRun, g: Any) -> Any:
     except AttributeError as error:
         if error.obj is not run.layer or not names.is_cotangent(str(error.name)):
             raise
-        return _put(str(error.name), name, forward, run, g)
+        return _put(str(error.name), partial(_called, name), forward, run, g)
     raise LookupError("it misses none")
 
 

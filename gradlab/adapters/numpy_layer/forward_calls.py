@@ -17,10 +17,13 @@ from gradlab.adapters.numpy_layer.layer_run import (
     backward_methods,
     method_of,
     title_of,
+    vars_of,
 )
 from gradlab.adapters.numpy_layer.number_places import (
+    DATA,
     Path,
     as_array,
+    attributes_of,
     data_name,
     is_number,
     new_arrays,
@@ -92,11 +95,19 @@ def forward_methods(layer: Any, inputs: Sequence[Any]) -> list[str]:
     found = [
         named[key] for key in names.FORWARD if key in named and callable(getattr(layer, named[key], None))
     ]
+    said = [name for name in named.values() if names.looks_like_forward(name) and name not in found]
+    found += [name for name in said if callable(getattr(layer, name, None))]
+    methods = [name for name in found if not _is_held_function(layer, name)]
+    found = methods or found  # a function that a layer holds is a part of it
     if "__call__" in found and (isinstance(layer, type) or any(data_name(x) for x in inputs)):
         # what takes tensors records them in __call__; a class is called only to make an object
         found.remove("__call__")
         found = found if isinstance(layer, type) else ["__call__", *found]
     return found
+
+
+def _is_held_function(layer: Any, name: str) -> bool:
+    return name in vars_of(layer) and not isinstance(layer, type)
 
 
 def _call(layer: Any, name: str, inputs: Sequence[Any], settings: Mapping[str, Any]) -> ForwardCall:
@@ -163,7 +174,7 @@ def _with_outputs(held_layer: HeldLayer, forward: ForwardCall) -> Iterator[CallW
     refuse_outputs(title, found[0], run, forward.run(held_layer, [leaf.value for leaf in leaves]))
     for reading in found:
         sizes = [np.size(y) for y in reading.read(run)]
-        yield replace(reading, scalar=sizes == [1]), leaves
+        yield replace(reading, scalar=sizes == [1], makes=not reading.hands_back(run)), leaves
 
 
 def calls_with_outputs(
@@ -171,13 +182,32 @@ def calls_with_outputs(
 ) -> Iterator[ForwardCall]:
     """Yield the call with each reading of its outputs, the likeliest first."""
     returned = run.returned
-    if returned is None:
-        path = _stored_output(run, before)
-        yield from [replace(forward, outputs=(path,), stored=True)] if path else []
+    stored = _stored_outputs(run, before)
+    if returned is None or returned is run.layer:
+        yield from [replace(forward, outputs=(path,), stored=True) for path in stored[:1]]
+    elif costs := [path for path in stored if names.is_cost(nearest_name(path)) and _hands_on(run)]:
+        # what hands its input on, and leaves a cost beside it, is there for the cost
+        yield replace(forward, outputs=(costs[0],), stored=True)
     elif _is_output(returned) and not getattr(run.layer, "passes_cache", False):
         yield replace(forward, outputs=((),))
-    else:
+    elif isinstance(returned, Mapping | list | tuple):
         yield from _of_several(forward, run.layer, returned)
+    elif name := result_name(returned):
+        yield replace(forward, outputs=((("attr", name),),))
+
+
+def _hands_on(run: LayerRun) -> bool:
+    """Return whether forward returned one of its arguments as it is."""
+    returned = as_array(run.returned)
+    inputs = [as_array(arg) for arg in run.args]
+    return returned is not None and any(x is not None and np.array_equal(returned, x) for x in inputs)
+
+
+def result_name(returned: Any) -> str:
+    """Return the attribute of an object that holds the result, by its name, or as it alone holds numbers."""
+    held = {name: value for name, value in attributes_of(returned).items() if is_number(value)}
+    named = [name for name in (*names.OUTPUTS, *DATA) if name in held]
+    return (named or (list(held) if len(held) == 1 else [""]))[0]
 
 
 def _of_several(forward: ForwardCall, layer: Any, returned: Any) -> Iterator[ForwardCall]:
@@ -215,8 +245,8 @@ def _passes_cache(layer: Any, forward: ForwardCall) -> bool:
     return False
 
 
-def _stored_output(run: LayerRun, before: Mapping[Path, Any]) -> Path | None:
-    """Return the attribute that forward left its output in."""
+def _stored_outputs(run: LayerRun, before: Mapping[Path, Any]) -> list[Path]:
+    """Return the attributes that forward may have left its output in, the likeliest first."""
     inputs = [as_array(arg) for arg in run.args]
     changed = {
         path: value
@@ -226,9 +256,8 @@ def _stored_output(run: LayerRun, before: Mapping[Path, Any]) -> Path | None:
         and not any(x is not None and np.array_equal(x, value, equal_nan=True) for x in inputs)
     }
     named = [path for name in names.OUTPUTS for path in changed if nearest_name(path) == name]
-    if named or len(changed) == 1:
-        return (named or list(changed))[0]
-    return None
+    costs = [path for path in changed if names.is_cost(nearest_name(path)) and path not in named]
+    return [*named, *costs] or (list(changed) if len(changed) == 1 else [])
 
 
 def refuse_outputs(title: str, reading: ForwardCall, run: LayerRun, again: LayerRun) -> None:

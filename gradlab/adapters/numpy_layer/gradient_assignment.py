@@ -21,7 +21,7 @@ from gradlab.adapters.numpy_layer.layer_reading import RATE, BoundLayer
 from gradlab.adapters.numpy_layer.layer_run import GradientSlot, LayerRun, method_of, slot_at
 from gradlab.adapters.numpy_layer.number_places import Path, data_name, follow, grad_name, new_arrays, show
 from gradlab.adapters.numpy_layer.parameter_discovery import Override, Parameter, nearest_name, overrides
-from gradlab.node import Array
+from gradlab.node import Array, as_tuple
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +44,14 @@ class BackwardTraces:
     back: list[tuple[Path, Array]]
 
 
-def traces_of(bound: BoundLayer, run: LayerRun, before: Mapping[Path, Any]) -> BackwardTraces:
-    """Return the traces of backward, by comparison with copies of the layer's arrays from before it."""
-    return BackwardTraces(bound, run, new_arrays(run.layer, before), returned_arrays(run))
+def traces_of(bound: BoundLayer, run: LayerRun, before: Mapping[Path, Any], g: Any) -> BackwardTraces:
+    """Return the traces of backward, by comparison with copies of the layer's arrays from before it.
+
+    The cotangent `g` may have been put into the layer, and is none.
+    """
+    changed = new_arrays(run.layer, before)
+    own = {path: value for path, value in changed.items() if not any(value is part for part in as_tuple(g))}
+    return BackwardTraces(bound, run, own, returned_arrays(run))
 
 
 def differentiated_inputs(bound: BoundLayer, run: LayerRun) -> list[ArgumentLeaf]:
@@ -71,6 +76,15 @@ def assign_inputs(traces: BackwardTraces, parameters: Sequence[Parameter]) -> di
         if named:
             found[leaf.name] = returned_slot(named[0])
     inputs = [leaf for leaf in inputs if leaf.name not in found]
+    # under whatever name, what has the one input's shape and no parameter's name
+    free = (
+        [path for path, array in traces.back if is_keyed(path) and array.shape == inputs[0].value.shape]
+        if len(inputs) == 1
+        else []
+    )
+    free = [path for path in free if not any(_is_named_after(path, p) for p in parameters)]
+    if len(free) == 1:
+        found[inputs.pop().name] = returned_slot(free[0])
     unnamed = [(path, array) for path, array in traces.back if not is_keyed(path)]
     places = inputs_returned(traces, inputs, unnamed, parameters)
     found |= {name: returned_slot(path) for name, path in places.items()}
@@ -224,6 +238,10 @@ def inputs_returned(
         if not fitting and shape in shapes and traces.run.given_back is not None and len(inputs) == 1:
             return {}  # the gradient of a parameter, returned alone
         return {(fitting or list(inputs))[0].name: back[0][0]}
+    # of a pair of functions the order of what backward returns is that of the arguments, whatever it is called inside
+    if len(back) == len(inputs) and not getattr(traces.run.layer, "passes_cache", False):
+        if said := by_source(traces, [leaf.name for leaf in inputs], back) or by_stem(traces, inputs, back):
+            return said
     if len(back) in (len(inputs), len(traces.bound.leaves)):
         some = inputs if len(back) == len(inputs) else traces.bound.leaves
         return {leaf.name: path for leaf, (path, _) in zip(some, back, strict=True) if leaf in inputs}
@@ -248,6 +266,22 @@ def by_source(
         if score:
             found[name] = path
     return found if len(found) == len(asked) and len(set(found.values())) == len(found) else {}
+
+
+def by_stem(
+    traces: BackwardTraces, inputs: Sequence[ArgumentLeaf], back: Sequence[tuple[Path, Array]]
+) -> dict[str, Path]:
+    """Match the returned arrays by names in backward's return line that contain the inputs' names, or the other way."""
+    method = traces.bound.backward_call.method
+    said = returned_names(method_of(traces.run.layer, method)) if method else []
+    if len(said) != len(back) or not all(map(names.is_cotangent, said)):
+        return {}
+    found = {}
+    for leaf in inputs:
+        fitting = [path for s, (path, _) in zip(said, back, strict=True) if names.has_stem_of(s, leaf.name)]
+        if len(fitting) == 1:
+            found[leaf.name] = fitting[0]
+    return found if len(set(found.values())) == len(inputs) else {}
 
 
 def in_order(

@@ -40,9 +40,12 @@ def slots_of(run: LayerRun, parameter: Parameter) -> list[list[GradientSlot]]:
     paths come in a second place.
     """
     of_paths = []
+    own = {occurrence.path for occurrence in parameter.occurrences}
     for occurrence in parameter.occurrences:
         found = [
-            slot_at((*_LAYER, *path), turned=occurrence.turned) for path in _beside(run.layer, occurrence)
+            slot_at((*_LAYER, *path), turned=occurrence.turned)
+            for path in _beside(run.layer, occurrence)
+            if path not in own
         ]
         of_paths.append(found)
     return of_paths
@@ -192,7 +195,10 @@ def input_attribute(
     run: LayerRun, name: str, shape: tuple[int, ...], changed: Mapping[Path, Any]
 ) -> Path | None:
     """Return the attribute that backward left the gradient of an input in; None if none fits."""
-    direct = {path: v for path, v in changed.items() if len(path) == 1 and path[0][0] == "attr"}
+    direct: Mapping[Path, Any] = {
+        path: v for path, v in changed.items() if len(path) == 1 and path[0][0] == "attr"
+    }
+    direct = direct or changed
     scored = [(names.is_gradient_of(nearest_name(path), name), path) for path in direct]
     scored += [(1, path) for path in direct if nearest_name(path) in _INPUT_GRADIENTS]
     best = max(scored, key=lambda pair: (pair[0], np.shape(changed[pair[1]]) == shape), default=(0, ()))

@@ -25,7 +25,7 @@ def layer_at_start(
     arrays = [leaf.value for leaf in leaves]
     _refuse_integers(layer)
     if _makes_parameters(layer, forward, held_layer, arrays):
-        _forget(layer, objects)
+        _forget(layer, objects, forward, arrays)
         held_layer = HeldLayer(layer, objects)
     else:
         held_layer.reset()
@@ -33,7 +33,7 @@ def layer_at_start(
     kept = {p.name: (p.where.get(layer), p.value(layer)) for p in found}
     forward.run(held_layer, arrays)
     stayed = [p for p in found if p.sure or _is_same(p, layer, *kept[p.name])]
-    stayed = [p for p in stayed if not _is_in_a_store(p) or _matters(p, forward, held_layer, arrays)]
+    stayed = [p for p in stayed if not _is_in_a_store(p) or matters(p, forward, held_layer, arrays)]
     held_layer.reset()
     return held_layer, from_override(layer, params) if params is not None else stayed
 
@@ -51,18 +51,18 @@ def is_constant(p: Parameter, bound: BoundLayer) -> bool:
     learned = [q.where.get(layer) for q in bound.primals if q.where is not None]
     if not isinstance(value, np.ndarray) or any(np.may_share_memory(value, other) for other in learned):
         return False
-    return _matters(p, bound.forward_call, bound.held_layer, [leaf.value for leaf in bound.leaves])
+    return matters(p, bound.forward_call, bound.held_layer, [leaf.value for leaf in bound.leaves])
 
 
-def _matters(p: Parameter, forward: ForwardCall, held_layer: HeldLayer, arrays: Sequence[Any]) -> bool:
-    """Return whether forward gives something else for another value of a parameter."""
+def matters(p: Parameter, forward: ForwardCall, held_layer: HeldLayer, arrays: Sequence[Any]) -> bool:
+    """Return whether forward gives something else for another value of a parameter, and leaves that value alone."""
     held_layer.reset()
     value = p.value(held_layer.layer)
+    other = 1.1 * value + 0.1
     with contextlib.suppress(Exception):
-        here, there = (
-            forward.run(held_layer, arrays, [(p.where, x)]).outputs for x in (value, 1.1 * value + 0.1)
-        )
-        return not all(map(np.array_equal, here, there))
+        here, there = (forward.run(held_layer, arrays, [(p.where, x)]).outputs for x in (value, other))
+        same = np.array_equal(p.value(held_layer.layer), other.astype(value.dtype))
+        return same and not all(map(np.array_equal, here, there))
     return True
 
 
@@ -77,12 +77,18 @@ def _makes_parameters(layer: Any, forward: ForwardCall, held_layer: HeldLayer, a
     return any(_is_same(*part[:1], layer, *part[1:]) for part in held)
 
 
-def _forget(layer: Any, objects: Sequence[Any]) -> None:
-    """Let a layer forget the forward that made its parameters, if it has a method for that which leaves them alone."""
+def _forget(layer: Any, objects: Sequence[Any], forward: ForwardCall, arrays: Sequence[Any]) -> None:
+    """Let a layer forget the forward that made its parameters, if it has a method for that which leaves them alone.
+
+    And after which forward still runs.
+    """
     before = {p.name for p in find_parameters(layer) if p.sure}
     for name in resets(layer):
         held = HeldLayer(layer, objects)
         try:
+            getattr(layer, name)()
+            forward.run(HeldLayer(layer, objects), arrays)
+            held.reset()
             getattr(layer, name)()
         except Exception:  # a method that needs more, or does something else
             held.reset()

@@ -75,6 +75,8 @@ class Primal:
         Of a weight that is used twice, both: its gradient is their sum.
     accumulates : bool
         Whether backward adds to what stands there.
+    as_row : bool
+        Whether its gradient comes with axes of length 1 before its own.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Primal:
     where: NumberPlace | None
     slots: tuple[GradientSlot, ...]
     accumulates: bool = False
+    as_row: bool = False
 
     def gradient(self, run: LayerRun, before: Sequence[Array | None]) -> Any:
         """Return the gradient after a run; None if there is none."""
@@ -93,6 +96,8 @@ class Primal:
                 parts.append(found if old is None or old.shape != found.shape else found - old)
         if not parts:
             return None
+        if self.as_row:
+            parts = [part.reshape(part.shape[part.ndim - self.value.ndim :]) for part in parts]
         if self.leaf is not None and len(parts) == 1:
             return parts[0]  # as it is, so that a check sees whose memory it is
         return np.array(sum(parts[1:], parts[0]))
@@ -212,6 +217,8 @@ def times(factor: Array, g: Array) -> Array:
     ValueError
         If it has others.
     """
+    if np.ndim(factor) == 0:
+        return np.asarray(factor * g)
     if g.size == 1:
         return np.asarray(factor * g.reshape(()))
     if factor.shape[: g.ndim] != g.shape:

@@ -159,6 +159,8 @@ class ForwardCall:
         Whether it returns nothing, and the output is an attribute.
     partly : bool
         Whether it has more outputs than those that count.
+    makes : bool
+        Whether its outputs are objects of its own, and none of its arguments.
     scalar : bool
         Whether its one output is one number.
     """
@@ -171,6 +173,7 @@ class ForwardCall:
     cache: bool = False
     stored: bool = False
     partly: bool = False
+    makes: bool = False
     scalar: bool = False
 
     def run(
@@ -202,8 +205,14 @@ class ForwardCall:
         set_to = {p.said: np.array(v) for p, v in params}
         run = LayerRun(layer, args, None, params=set_to, recorders=recorders, moving=moving)
         run.returned = method_of(layer, self.method)(*args, **named)
+        if self.makes and self.hands_back(run):
+            raise ValueError(f"{self.method} hands its argument back here: there is nothing behind it")
         run.outputs = tuple(self.read(run))
         return run
+
+    def hands_back(self, run: LayerRun) -> bool:
+        """Return whether an output is one of the arguments, an object that keeps its own gradient."""
+        return any(y is arg for y in self.raw(run) for arg in run.args if data_name(arg))
 
     def read(self, run: LayerRun) -> Iterator[Array]:
         """Yield the outputs as arrays of their own."""
@@ -243,6 +252,9 @@ def method_of(layer: Any, name: str) -> Any:
 def backward_methods(layer: Any, forward: str) -> list[str]:
     """Return the names of the methods that may run a layer backwards, the likeliest first."""
     found = [name for name in dir(layer) if names.looks_like_backward(name) and name != forward]
+    # a function that a layer holds is a part of it
+    if not isinstance(layer, type) and forward not in vars_of(layer):
+        found = [name for name in found if name not in vars_of(layer)]
     order = {name: i for i, name in enumerate(names.BACKWARD)}
     found.sort(key=lambda name: (order.get(names.plain(name), len(order)), name.startswith("_"), name))
     return [
@@ -250,6 +262,11 @@ def backward_methods(layer: Any, forward: str) -> list[str]:
         for name in found
         if callable(attribute_of(layer, name)) and not _is_object(attribute_of(layer, name))
     ]
+
+
+def vars_of(layer: Any) -> Mapping[str, Any]:
+    """Return an object's own attributes."""
+    return getattr(layer, "__dict__", {})
 
 
 def attribute_of(layer: Any, name: str) -> Any:

@@ -106,7 +106,11 @@ class Snapshot:
 
     def _hold_generator(self, value: Any) -> Iterator[Any]:
         bits = value.bit_generator if isinstance(value, np.random.Generator) else value._bit_generator
-        self._undo.append(partial(setattr, bits, "state", bits.state))
+        if isinstance(value, np.random.RandomState):
+            # with the normal number that it has drawn and not handed out
+            self._undo.append(partial(value.set_state, value.get_state(legacy=False)))
+        else:
+            self._undo.append(partial(setattr, bits, "state", bits.state))
         self._random.append(lambda: bits.state)
         return iter(())
 
@@ -128,7 +132,10 @@ class Snapshot:
         for cell in value.__closure__ or ():
             if (content := content_of(cell)) is not MISSING:
                 self._undo.append(partial(setattr, cell, "cell_contents", content))
-                yield content
+                if isinstance(content, types.ModuleType):
+                    yield from state_of_module(content, names_in(value.__code__).attributes)
+                else:
+                    yield content
         yield from value.__defaults__ or ()
         yield from (value.__kwdefaults__ or {}).values()
         if value.__dict__:

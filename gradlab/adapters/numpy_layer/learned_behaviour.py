@@ -12,7 +12,7 @@ from gradlab.adapters.numpy_layer.layer_reading import BoundLayer, Primal, cotan
 from gradlab.adapters.numpy_layer.number_places import follow, objects
 from gradlab.adapters.numpy_layer.recording_optimizer import RecordingOptimizer
 from gradlab.checks.trial import map_arrays, quiet
-from gradlab.node import as_tuple
+from gradlab.node import Array, as_tuple
 
 # The step at which a function in double precision is as good as a line, what is left then of its size, and what is
 # left of it in half precision at the least.
@@ -78,31 +78,50 @@ def _knows_narrow(bound: BoundLayer) -> bool:
 def with_accumulation(bound: BoundLayer, seed: int) -> BoundLayer:
     """Return the reading with those gradients marked that backward adds to what stands there already."""
     try:
-        plain, raised = _second(bound, seed, 0.0), _second(bound, seed, 1.0)
+        found = _twice(bound, seed)
     except Exception:  # what cannot be run twice without a reset adds nothing up
         return bound
-    primals = []
-    for primal in bound.primals:
-        a, b = plain.get(primal.name), raised.get(primal.name)
-        # what forward has cleared again is not added to
-        written = a is not None and b is not None and not np.array_equal(*a) and bool(a[0].any())
-        adds = written and a is not None and b is not None and np.allclose(b[1] - a[1], 1.0, rtol=1e-3)
-        primals.append(replace(primal, accumulates=bool(adds)))
-    return replace(bound, primals=tuple(primals))
+    return replace(
+        bound, primals=tuple(replace(p, accumulates=_adds(*found.get(p.name, ()))) for p in bound.primals)
+    )
 
 
-def _second(bound: BoundLayer, seed: int, number: float) -> dict[str, tuple[Any, Any]]:
-    """Return the gradients before and after a second backward, when a number was added to what was there before."""
+def _adds(*left: Array) -> bool:
+    """Return whether the second of two backwards has left the first gradient on top of what stood there.
+
+    `left` is what the first backward, the second forward and the second backward left; nothing without a slot.
+    """
+    if not left or not left[1].any():
+        return False  # what forward has cleared again is not added to
+    first, before, after = left
+    size = float(np.abs(first).max(initial=0.0))
+    near = [bool(np.allclose(x, first, rtol=1e-3, atol=1e-6 * size)) for x in (after - before, after)]
+    return near == [True, False]
+
+
+def _twice(bound: BoundLayer, seed: int) -> dict[str, tuple[Array, ...]]:
+    """Return what stands in each gradient's slot after a backward, after a second forward, and a second backward."""
+    left: dict[str, list[Array]] = {p.name: [] for p in bound.primals if p.slots}
+
+    def look() -> None:
+        for p in bound.primals:
+            if p.slots and (found := p.slots[0].array(run)) is not None:
+                left[p.name].append(np.array(found, dtype=np.float64))
+
     with quiet():
         run = bound.run(bound.values, {})
         g = cotangent(run, np.random.default_rng([seed, 23]))
-        run.given_back = bound.backward_call.give(bound.forward_call, run, map_arrays(np.copy, g))
-        run = bound.run(bound.values, {}, fresh=False)
-        slots = {p.name: p.slots[0] for p in bound.primals if p.slots and p.slots[0].add(run, number)}
-        before = {name: np.array(slot.array(run), dtype=np.float64) for name, slot in slots.items()}
-        run.given_back = bound.backward_call.give(bound.forward_call, run, map_arrays(np.copy, g))
-        after = {name: np.array(slot.array(run), dtype=np.float64) for name, slot in slots.items()}
-    return {name: (before[name], x) for name, x in after.items() if x.shape == before[name].shape}
+        for fresh in (True, False):
+            if not fresh:
+                run = bound.run(bound.values, {}, fresh=False)
+                look()
+            run.given_back = bound.backward_call.give(bound.forward_call, run, map_arrays(np.copy, g))
+            look()
+    return {
+        name: tuple(parts)
+        for name, parts in left.items()
+        if len(parts) == 3 and len({x.shape for x in parts}) == 1
+    }
 
 
 def draws_in_backward(bound: BoundLayer, seed: int) -> bool:

@@ -18,6 +18,7 @@ BACKWARD = (
     "derivative", "deriv", "prime", "derive", "diff", "delta", "backwardactivation", "computegradient",
     "computegradients", "calcgradient", "inputgradient", "dloss", "d", "df",
 )  # fmt: skip
+_LIKE_FORWARD = re.compile(r"forward|fprop|fwd")
 _LIKE_BACKWARD = re.compile(r"back|bprop|bwd|grad|deriv|prime|vjp|delta|diff|^d_|_d$|^df$")
 _NOT_BACKWARD = re.compile(
     r"zero|clear|reset|flush|^get_?|^set_?|update|apply_|numer|check|clip|accumul|init|load|save|register|feedback"
@@ -52,6 +53,7 @@ _COTANGENT = re.compile(
     r"^(d|g|gy|gys|gs|e|v|ct|dout.*|d_.*|d[a-z]{1,2}\d?|d[a-z]?s|dnext|dnext_.*|dl.*|dj.*|dc.*|d[hcsyz]_.*|d(output|value|loss|activation|upper|top|signal).*)$"
     r"|grad|delta|err|upstream|diff|cotangent|incoming|gout|sensitivity|backprop"
 )
+_COST = re.compile(r"cost|loss|objective|energy|penalty|nll|total")
 _RATE = re.compile(r"^(lr|eta|learn.*|step_size|.*rate|.*_lr|stepsize)$")
 _OPTIMIZER = re.compile(r"^(opt|optim.*|.*_opt|updater|solver|.*optimi[sz]er)$")
 _CACHE = re.compile(r"^(.*cache.*|ctx|context|saved.*|mem|memory|tape|residual.*|store.*)$")
@@ -93,9 +95,19 @@ def looks_like_backward(name: str) -> bool:
     return known and not _NOT_BACKWARD.search(name.lower())
 
 
+def looks_like_forward(name: str) -> bool:
+    """Return whether a method of this name may be a forward pass, though its name says more than that."""
+    return bool(_LIKE_FORWARD.search(name.lower())) and not _NOT_BACKWARD.search(name.lower())
+
+
 def is_cotangent(name: str) -> bool:
     """Return whether an argument of this name is the upstream gradient."""
     return bool(_COTANGENT.search(_lower(name))) or bool(re.match(r"^d[A-Z]", name))
+
+
+def is_cost(name: str) -> bool:
+    """Return whether it is the value of a loss."""
+    return bool(_COST.search(_lower(name)))
 
 
 def is_rate(name: str) -> bool:
@@ -193,3 +205,9 @@ def is_gradient_of(slot: str, primal: str) -> int:
     if p in bases:
         return 2
     return int(_alias(p) in {_alias(base) for base in bases if base} and _alias(p) in _ALIASES)
+
+
+def has_stem_of(slot: str, primal: str) -> bool:
+    """Return whether the name `slot`, without what says that it is a gradient, is a part of the name `primal`."""
+    stem = _PREFIX.sub("", plain(slot), count=1)
+    return len(stem) >= 3 and (stem in plain(primal) or plain(primal) in stem)

@@ -19,6 +19,7 @@ from gradlab.adapters.numpy_layer.gradient_assignment import (
     overridden,
     traces_of,
 )
+from gradlab.adapters.numpy_layer.initial_state import matters
 from gradlab.adapters.numpy_layer.layer_error import LayerError, error_text
 from gradlab.adapters.numpy_layer.layer_reading import BoundLayer, Primal, Reading, cotangent
 from gradlab.adapters.numpy_layer.layer_run import GradientSlot, HeldLayer, LayerRun
@@ -111,7 +112,7 @@ def _attempt(bound: BoundLayer, parameters: Sequence[Parameter], grads: Any, see
     values = {p.name: p.value(bound.held_layer.layer) for p in parameters}
     run, g, before = one_run(bound, parameters, values, seed)
     run.given_back = bound.backward_call.give(bound.forward_call, run, g)
-    traces = traces_of(bound, run, before)
+    traces = traces_of(bound, run, before, g)
     if more := {
         k: v for k, v in learning_rates(traces, parameters).items() if k not in bound.forward_call.attributes
     }:
@@ -128,8 +129,12 @@ def _attempt(bound: BoundLayer, parameters: Sequence[Parameter], grads: Any, see
     primals = _without_views(run.layer, _primals(bound, inputs, parameters, values, taken))
     if not primals:
         raise LayerError("gives nothing that could be a gradient")
+    primals = [replace(p, as_row=_is_row(p, run)) for p in primals]
     bound = _with_functional(replace(bound, primals=tuple(primals)), run)
     missing = [p for p in parameters if p.sure and not taken[p.name] and not _is_part(run.layer, p, primals)]
+    # what the output does not depend on has no gradient to be owed: a running mean, a buffer that forward fills anew
+    arrays = [leaf.value for leaf in bound.leaves]
+    missing = [p for p in missing if matters(p, bound.forward_call, bound.held_layer, arrays)]
     if grads is not None and missing:
         cure = "name what holds it"
         raise NoGradientError(f"grads: nothing stands there for {missing[0].name} after backward: {cure}")
@@ -154,6 +159,15 @@ def _primals(
     ]
     learned = [p for p in parameters if taken[p.name]]
     return of_inputs + [Primal(p.name, values[p.name], None, p.where, taken[p.name]) for p in learned]
+
+
+def _is_row(p: Primal, run: LayerRun) -> bool:
+    """Return whether a gradient comes as a row, or with more axes of length 1 before those of its primal."""
+    found = [x for slot in p.slots if (x := slot.array(run)) is not None]
+    own = p.value.shape
+    return bool(own and found) and all(
+        x.ndim > len(own) and x.shape == (1,) * (x.ndim - len(own)) + own for x in found
+    )
 
 
 def _is_part(layer: Any, p: Parameter, primals: Sequence[Primal]) -> bool:
@@ -188,7 +202,7 @@ def _with_functional(bound: BoundLayer, run: LayerRun) -> BoundLayer:
         return bound
     shape = run.outputs[0].shape
     gradients = [p.gradient(run, [None] * len(p.slots)) for p in bound.primals]
-    leads = all(d is not None and np.shape(d)[: len(shape)] == shape for d in gradients)
+    leads = all(d is not None and np.shape(d)[: len(shape)] in (shape, ()) for d in gradients)
     return replace(bound, summed=not leads or any(p.where is not None for p in bound.primals))
 
 

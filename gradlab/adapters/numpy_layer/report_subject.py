@@ -180,6 +180,14 @@ def remarks(reading: Reading, subject: Subject, printed: bool, strict: bool, see
         cure = "compute it before the step"
         row = _row(subject.name, NUMERICAL, name, Verdict.WRONG, f"{evidence}: {cure}")
         found.append((row, Finding("nonlinear-in-cotangent", name, 0.9, evidence, cure)))
+    for p in reading.bound.primals:
+        if p.as_row:
+            evidence = f"the gradient of {p.name} comes with an axis of length 1 before its own"
+            cure = "return it in the primal's shape"
+            finding = Finding("wrong-shape", p.name, 0.9, evidence, cure, warns=breach is Verdict.WARNING)
+            found.append(
+                (_row(subject.name, "shapes_and_dtypes", p.name, breach, f"{evidence}: {cure}"), finding)
+            )
     if reading.constants:
         note = f"taken as constants: {', '.join(reading.constants)}: name them in params= if they are learned"
         found.append((_row(subject.name, "parameters", "", Verdict.PASS, note), None))
@@ -237,7 +245,8 @@ def _sums(reading: Reading, node: str, breach: Verdict, seed: int) -> Iterator[R
         cure = "start from zeros in every call, or give the layer a method that clears it"
         verdict = Verdict.WRONG if primal in mixed else breach
         row = _row(node, "adds_nothing_up", primal.name, verdict, f"{evidence}: {cure}")
-        yield row, Finding("accumulates", primal.name, 0.9, evidence, cure)
+        warns = verdict is Verdict.WARNING
+        yield row, Finding("accumulates", primal.name, 0.9, evidence, cure, warns=warns)
 
 
 def _is_tensor(primal: Primal) -> bool:

@@ -192,15 +192,23 @@ def _new_layer(bound: BoundLayer, arguments: Mapping[str, Any]) -> BoundLayer | 
 
 
 def _is_same(bound: BoundLayer, made: BoundLayer | None) -> bool:
-    """Return whether the layer that was made anew gives the same outputs."""
+    """Return whether the layer that was made anew gives the same outputs, and the same gradients."""
     if made is None:
         return False
     with quiet():
         try:
-            here, there = (b.run(b.values, {}).outputs for b in (bound, made))
-        except Exception:
+            here, there = (_outputs_and_gradients(b) for b in (bound, made))
+        except Exception:  # what needs another step before it gives gradients is not remade
             return False
-    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(here, there, strict=True))
+    return len(here) == len(there) and all(
+        np.array_equal(a, b, equal_nan=True) for a, b in zip(here, there, strict=True)
+    )
+
+
+def _outputs_and_gradients(bound: BoundLayer) -> list[Any]:
+    run = bound.run(bound.values, {})
+    outputs = list(run.outputs)
+    return [*outputs, *bound.pulled(run, cotangent(run, np.random.default_rng(0)))]
 
 
 def other_values(name: str, value: Any) -> list[Any]:
@@ -211,10 +219,15 @@ def other_values(name: str, value: Any) -> list[Any]:
     if plain.startswith(("stride", "pad", "dilat")) and isinstance(value, int):
         return [v for v in ((1, 2) if plain.startswith(("stride", "dilat")) else (0, 1, 2)) if v != value]
     if plain.startswith(("stride", "pad", "dilat")) and isinstance(value, tuple):
-        return [tuple(v + 1 for v in value)]
+        return [_one_more(value)]
     if isinstance(value, float) and abs(value) > 0 and not 0 < value <= 1e-4:
         return [0.6 * value]
     return []
+
+
+def _one_more(value: Any) -> Any:
+    """Return a number, or each in nested tuples, with one added."""
+    return tuple(map(_one_more, value)) if isinstance(value, tuple) else value + 1
 
 
 def short_text(value: Any) -> str:
