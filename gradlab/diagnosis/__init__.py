@@ -46,12 +46,9 @@ VALUE_HYPOTHESES: tuple[Callable[[PrimalEvidence], Finding | None], ...] = (
     cotangent_mistakes.bias_at_zero,
     cotangent_mistakes.additive_bias,
     cotangent_mistakes.wrong_cotangent,
-    _other_functions.moved_cotangent,
     cotangent_mistakes.nonlinear_in_cotangent,
     _scale_mistakes.sign_flipped,
     _scale_mistakes.constant_factor,
-    _other_functions.straight_through,
-    _other_functions.log_parameter,
     _rearrangements.swapped_primals,
     _rearrangements.transposed,
     _rearrangements.wrongly_summed,
@@ -62,6 +59,7 @@ VALUE_HYPOTHESES: tuple[Callable[[PrimalEvidence], Finding | None], ...] = (
     _located_mistakes.masked_region,
     _rearrangements.shifted,
     _rearrangements.axes_permuted,
+    _other_functions.moved_cotangent,
     _other_functions.nearly_the_same_function,
     _other_functions.wrong_order,
     _missing_terms.missing_term,
@@ -73,6 +71,8 @@ VALUE_HYPOTHESES: tuple[Callable[[PrimalEvidence], Finding | None], ...] = (
     _missing_paths.empty_block,
     _missing_paths.factor_held_constant,
     _missing_paths.path_through_other_primals,
+    _other_functions.straight_through,
+    _other_functions.log_parameter,
 )
 
 

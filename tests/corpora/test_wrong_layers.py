@@ -18,6 +18,7 @@ STEP = 1e-4
 ONE_SIDED = ((0, -11 / 6), (1, 3.0), (2, -3 / 2), (3, 1 / 3))
 NAMES = {
     "sign-flipped",
+    "log-parameter",
     "constant-factor",
     "ignores-cotangent",
     "wrong-cotangent",

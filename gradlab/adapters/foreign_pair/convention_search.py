@@ -27,6 +27,8 @@ from gradlab.verdict import Verdict
 # What `loss=` may ask for.
 LOSSES = ("sum", "mean", "logits", WITHOUT)
 FACTOR = "constant-factor"
+# What a gradient is called that is nearly right, as by an epsilon.
+NEARLY = frozenset({"rounded-constants", "epsilon-mismatch", "other-approximation"})
 # A convention is taken, beside a mistake, that leaves no more than this share of the mismatch, or makes this share of
 # the elements right.
 NEARER, MANY = 0.01, 0.25
@@ -144,7 +146,7 @@ def _names(trial: Trial) -> set[str]:
         return set()
     if trial.is_large:
         return {mistake.name for mistake in large_mistakes(trial)}
-    return {finding.name for finding in diagnose([trial], {NUMERICAL})}
+    return {finding.name for finding in diagnose([trial], {NUMERICAL})} - NEARLY
 
 
 def asked_convention(trial: Trial, loss: Any, epsilon: Epsilon) -> Convention | None:

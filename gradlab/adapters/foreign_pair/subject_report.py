@@ -15,6 +15,7 @@ from gradlab.adapters.foreign_pair.convention_search import (
 )
 from gradlab.adapters.foreign_pair.variations import Variation, Varied, check_variations
 from gradlab.checks import Check
+from gradlab.checks.exploration.derived_inputs import trials_with_batch
 from gradlab.checks.trial import Trial
 from gradlab.checks.trial.line_slopes import is_right_along_lines
 from gradlab.node import Array, Node, Sample
@@ -137,7 +138,7 @@ def _convention(subject: Subject, checks: Mapping[str, Check], loss: Any, trial:
     loss_or_layer: dict[str, Any] = {"loss": subject.loss, "parameters": subject.parameters}
     right = is_right_along_lines(trial)
     if right and trial.is_confirmed:
-        return None
+        return _of_more_examples(subject, trial)
     # two lines tell it in a few evaluations, and every element is looked at where a convention fits; where they tell
     # no difference, an epsilon's may be too small for them, but for the directions that confirm a gradient it is not
     fitting = None
@@ -152,6 +153,20 @@ def _convention(subject: Subject, checks: Mapping[str, Check], loss: Any, trial:
     if not is_wrong(trial):
         return None
     return find_convention(trial, epsilon=subject.epsilon, **loss_or_layer)
+
+
+def _of_more_examples(subject: Subject, trial: Trial) -> Convention | None:
+    """Return the convention of a layer that is given one example, where a mean over the batch does not show."""
+    first = trial.sample.primals[0]
+    if not subject.parameters or subject.loss or not first.ndim or first.shape[0] != 1:
+        return None
+    for doubled in trials_with_batch(trial, "batch doubled", 2):
+        if doubled.accepted and not is_right_along_lines(doubled):
+            found = fitting_convention(
+                doubled, loss=False, parameters=subject.parameters, epsilon=subject.epsilon
+            )
+            return replace(found, primals=trial.primals()) if found else None
+    return None
 
 
 def _departs(subject: Subject, loss: Any, convention: Convention) -> bool:

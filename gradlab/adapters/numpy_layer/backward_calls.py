@@ -38,10 +38,11 @@ MOST = 1000
 
 def find_backward_calls(forward: ForwardCall, run: LayerRun) -> Iterator[BackwardCall]:
     """Yield every backward call that the names allow, the likeliest first."""
-    yield from on_tape(forward, run)
-    yield from _carried(forward, run)
-    yield from _with_flag(forward, run)
-    for name in backward_methods(run.layer, forward.method):
+    if not forward.backward:
+        yield from on_tape(forward, run)
+        yield from _carried(forward, run)
+        yield from _with_flag(forward, run)
+    for name in [forward.backward] if forward.backward else backward_methods(run.layer, forward.method):
         try:
             parameters = inspect.signature(method_of(run.layer, name)).parameters
         except (TypeError, ValueError):
@@ -63,6 +64,8 @@ def _with_arguments(
     cotangents = [
         p.name for p in wanted if names.is_cotangent(p.name) and p.name not in argument_names(forward)
     ]
+    if forward.cotangent in parameters:
+        cotangents = [forward.cotangent]
     options = [roles_of(name, p.name, len(wanted), cotangents, forward) for p in wanted]
     known = cotangents or any(p.name in argument_names(forward) for p in wanted)
     if len(forward.outputs) == len(wanted) > 1 and len(cotangents) < len(wanted) and not known:
@@ -87,6 +90,8 @@ def _with_arguments(
                 p.name in cotangents and role[0] in ("g", "part")
                 for p, role in zip(wanted, roles, strict=True)
             ),
+            likeliest=names.plain(name) in names.BACKWARD
+            and all(o[0] == r for o, r in zip(options, roles, strict=True)),
         )
 
 
@@ -214,7 +219,8 @@ def _with_attribute(
         return
     into = f"a buffer as {wanted[0].name}" if wanted else ""
     run_it = partial(_filled, name) if wanted else partial(_called, name)
-    for attribute in names.COTANGENTS:
+    told = forward.cotangent.removeprefix(".")
+    for attribute in [told] if told else names.COTANGENTS:
         held = attribute_of(run.layer, attribute)
         if hasattr(run.layer, attribute) and (held is None or as_array(held) is not None):
             said = f"{name}({into}), the cotangent in .{attribute}"
@@ -306,9 +312,11 @@ def on_tape(forward: ForwardCall, run: LayerRun) -> Iterator[BackwardCall]:
         for wrap in (False, True):
             word = f"{type(raw[0]).__name__}(g)" if wrap else "g"
             if _takes_one(raw[0], name):
-                yield BackwardCall(f"y.{name}({word})", partial(_seeded, name, wrap, "argument"))
-            yield BackwardCall(f"y.grad = {word}; y.{name}()", partial(_seeded, name, wrap, "attribute"))
-        yield BackwardCall(f"(y * g).sum().{name}()", partial(_summed, name))
+                give = partial(_seeded, name, wrap, "argument")
+                yield BackwardCall(f"y.{name}({word})", give, likeliest=True)
+            give = partial(_seeded, name, wrap, "attribute")
+            yield BackwardCall(f"y.grad = {word}; y.{name}()", give, likeliest=True)
+        yield BackwardCall(f"(y * g).sum().{name}()", partial(_summed, name), likeliest=True)
         if all(y.size == 1 for y in run.outputs):
             yield BackwardCall(f"y.{name}()", partial(_seeded, name, False, "none"), takes=False)
 

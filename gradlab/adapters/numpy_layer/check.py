@@ -2,18 +2,19 @@
 
 import contextlib
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Unpack
 
 from gradlab.adapters.foreign_pair.convention import NUMERICAL
 from gradlab.adapters.foreign_pair.convention_search import LOSSES
 from gradlab.adapters.foreign_pair.subject_report import report_on
-from gradlab.adapters.numpy_layer.forward_calls import find_calls
+from gradlab.adapters.numpy_layer.forward_calls import NOTHING, Told, find_calls
 from gradlab.adapters.numpy_layer.initial_state import is_constant, layer_at_start
 from gradlab.adapters.numpy_layer.layer_error import LayerError
 from gradlab.adapters.numpy_layer.layer_reading import Reading
-from gradlab.adapters.numpy_layer.layer_run import HeldLayer
+from gradlab.adapters.numpy_layer.layer_run import HeldLayer, title_of
 from gradlab.adapters.numpy_layer.layer_state import writeable
 from gradlab.adapters.numpy_layer.learned_behaviour import (
     draws_in_backward,
@@ -26,9 +27,10 @@ from gradlab.adapters.numpy_layer.report_subject import remarks, subject_of
 from gradlab.checks.trial import quiet
 from gradlab.diagnosis import Finding
 from gradlab.node import Array
-from gradlab.report import Report
+from gradlab.report import Report, Row
 from gradlab.running.options import CheckKeywords, options_of, takes_options
 from gradlab.running.selection import select_checks
+from gradlab.verdict import Verdict
 
 DRAWS = Finding(
     "nondeterministic",
@@ -56,6 +58,9 @@ def check_layer(
     *inputs: Any,
     settings: Mapping[str, Any] | None = None,
     loss: str | Callable[[Any], Any] | None = None,
+    forward: str | Callable[..., Any] | None = None,
+    backward: str | Callable[..., Any] | None = None,
+    cotangent: str | None = None,
     params: Any = None,
     grads: Any = None,
     **keywords: Unpack[CheckKeywords],
@@ -82,6 +87,11 @@ def check_layer(
         The function that a loss's gradient belongs to, where that is not what forward returns: the sum where it
         returns the mean, the mean where it returns the sum, forward of the softmax or sigmoid of logits, or forward
         without its epsilon; or ``loss(output) -> scalar``.
+    forward, backward : str or callable, optional
+        The methods, if they are not to be found out: their names, or functions of the layer and of what they take
+        besides, ``forward(layer, *inputs) -> output`` and ``backward(layer, g) -> gradients``.
+    cotangent : str, optional
+        What backward calls the argument for the cotangent, or the layer the attribute that it goes into.
     params, grads : list of str or ndarray, dict, or callable, optional
         Where the parameters and their gradients are, if that is not to be found out: names (``"W"``,
         ``"layers[0].W"``), the layer's own arrays, or a function of the layer that returns them.
@@ -120,12 +130,12 @@ def check_layer(
         # a layer's precision is that of its parameters
         chosen = {key: check for key, check in chosen.items() if key != "works_in_float32"}
     printed = PrintDetector()
-    with writeable(layer) as copies:
+    with writeable(layer) as copies, methods_lent(layer, forward, backward, cotangent) as told:
         params, grads = (_with_copies(given, copies) for given in (params, grads))
         held = HeldLayer(layer, inputs)
         try:
             with contextlib.redirect_stdout(printed), quiet():
-                reading = read_layer(layer, inputs, settings or {}, params, grads, seed)
+                reading = read_layer(layer, inputs, settings or {}, params, grads, seed, told)
                 if reading.raised:
                     chosen = {key: check for key, check in chosen.items() if key == NUMERICAL}
                 subject = subject_of(reading, settings or {}, seed, options.name)
@@ -136,7 +146,60 @@ def check_layer(
             held.reset()
     named = [*drawing, *report.findings.get(subject.name, ()), *(f for _, f in more if f)]
     rows = [*report.rows, *(row for row, _ in more)]
+    if not reading.understood and not (forward and backward):
+        return replace(report, rows=[_not_understood(row, reading) for row in rows], findings={})
     return replace(report, rows=rows, findings={subject.name: named} if named else {})
+
+
+def _not_understood(row: Row, reading: Reading) -> Row:
+    """Return a row without its verdict on the gradient, as nothing bears out how the layer was read."""
+    if row.verdict is not Verdict.WRONG:
+        return row
+    call = reading.bound.forward_call
+    said = f"read as {call.method}, then {reading.bound.backward_call.said}, and nothing fits"
+    cure = f"say it, check_layer(layer, ..., forward={call.method!r}, backward=..., cotangent=...)"
+    return replace(row, verdict=Verdict.INCONCLUSIVE, note=f"not understood: {said}; {row.note}: {cure}")
+
+
+@contextlib.contextmanager
+def methods_lent(
+    layer: Any,
+    forward: str | Callable[..., Any] | None,
+    backward: str | Callable[..., Any] | None,
+    cotangent: str | None,
+) -> Iterator[Told]:
+    """Yield the names of the methods that the caller gives; functions are lent to the layer as methods meanwhile.
+
+    Raises
+    ------
+    LayerError
+        If a name is no method's, or the layer takes no further attributes.
+    """
+    lent, said = [], {"forward": "", "backward": ""}
+    for what, given in (("forward", forward), ("backward", backward)):
+        if callable(given):
+            name = f"given_{what}"
+            try:
+                setattr(layer, name, partial(given, layer))
+            except (AttributeError, TypeError) as error:
+                cure = f"name its method, {what}='...'"
+                raise LayerError(f"{what} cannot be lent to {title_of(layer)} ({error}): {cure}") from error
+            lent.append(name)
+            said[what] = name
+        elif given is not None:
+            if not isinstance(given, str) or not callable(getattr(layer, given, None)):
+                cure = "give a method's name, or a function of the layer"
+                raise LayerError(f"{what} is {given!r}, and {title_of(layer)} has no such method: {cure}")
+            said[what] = given
+    if cotangent is not None and not isinstance(cotangent, str):
+        raise LayerError(
+            f"cotangent is {cotangent!r}: give the name of backward's argument, or of an attribute"
+        )
+    try:
+        yield Told(said["forward"], said["backward"], cotangent or "")
+    finally:
+        for name in lent:
+            delattr(layer, name)
 
 
 def _with_copies(given: Any, copies: Mapping[int, Array]) -> Any:
@@ -147,10 +210,16 @@ def _with_copies(given: Any, copies: Mapping[int, Array]) -> Any:
 
 
 def read_layer(
-    layer: Any, inputs: Sequence[Any], settings: Mapping[str, Any], params: Any, grads: Any, seed: int
+    layer: Any,
+    inputs: Sequence[Any],
+    settings: Mapping[str, Any],
+    params: Any,
+    grads: Any,
+    seed: int,
+    told: Told = NOTHING,
 ) -> Reading:
     """Return the reading of a layer that is believed, with everything that is learned of it afterwards."""
-    calls = find_calls(layer, inputs, settings)
+    calls = find_calls(layer, inputs, settings, told)
     held_layer, found = layer_at_start(layer, calls, params)
     if not found and not any(leaves for _, leaves in calls):
         raise LayerError("there are no floats among the inputs, and no parameters: pass inputs as floats")

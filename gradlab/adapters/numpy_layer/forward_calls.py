@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,12 +31,24 @@ from gradlab.adapters.numpy_layer.number_places import (
 from gradlab.adapters.numpy_layer.number_places import leaves as leaves_of
 from gradlab.adapters.numpy_layer.parameter_discovery import nearest_name
 
+
+class Told(NamedTuple):
+    """What the caller says of a layer: its methods, and the argument or attribute for the cotangent; else empty."""
+
+    forward: str = ""
+    backward: str = ""
+    cotangent: str = ""
+
+
+NOTHING = Told()
 # A call to forward, and the floats among its arguments.
 CallWithLeaves = tuple[ForwardCall, tuple[ArgumentLeaf, ...]]
 
 
-def find_calls(layer: Any, inputs: Sequence[Any], settings: Mapping[str, Any]) -> list[CallWithLeaves]:
-    """Return the calls of forward that give outputs, the likeliest first.
+def find_calls(
+    layer: Any, inputs: Sequence[Any], settings: Mapping[str, Any], told: Told = NOTHING
+) -> list[CallWithLeaves]:
+    """Return the calls of forward that give outputs, the likeliest first; where its method is told, that one's.
 
     Raises
     ------
@@ -48,9 +60,10 @@ def find_calls(layer: Any, inputs: Sequence[Any], settings: Mapping[str, Any]) -
     held_layer = HeldLayer(layer, held)
     found: list[CallWithLeaves] = []
     failed: list[str] = []
-    for name in forward_methods(layer, held):
+    for name in [told.forward] if told.forward else forward_methods(layer, held):
         try:
             forward = _call(layer, name, held, settings)
+            forward = replace(forward, backward=told.backward, cotangent=told.cotangent)
             found += _with_outputs(held_layer, forward)
         except LayerError as error:
             failed.append(str(error))
@@ -60,7 +73,7 @@ def find_calls(layer: Any, inputs: Sequence[Any], settings: Mapping[str, Any]) -
         finally:
             held_layer.reset()
     if not found:
-        cure = f"{title_of(layer)} has no forward method: call it forward, or use check_cached_pair for functions"
+        cure = f"{title_of(layer)} has no forward method: pass forward='its name', or a function of the layer"
         raise LayerError(failed[0] if failed else cure)
     return found
 

@@ -238,10 +238,11 @@ def inputs_returned(
         if not fitting and shape in shapes and traces.run.given_back is not None and len(inputs) == 1:
             return {}  # the gradient of a parameter, returned alone
         return {(fitting or list(inputs))[0].name: back[0][0]}
-    # of a pair of functions the order of what backward returns is that of the arguments, whatever it is called inside
-    if len(back) == len(inputs) and not getattr(traces.run.layer, "passes_cache", False):
-        if said := by_source(traces, [leaf.name for leaf in inputs], back) or by_stem(traces, inputs, back):
-            return said
+    # of a pair of functions the order of what comes back is that of the arguments, whatever it is called inside
+    ordered = getattr(traces.run.layer, "passes_cache", False) or len(back) != len(inputs)
+    named = {} if ordered else by_source(traces, [leaf.name for leaf in inputs], back)
+    if named := named or ({} if ordered else by_stem(traces, inputs, back)):
+        return named
     if len(back) in (len(inputs), len(traces.bound.leaves)):
         some = inputs if len(back) == len(inputs) else traces.bound.leaves
         return {leaf.name: path for leaf, (path, _) in zip(some, back, strict=True) if leaf in inputs}

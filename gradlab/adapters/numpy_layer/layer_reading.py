@@ -43,6 +43,8 @@ class BackwardCall:
         The layer's method that it calls.
     named : bool
         Whether what the cotangent is passed as is called so.
+    likeliest : bool
+        Whether the names suggest nothing rather.
     """
 
     said: str
@@ -53,6 +55,7 @@ class BackwardCall:
     sure: bool = False
     method: str = ""
     named: bool = False
+    likeliest: bool = False
 
 
 # The learning rate that is passed where one rides along: so large that the parameter's rounding is lost in the step.
@@ -262,6 +265,17 @@ class Reading:
     raised: str = ""
     ignores: bool = False
     constants: tuple[str, ...] = ()
+
+    @property
+    def understood(self) -> bool:
+        """Whether something bears it out: a gradient that fits, or names that leave no doubt."""
+        call = self.bound.backward_call
+        return (
+            any(fit > 0 for fit in self.fits)
+            or call.sure
+            or call.likeliest
+            or (call.named and not self.raised)
+        )
 
     @property
     def perfect(self) -> bool:

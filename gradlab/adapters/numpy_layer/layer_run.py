@@ -163,6 +163,8 @@ class ForwardCall:
         Whether its outputs are objects of its own, and none of its arguments.
     scalar : bool
         Whether its one output is one number.
+    backward, cotangent : str
+        What the caller says that backward's method, and the argument or attribute for the cotangent, is called.
     """
 
     method: str
@@ -175,6 +177,8 @@ class ForwardCall:
     partly: bool = False
     makes: bool = False
     scalar: bool = False
+    backward: str = ""
+    cotangent: str = ""
 
     def run(
         self,

@@ -109,11 +109,12 @@ def _twice(bound: BoundLayer, seed: int) -> dict[str, tuple[Array, ...]]:
                 left[p.name].append(np.array(found, dtype=np.float64))
 
     with quiet():
-        run = bound.run(bound.values, {})
+        run = bound.run([x.copy() for x in bound.values], {})
         g = cotangent(run, np.random.default_rng([seed, 23]))
         for fresh in (True, False):
             if not fresh:
-                run = bound.run(bound.values, {}, fresh=False)
+                # copies, as forward may write into what it is given
+                run = bound.run([x.copy() for x in bound.values], {}, fresh=False)
                 look()
             run.given_back = bound.backward_call.give(bound.forward_call, run, map_arrays(np.copy, g))
             look()

@@ -40,6 +40,10 @@ class NoGradientError(LayerError):
     """What ``grads=`` names is not there."""
 
 
+class FixedPointError(LayerError):
+    """Forward takes no other numbers than those that it is given."""
+
+
 def choose_reading(
     held_layer: HeldLayer,
     calls: Sequence[CallWithLeaves],
@@ -63,7 +67,7 @@ def choose_reading(
             continue  # what is called a cotangent, and is taken for one without an error, is one
         try:
             reading = _attempt(bound, parameters, grads, seed)
-        except NoGradientError:
+        except (NoGradientError, FixedPointError):
             raise
         except Exception as error:  # whatever a wrong guess makes a layer raise
             failed.append((bound, run, f"{bound.backward_call.said} {error_text(error)}"))
@@ -95,7 +99,7 @@ def _raising(held_layer: HeldLayer, failed: Sequence[tuple[BoundLayer, LayerRun,
     """Return the likeliest reading where every backward raises, so that what it raises is reported."""
     kind = type(held_layer.layer).__name__
     if not failed:
-        cure = "call it backward, or use check_cached_pair"
+        cure = "pass backward='its name', or a function of the layer"
         raise NoBackwardError(f"{kind} has no method that looks like a backward pass: {cure}")
     bound, run, raised = next((part for part in failed if part[0].backward_call.sure), failed[0])
     inputs = differentiated_inputs(bound, run)
@@ -329,7 +333,15 @@ def _slopes(
     def f(t: float) -> float:
         moved = [a.astype(np.float64) for a in bound.values]
         moved[i] = x + t * v
-        return sum(float(np.sum(a * y)) for a, y in zip(g, as_tuple(bound.forward(*moved)[0]), strict=True))
+        try:
+            outputs = as_tuple(bound.forward(*moved)[0])
+        except AssertionError as error:
+            refused = f"{bound.forward_call.method} asserts that it is given no other {bound.primals[i].name}"
+            cure = "leave that out, or check the layer together with what makes it"
+            raise FixedPointError(
+                f"{refused} ({error_text(error)}), so that no difference shows: {cure}"
+            ) from error
+        return sum(float(np.sum(a * y)) for a, y in zip(g, outputs, strict=True))
 
     wide, narrow = ((f(h) - f(-h)) / (2 * h) for h in (STEP, STEP / 2))
     terms = sum(float(np.abs(a).sum()) for a in g) * max(1.0, abs(f(0.0)))

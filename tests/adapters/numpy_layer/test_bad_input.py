@@ -80,8 +80,18 @@ UNUSABLE = {
         {},
         r"another output each time, all generators",
     ),
-    "no forward": (object(), (X,), {}, r"object has no forward method: call it forward, or use check_cached"),
-    "no backward": (WithoutBackward(), (X,), {}, r"no method that looks like a backward pass: call it"),
+    "no forward": (
+        object(),
+        (X,),
+        {},
+        r"object has no forward method: pass forward='its name', or a function",
+    ),
+    "no backward": (
+        WithoutBackward(),
+        (X,),
+        {},
+        r"no method that looks like a backward pass: pass backward=",
+    ),
     "no gradient": (
         ReturnsNothing(),
         (X,),

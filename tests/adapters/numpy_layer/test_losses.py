@@ -345,7 +345,7 @@ def test_no_convention_is_made_up_for_what_none_explains(make, inputs):
     assert not report.ok
     assert convention(report) == []
     assert all("where forward takes" not in row.note for row in report.rows)
-    assert not any(fault.confidence for fault in report.faults)
+    assert {fault.name for fault in report.faults if fault.confidence} <= {"other-approximation"}
 
 
 def domain_of(layer, *inputs):

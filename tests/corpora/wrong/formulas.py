@@ -79,7 +79,7 @@ def power(x, p):
 
 @mistake(
     "power, exponent not lowered",
-    "",
+    "log-parameter",
     "x",
     (power, lambda cache, g: (cache[1] * g * cache[0] ** (cache[1] - 1.0),)),
     positive(177, 3, 3),
@@ -90,7 +90,9 @@ def _(cache, g):
     return (p * x**p * g,)
 
 
-@mistake("divide, denominator not squared", "", "b", DIVIDE, normal(178, 3, 3), positive(179, 3, 3))
+@mistake(
+    "divide, denominator not squared", "log-parameter", "b", DIVIDE, normal(178, 3, 3), positive(179, 3, 3)
+)
 def _(cache, g):
     a, b = cache
     return g / b, -g * a / b
