@@ -40,7 +40,6 @@ def find_backward_calls(forward: ForwardCall, run: LayerRun) -> Iterator[Backwar
     """Yield every backward call that the names allow, the likeliest first."""
     if not forward.backward:
         yield from on_tape(forward, run)
-        yield from _carried(forward, run)
         yield from _with_flag(forward, run)
     for name in [forward.backward] if forward.backward else backward_methods(run.layer, forward.method):
         try:
@@ -55,6 +54,8 @@ def find_backward_calls(forward: ForwardCall, run: LayerRun) -> Iterator[Backwar
         for flag, p in parameters.items():
             if p.default is True:  # such as one that lets it take a step at once
                 yield from (_without(flag, backward_call) for backward_call in plain)
+    if not (forward.backward or forward.cache):
+        yield from _carried(forward, run)
 
 
 def _with_arguments(
