@@ -53,6 +53,9 @@ VALUE_HYPOTHESES: tuple[Callable[[PrimalEvidence], Finding | None], ...] = (
     _rearrangements.transposed,
     _rearrangements.wrongly_summed,
     _other_functions.counted_once,
+    _other_functions.wrong_order,
+    _other_functions.not_transposed,
+    _other_functions.log_parameter,
     _located_mistakes.tie_or_kink,
     _located_mistakes.single_element,
     _located_mistakes.border,
@@ -61,7 +64,6 @@ VALUE_HYPOTHESES: tuple[Callable[[PrimalEvidence], Finding | None], ...] = (
     _rearrangements.axes_permuted,
     _other_functions.moved_cotangent,
     _other_functions.nearly_the_same_function,
-    _other_functions.wrong_order,
     _missing_terms.missing_term,
     _other_functions.sum_over_another_axis,
     _other_functions.forgotten_mask,
@@ -72,7 +74,6 @@ VALUE_HYPOTHESES: tuple[Callable[[PrimalEvidence], Finding | None], ...] = (
     _missing_paths.factor_held_constant,
     _missing_paths.path_through_other_primals,
     _other_functions.straight_through,
-    _other_functions.log_parameter,
 )
 
 

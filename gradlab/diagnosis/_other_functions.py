@@ -40,14 +40,18 @@ def _cotangent(evidence: PrimalEvidence, p: PointEvidence) -> Array | None:
 
 def log_parameter(evidence: PrimalEvidence) -> Finding | None:
     """See whether the gradient is by the primal's logarithm."""
-    if all(evidence.primal(p).size < 2 for p in evidence.wrong_points):
-        return None
-    confidence = evidence.explained_share(lambda p: p.numerical(evidence.i) * evidence.primal(p))
+    elements = sum(int(p.wrong(evidence.i).sum()) for p in evidence.wrong_points)
+    confidence = evidence.explained_share(partial(_by_the_logarithm, evidence)) if elements >= ENOUGH else 0.0
     if not confidence:
         return None
     name = evidence.name
     observed = f"analytic = numerical * {name}: the gradient is by the logarithm of {name}"
     return evidence.finding("log-parameter", confidence, observed, f"divide by {name}, or take log({name})")
+
+
+def _by_the_logarithm(evidence: PrimalEvidence, p: PointEvidence) -> Array:
+    right = p.numerical(evidence.i)
+    return np.asarray(np.where(p.wrong(evidence.i), right * evidence.primal(p), right))
 
 
 def moved_cotangent(evidence: PrimalEvidence) -> Finding | None:
@@ -166,41 +170,75 @@ def _is_scaled_on_both_sides(evidence: PrimalEvidence, p: PointEvidence) -> bool
     return bool(left < 1e3 * SAME and rows.size - rank >= ENOUGH)
 
 
+def not_transposed(evidence: PrimalEvidence) -> Finding | None:
+    """See whether backward multiplies by the Jacobian itself where it should by its transpose."""
+    confidence = evidence.explained_share(partial(_by_the_jacobian, evidence))
+    if not confidence:
+        return None
+    observed = "the gradient is the Jacobian times the cotangent, and should be its transpose times it"
+    cure = "transpose the matrix, turn the kernel or the rotation round, on the way back"
+    return evidence.finding("transposed", confidence, observed, cure)
+
+
+def _by_the_jacobian(evidence: PrimalEvidence, p: PointEvidence) -> Array | None:
+    shape = evidence.primal(p).shape
+    y = p.trial.output
+    if isinstance(y, tuple) or np.shape(y) != shape or has_large_jacobian(p.trial):
+        return None
+    return np.asarray((p.jacobians[evidence.i] @ p.g).reshape(shape))
+
+
 def sum_over_another_axis(evidence: PrimalEvidence) -> Finding | None:
     """See whether the mistake is what two exchanged axes leave: parts constant along the one and along the other."""
     points = [p for p in evidence.wrong_points if p.is_given] or evidence.wrong_points
+    points += [p for p in evidence.wrong_points if p not in points]
     ndim = min((evidence.primal(p).ndim for p in points), default=0)
     for a in range(-ndim, 0):
         for b in range(a + 1, 0):
-            for form in ("1", "the output", evidence.name):
-                if points and all(_is_of_two_axes(evidence, p, a, b, form) for p in points):
-                    times = "" if form == "1" else f"{form} times "
-                    parts = f"parts that are constant along axis {a} and along axis {b}"
-                    observed = f"numerical - analytic is {times}a sum of two {parts}"
-                    cure = f"sum over the axis that forward sums over: {a} and {b} are exchanged"
-                    return evidence.finding("wrong-sum-axis", 0.9, observed, cure)
+            for forms in (
+                ("1",),
+                ("the output",),
+                (evidence.name,),
+                ("1", "the output"),
+                ("1", evidence.name),
+            ):
+                fits = [_spare_of_two_axes(evidence, p, a, b, forms) for p in points]
+                given = [fit for fit, p in zip(fits, points, strict=True) if p.is_given]
+                known = [fit for fit in fits if fit is not None]
+                if None in given or len(known) < ALMOST_ALL * len(fits) or sum(known) < ENOUGH:
+                    continue
+                of = " and ".join(forms).replace("1 and ", "1 and of ")
+                observed = (
+                    f"numerical - analytic is a sum of multiples of {of}, each constant along axis {a} or {b}"
+                )
+                cure = f"sum over the axis that forward sums over: {a} and {b} are exchanged"
+                return evidence.finding("wrong-sum-axis", 0.9, observed, cure)
     return None
 
 
-def _is_of_two_axes(evidence: PrimalEvidence, p: PointEvidence, a: int, b: int, form: str) -> bool:
+def _spare_of_two_axes(
+    evidence: PrimalEvidence, p: PointEvidence, a: int, b: int, forms: tuple[str, ...]
+) -> int | None:
+    """Return how many more elements than coefficients the form explains at a point; None if it does not explain it."""
     d = (p.numerical(evidence.i) - evidence.analytic(p)).astype(np.float64)
-    if form == "1":
-        factor = np.ones_like(d)
-    elif form == evidence.name:
-        factor = evidence.primal(p).astype(np.float64)
-    else:
+    if d.ndim < -a or d.ndim > 2 or not d.any():
+        return None
+    basis = []
+    for form in forms:
         y = p.trial.output
-        if isinstance(y, tuple) or y.shape != d.shape:
-            return False
-        factor = y.astype(np.float64)
-    spare = (d.shape[a] - 1) * (d.shape[b] - 1)
-    if spare < ENOUGH or (np.abs(factor) <= TINY * np.abs(factor).max()).any():
-        return False
-    part = d / factor
-    along = [part.mean(axis=axis, keepdims=True) for axis in (a, b)]
-    off = part - along[0] - along[1] + part.mean(axis=(a, b), keepdims=True)
-    varies = all(np.ptp(mean) > 1e-3 * np.abs(part).max() for mean in along)
-    return varies and bool(np.abs(off * factor).max() <= 1e-4 * np.abs(d).max())
+        if form == "the output" and (isinstance(y, tuple) or np.shape(y) != d.shape):
+            return None
+        factor = {"1": np.ones_like(d), "the output": y, evidence.name: evidence.primal(p)}[form]
+        for axis in (a, b):
+            for k in range(d.shape[axis]):
+                one = np.zeros_like(d)
+                np.moveaxis(one, axis, 0)[k] = np.moveaxis(np.asarray(factor, np.float64), axis, 0)[k]
+                basis.append(one.reshape(-1))
+    matrix = np.stack(basis, axis=1)
+    solution, _, rank, _ = np.linalg.lstsq(matrix, d.reshape(-1), rcond=1e-10)
+    left = float(np.abs(matrix @ solution - d.reshape(-1)).max())
+    # one axis alone is another mistake, and has its own name
+    return d.size - int(rank) if left <= 1e-4 * float(np.abs(d).max()) else None
 
 
 def nearly_the_same_function(evidence: PrimalEvidence) -> Finding | None:

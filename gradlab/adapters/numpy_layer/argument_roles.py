@@ -89,6 +89,7 @@ def role_text(name: str, role: Role, forward: ForwardCall) -> str:
     meaning |= {
         "output": "the output",
         "zero": "zeros",
+        "none": "zeros",
         "cache": "the cache",
         "stored": "the stored output",
         "rate": "2**40",

@@ -26,6 +26,7 @@ from gradlab.adapters.numpy_layer.layer_run import (
     backward_methods,
     method_of,
 )
+from gradlab.adapters.numpy_layer.layer_state import Snapshot
 from gradlab.adapters.numpy_layer.number_places import as_array, attributes_of, data_name, grad_name
 from gradlab.adapters.numpy_layer.recording_optimizer import RecordingOptimizer
 from gradlab.node import as_tuple
@@ -46,10 +47,17 @@ def find_backward_calls(forward: ForwardCall, run: LayerRun) -> Iterator[Backwar
             parameters = inspect.signature(method_of(run.layer, name)).parameters
         except (TypeError, ValueError):
             continue
+        lone = sum(map(is_wanted, parameters.values())) == 1
+        if lone and isinstance(run.returned, Mapping):
+            by_key = partial(_asked_by_key, name)
+            yield BackwardCall(f"{name}(a dict with the cotangent)", by_key, method=name, several=True)
+        if lone and data_name(run.returned) and run.returned is not run.layer:
+            say = f"{name}(the output, with the cotangent on it)"
+            yield BackwardCall(say, partial(_handed_back, name), method=name, named=True)
         plain = list(_with_arguments(name, parameters, forward, run))
+        if not forward.backward and _is_an_inverse(name, parameters, forward, run):
+            plain = [replace(backward_call, inverse=True) for backward_call in plain]
         yield from plain
-        if isinstance(run.returned, Mapping) and sum(map(is_wanted, parameters.values())) == 1:
-            yield BackwardCall(f"{name}(a dict with the cotangent)", partial(_asked_by_key, name))
         yield from _with_attribute(name, parameters, forward, run)
         for flag, p in parameters.items():
             if p.default is True:  # such as one that lets it take a step at once
@@ -68,6 +76,9 @@ def _with_arguments(
     if forward.cotangent in parameters:
         cotangents = [forward.cotangent]
     options = [roles_of(name, p.name, len(wanted), cotangents, forward) for p in wanted]
+    if forward.stored and run.returned is not None and as_array(run.returned) is not None:
+        # of what is handed on beside a cost the cotangent is zero, so that the cost's gradient is left
+        options = [[("none", 0), *option] if option[:1] == [G] else option for option in options]
     known = cotangents or any(p.name in argument_names(forward) for p in wanted)
     if len(forward.outputs) == len(wanted) > 1 and len(cotangents) < len(wanted) and not known:
         options = [[("part", i)] for i in range(len(wanted))]
@@ -94,6 +105,25 @@ def _with_arguments(
             likeliest=names.plain(name) in names.BACKWARD
             and all(o[0] == r for o, r in zip(options, roles, strict=True)),
         )
+
+
+def _is_an_inverse(
+    name: str, parameters: Mapping[str, inspect.Parameter], forward: ForwardCall, run: LayerRun
+) -> bool:
+    """Return whether a method takes forward's output back to its input: a step back in time, and no gradient."""
+    if len(run.outputs) != 1 or sum(map(is_wanted, parameters.values())) != 1 or len(run.args) != 1:
+        return False
+    x = as_array(run.args[0])
+    if x is None or x.shape != run.outputs[0].shape or np.allclose(x, run.outputs[0], 1e-3):
+        return False
+    state = Snapshot(run.layer)
+    try:
+        back = as_array(method_of(run.layer, name)(np.array(run.outputs[0])))
+    except Exception:
+        return False
+    finally:
+        state.restore()
+    return back is not None and back.shape == x.shape and bool(np.allclose(back, x, 1e-6))
 
 
 def _without(flag: str, call: BackwardCall) -> BackwardCall:
@@ -125,9 +155,11 @@ def _call(
 def _value(role: Role, forward: ForwardCall, run: LayerRun, g: Any) -> Any:
     word, number = role
     if word == "g":
-        return tuple(map(_scalar, g)) if isinstance(g, tuple) else _scalar(g)
+        return _like_outputs(forward, run, tuple(map(_scalar, g)) if isinstance(g, tuple) else _scalar(g))
     if word == "part":
         return _scalar(as_tuple(g)[number])
+    if word == "none":
+        return np.zeros_like(as_array(run.returned))
     if word == "zero":
         return np.zeros_like(as_tuple(g)[0])
     if word == "cache":
@@ -142,6 +174,16 @@ def _value(role: Role, forward: ForwardCall, run: LayerRun, g: Any) -> Any:
         run.recorders.append(RecordingOptimizer(run.moving))
         return run.recorders[-1]
     return RATE if word == "rate" else len(run.args[0])
+
+
+def _like_outputs(forward: ForwardCall, run: LayerRun, g: Any) -> Any:
+    """Return cotangents in the form in which forward returned its outputs: a named tuple, or a dict beside a cache."""
+    if isinstance(g, tuple) and hasattr(run.returned, "_fields") and len(run.returned) == len(g):
+        return type(run.returned)(*g)
+    if forward.cache and all(len(path) == 2 for path in forward.outputs):
+        parts = g if isinstance(g, tuple) else (g,)
+        return {path[1][1]: part for path, part in zip(forward.outputs, parts, strict=True)}
+    return g
 
 
 def _is_array(layer: Any, name: str) -> bool:
@@ -225,7 +267,7 @@ def _with_attribute(
         held = attribute_of(run.layer, attribute)
         if hasattr(run.layer, attribute) and (held is None or as_array(held) is not None):
             said = f"{name}({into}), the cotangent in .{attribute}"
-            yield BackwardCall(said, partial(_put, attribute, run_it))
+            yield BackwardCall(said, partial(_put, attribute, run_it), likeliest=True)
     if wanted:
         return
     yield BackwardCall(
@@ -267,6 +309,11 @@ def _put(
 ) -> Any:
     setattr(run.layer, attribute, _scalar(g))
     return run_it(run)
+
+
+def _handed_back(name: str, forward: ForwardCall, run: LayerRun, g: Any) -> Any:
+    setattr(run.returned, grad_name(run.returned), _scalar(as_tuple(g)[0]))
+    return method_of(run.layer, name)(run.returned)
 
 
 class _Asked(dict[Any, Any]):

@@ -234,6 +234,8 @@ def _of_several(forward: ForwardCall, layer: Any, returned: Any) -> Iterator[For
     paths: list[Path] = [
         (("item", key),) for key in (keys[:-1] if cache else keys) if _is_output(returned[key])
     ]
+    if cache and len(keys) == 2 and isinstance(returned[0], Mapping):
+        paths = [(("item", 0), ("item", key)) for key, part in returned[0].items() if _is_output(part)]
     for some in dict.fromkeys((tuple(paths), tuple(paths[:1]))):
         if some:
             yield replace(forward, outputs=some, cache=cache, partly=len(some) < len(paths))

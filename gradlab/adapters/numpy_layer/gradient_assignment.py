@@ -72,7 +72,8 @@ def assign_inputs(traces: BackwardTraces, parameters: Sequence[Parameter]) -> di
     inputs = [leaf for leaf in differentiated_inputs(traces.bound, traces.run) if leaf.name not in found]
     keyed = [path for path, _ in traces.back if is_keyed(path)]
     for leaf in inputs:
-        named = [path for path in keyed if names.is_gradient_of(path[-1][1], leaf.name)]
+        named = [path for path in keyed if path[-1][1] == leaf.name]
+        named = named or [path for path in keyed if names.is_gradient_of(path[-1][1], leaf.name)]
         if named:
             found[leaf.name] = returned_slot(named[0])
     inputs = [leaf for leaf in inputs if leaf.name not in found]

@@ -32,7 +32,12 @@ def layer_at_start(
     found = find_parameters(layer)
     kept = {p.name: (p.where.get(layer), p.value(layer)) for p in found}
     forward.run(held_layer, arrays)
-    stayed = [p for p in found if p.sure or _is_same(p, layer, *kept[p.name])]
+    given = [x for x in arrays if isinstance(x, np.ndarray)]
+    found = [p for p in found if not any(np.may_share_memory(kept[p.name][0], x) for x in given)]
+    same = {p.name: _is_same(p, layer, *kept[p.name]) for p in found}
+    stayed = [
+        p for p in found if same[p.name] or (p.sure and not _is_replaced(p, forward, held_layer, arrays))
+    ]
     stayed = [p for p in stayed if not _is_in_a_store(p) or matters(p, forward, held_layer, arrays)]
     held_layer.reset()
     return held_layer, from_override(layer, params) if params is not None else stayed
@@ -64,6 +69,17 @@ def matters(p: Parameter, forward: ForwardCall, held_layer: HeldLayer, arrays: S
         same = np.array_equal(p.value(held_layer.layer), other.astype(value.dtype))
         return same and not all(map(np.array_equal, here, there))
     return True
+
+
+def _is_replaced(p: Parameter, forward: ForwardCall, held_layer: HeldLayer, arrays: Sequence[Any]) -> bool:
+    """Return whether forward puts something else in the place of whatever stands there."""
+    held_layer.reset()
+    other = 1.1 * p.value(held_layer.layer) + 0.1
+    with contextlib.suppress(Exception):
+        forward.run(held_layer, arrays, [(p.where, other)])
+        found = p.value(held_layer.layer)
+        return found.shape != other.shape or not np.array_equal(found, other.astype(found.dtype))
+    return False
 
 
 def _makes_parameters(layer: Any, forward: ForwardCall, held_layer: HeldLayer, arrays: Sequence[Any]) -> bool:

@@ -45,6 +45,10 @@ class BackwardCall:
         Whether what the cotangent is passed as is called so.
     likeliest : bool
         Whether the names suggest nothing rather.
+    several : bool
+        Whether it takes a cotangent for each output.
+    inverse : bool
+        Whether it takes the output back to the input: then it is a gradient only where it is right.
     """
 
     said: str
@@ -56,6 +60,8 @@ class BackwardCall:
     method: str = ""
     named: bool = False
     likeliest: bool = False
+    several: bool = False
+    inverse: bool = False
 
 
 # The learning rate that is passed where one rides along: so large that the parameter's rounding is lost in the step.
@@ -270,6 +276,8 @@ class Reading:
     def understood(self) -> bool:
         """Whether something bears it out: a gradient that fits, or names that leave no doubt."""
         call = self.bound.backward_call
+        if getattr(self.bound.held_layer.layer, "passes_cache", False):
+            return True
         return (
             any(fit > 0 for fit in self.fits)
             or call.sure

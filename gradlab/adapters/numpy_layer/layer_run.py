@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -257,7 +258,7 @@ def backward_methods(layer: Any, forward: str) -> list[str]:
     """Return the names of the methods that may run a layer backwards, the likeliest first."""
     found = [name for name in dir(layer) if names.looks_like_backward(name) and name != forward]
     # a function that a layer holds is a part of it
-    if not isinstance(layer, type) and forward not in vars_of(layer):
+    if not isinstance(layer, type | FunctionType) and forward not in vars_of(layer):
         found = [name for name in found if name not in vars_of(layer)]
     order = {name: i for i, name in enumerate(names.BACKWARD)}
     found.sort(key=lambda name: (order.get(names.plain(name), len(order)), name.startswith("_"), name))

@@ -125,6 +125,23 @@ def _twice(bound: BoundLayer, seed: int) -> dict[str, tuple[Array, ...]]:
     }
 
 
+def works_once(bound: BoundLayer, seed: int) -> bool:
+    """Return whether a second backward after the same forward gives other gradients, or raises."""
+    with quiet():
+        try:
+            run = bound.run([x.copy() for x in bound.values], {})
+            g = cotangent(run, np.random.default_rng([seed, 28]))
+            first = [None if d is None else np.array(d) for d in bound.pulled(run, map_arrays(np.copy, g))]
+        except Exception:  # what it raises at once is told elsewhere
+            return False
+        try:
+            second = bound.pulled(run, map_arrays(np.copy, g))
+        except Exception:
+            return True
+    pairs = [(a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None]
+    return any(a.shape != np.shape(b) or not np.allclose(a, b, 1e-6, equal_nan=True) for a, b in pairs)
+
+
 def draws_in_backward(bound: BoundLayer, seed: int) -> bool:
     """Return whether backward draws random numbers of its own."""
     with quiet():
@@ -174,10 +191,10 @@ def uncleared_gradients(bound: BoundLayer, seed: int) -> list[Primal]:
 def inputs_spoiled_by_a_step(bound: BoundLayer, seed: int) -> list[str]:
     """Return the inputs whose gradients are others if the optimizer that backward calls moves the parameters."""
     with quiet():
-        still, recorders = _with_steps(bound, seed, moves=False)
-        if not recorders:
-            return []
         try:
+            still, recorders = _with_steps(bound, seed, moves=False)
+            if not recorders:
+                return []
             moved, _ = _with_steps(bound, seed, moves=True)
         except Exception:  # what becomes of it after a step is no matter of the gradient
             return []

@@ -19,7 +19,7 @@ BACKWARD = (
     "computegradients", "calcgradient", "inputgradient", "dloss", "d", "df",
 )  # fmt: skip
 _LIKE_FORWARD = re.compile(r"forward|fprop|fwd")
-_LIKE_BACKWARD = re.compile(r"back|bprop|bwd|grad|deriv|prime|vjp|delta|diff|^d_|_d$|^df$")
+_LIKE_BACKWARD = re.compile(r"back|bprop|bwd|grad|deriv|prime|vjp|adjoint|delta|diff|^d_|_d$|^df$")
 _NOT_BACKWARD = re.compile(
     r"zero|clear|reset|flush|^get_?|^set_?|update|apply_|numer|check|clip|accumul|init|load|save|register|feedback"
 )

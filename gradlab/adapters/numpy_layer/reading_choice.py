@@ -65,6 +65,8 @@ def choose_reading(
             r.bound.backward_call.named and _is_of_one(r.bound, bound) for r in found
         ):
             continue  # what is called a cotangent, and is taken for one without an error, is one
+        if bound.forward_call.partly and any(r.bound.backward_call.several for r in found):
+            continue  # what takes a cotangent for each output owes a gradient for each
         try:
             reading = _attempt(bound, parameters, grads, seed)
         except (NoGradientError, FixedPointError):
@@ -74,6 +76,8 @@ def choose_reading(
             continue
         if reading.perfect:
             return reading
+        if bound.backward_call.inverse:
+            continue
         found.append(reading)
     if found:
         return max(found, key=lambda reading: (sum(reading.fits), -len(reading.without)))

@@ -10,16 +10,18 @@ from gradlab.adapters.foreign_pair.convention import NUMERICAL
 from gradlab.adapters.foreign_pair.subject_report import Subject
 from gradlab.adapters.numpy_layer.forward_arguments import ArgumentLeaf
 from gradlab.adapters.numpy_layer.layer_reading import BoundLayer, Primal, Reading
-from gradlab.adapters.numpy_layer.layer_run import title_of
+from gradlab.adapters.numpy_layer.layer_run import title_of, vars_of
 from gradlab.adapters.numpy_layer.learned_behaviour import (
     clearing_method,
     inputs_spoiled_by_a_step,
     mixed_accumulation,
     uncleared_gradients,
     with_ones,
+    works_once,
 )
-from gradlab.adapters.numpy_layer.naming_conventions import is_parameter
-from gradlab.adapters.numpy_layer.number_places import GRAD
+from gradlab.adapters.numpy_layer.naming_conventions import is_gradient_of, is_parameter
+from gradlab.adapters.numpy_layer.number_places import GRAD, follow
+from gradlab.adapters.numpy_layer.parameter_discovery import Parameter, nearest_name
 from gradlab.adapters.numpy_layer.variations import epsilon_of, variations
 from gradlab.diagnosis import Finding
 from gradlab.node import Array, as_tuple
@@ -188,6 +190,12 @@ def remarks(reading: Reading, subject: Subject, printed: bool, strict: bool, see
             found.append(
                 (_row(subject.name, "shapes_and_dtypes", p.name, breach, f"{evidence}: {cure}"), finding)
             )
+    if not reading.raised and works_once(reading.bound, seed):
+        evidence = "a second backward after the same forward gives other gradients"
+        cure = "leave what forward saved as it is"
+        row = _row(subject.name, "repeatable", "", breach, f"{evidence}: {cure}")
+        finding = Finding("mutates-argument", "", 0.8, evidence, cure, warns=breach is Verdict.WARNING)
+        found.append((row, finding))
     if reading.constants:
         note = f"taken as constants: {', '.join(reading.constants)}: name them in params= if they are learned"
         found.append((_row(subject.name, "parameters", "", Verdict.PASS, note), None))
@@ -213,14 +221,28 @@ def _missing(reading: Reading, node: str, breach: Verdict) -> Iterator[Remark]:
         finding = Finding(
             "wrong-shape", p.name, 1.0, f"there is no gradient of {p.name}", "store it beside its parameter"
         )
-        verdict = Verdict.WRONG if learns else breach
-        yield _row(node, NUMERICAL, p.name, verdict, note), finding if learns else None
+        # a fixed matrix may be called like a weight: what is listed among parameters, or has a place for its gradient,
+        # is none
+        owed = learns and (any(o.declared for o in p.occurrences) or _has_place(reading, p))
+        verdict = Verdict.WRONG if owed else breach
+        yield _row(node, NUMERICAL, p.name, verdict, note), finding if owed else None
     for leaf in reading.without:
         note = f"no gradient of {leaf.name} came back: return it, unless it is not to be differentiated"
         if learns and is_loss(reading.bound) and not any(p.leaf is not None for p in reading.bound.primals):
             continue  # a net that is trained owes no gradient of its data
         verdict = Verdict.WRONG if _is_owed(reading, leaf) else breach
         yield _row(node, NUMERICAL, leaf.name, verdict, note), None
+
+
+def _has_place(reading: Reading, p: Parameter) -> bool:
+    """Return whether the layer has an attribute that is called like the gradient of a parameter."""
+    for o in p.occurrences:
+        owner = follow(reading.bound.held_layer.layer, o.path[:-1])
+        beside = owner if isinstance(owner, Mapping) else vars_of(owner)
+        name = nearest_name(o.path)
+        if any(is_gradient_of(str(other), name) >= 2 for other in beside if other != name):
+            return True
+    return False
 
 
 def _is_owed(reading: Reading, leaf: ArgumentLeaf) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, Protocol, Unpack
 
 import numpy as np
 
+from gradlab.adapters.numpy_layer import check_layer
 from gradlab.directions import is_large
 from gradlab.node import Array
 from gradlab.numerical.estimate import Estimate, exact_estimate
@@ -54,6 +55,7 @@ def check_model(
     Parameters
     ----------
     model : object with params, loss(x, t) and gradient(x, t)
+        Any other net is read as `gradlab.check_layer` reads it.
         Its parameters are moved in place, one element at a time, and restored. A model in another dtype than float64
         is judged by a copy in float64, which its ``astype`` makes.
     x, t
@@ -88,6 +90,9 @@ def check_model(
     """
     options = options_of(check_model, keywords)
     rtol, atol, method = options.rtol, options.atol, options.method
+    if not _keeps_the_contract(model):
+        # somebody's own net: how it is called, and where its gradients are, is found out
+        return check_layer(model, x, t, name=options.name, seed=options.seed, rtol=rtol, atol=atol)
     precise = _in_double(model)
     params = named(precise.params)
 
@@ -115,6 +120,16 @@ def check_model(
         dtype = str(analytic[key].dtype) if key in analytic else ""
         rows.append(_row(common, replace(found, primal=key), dtype, numerical_s))
     return Report([*rows, _all(common, rows, analytic, estimates)])
+
+
+def _keeps_the_contract(model: Any) -> bool:
+    """Return whether a model has arrays as ``params``, and the methods ``loss`` and ``gradient``."""
+    try:
+        params = named(model.params).values()
+    except Exception:
+        return False
+    methods = all(callable(getattr(model, name, None)) for name in ("loss", "gradient"))
+    return methods and all(isinstance(p, np.ndarray) for p in params)
 
 
 def _in_double(model: Any) -> Any:
