@@ -24,8 +24,8 @@ from gradlab.node import Array
 from gradlab.numerical.estimate import exact_estimate
 from gradlab.verdict import CheckResult, Verdict, compare, rtol_for
 
-# What linearity misses by this, relative to each element, may be the tolerance of a solver inside, whose steps depend on
-# the cotangent.
+# What linearity misses by this, relative to each element, may be the tolerance of a solver inside, whose steps depend
+# on the cotangent.
 SLIGHT = 1e-6
 
 
