@@ -38,7 +38,7 @@ def check(trial: Trial) -> Iterator[CheckResult]:
         results[relation.i].append(_judge(trial, relation))
     for of_primal in results:
         found = next((result for result in of_primal if result.verdict is not Verdict.PASS), of_primal[0])
-        if found.verdict is Verdict.WRONG and not trial.registered and _is_slight(of_primal):
+        if found.verdict is Verdict.WRONG and trial.may_not_end and _is_slight(of_primal):
             note = "to within a solver's tolerance backward is linear, and no further"
             found = replace(found, verdict=Verdict.WARNING, note=note)
         yield found

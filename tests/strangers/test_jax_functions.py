@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from gradlab import check_jax
+from gradlab import Verdict, check_jax
 
 jax = pytest.importorskip("jax", reason="check_jax is for JAX: pip install jax")
 jnp = jax.numpy
@@ -169,3 +169,16 @@ def test_numpy_called_from_within():
 def test_an_incomplete_gamma_function_is_not_accused_at_the_edge_of_its_domain():
     # beside 0 its slope is a small power of the distance
     assert_not_accused(lambda x: jax.lax.igamma(jnp.full_like(x, 1.3), x), np.array([0.7, 1.3], np.float32))
+
+
+def test_the_adjoint_of_an_equation_that_is_solved_to_a_tolerance():
+    from jax.experimental.ode import odeint
+
+    def end(p):
+        return odeint(lambda y, t, p: jnp.array([p[0] * y[0] - y[0] * y[1], p[1] * y[1]]), X[0, :2], T, p)[-1]
+
+    report = check_jax(end, np.array([0.7, -0.4]), explore=False)
+    assert all(row.verdict is not Verdict.WRONG for row in report.rows)
+
+
+T = np.linspace(0.0, 2.0, 3)
