@@ -175,10 +175,10 @@ def test_the_adjoint_of_an_equation_that_is_solved_to_a_tolerance():
     from jax.experimental.ode import odeint
 
     def end(p):
-        return odeint(lambda y, t, p: jnp.array([p[0] * y[0] - y[0] * y[1], p[1] * y[1]]), X[0, :2], T, p)[-1]
+        start, times = jnp.asarray(X[0, :2], p.dtype), jnp.linspace(0, 2, 3, dtype=p.dtype)
+        return odeint(lambda y, t, p: jnp.array([p[0] * y[0] - y[0] * y[1], p[1] * y[1]]), start, times, p)[
+            -1
+        ]
 
     report = check_jax(end, np.array([0.7, -0.4]), explore=False)
     assert all(row.verdict is not Verdict.WRONG for row in report.rows)
-
-
-T = np.linspace(0.0, 2.0, 3)
