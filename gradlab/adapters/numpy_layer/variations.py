@@ -148,7 +148,8 @@ def rebuilt_layers(bound: BoundLayer) -> Iterator[Variation]:
     for name, value in arguments.items():
         for other in other_values(name, value):
             made = _new_layer(bound, {**arguments, name: other})
-            if made is not None:
+            # what backward alone takes, such as a clip of gradients, is no variation of forward
+            if made is not None and not _gives_the_same(bound, made):
                 yield variation_of(f"{name}={short_text(other)}", made)
 
 
@@ -203,6 +204,16 @@ def _is_same(bound: BoundLayer, made: BoundLayer | None) -> bool:
     return len(here) == len(there) and all(
         np.array_equal(a, b, equal_nan=True) for a, b in zip(here, there, strict=True)
     )
+
+
+def _gives_the_same(bound: BoundLayer, made: BoundLayer) -> bool:
+    """Return whether forward gives the same outputs."""
+    with quiet():
+        try:
+            here, there = (b.run(b.values, {}).outputs for b in (bound, made))
+        except Exception:
+            return False
+    return len(here) == len(there) and all(map(np.array_equal, here, there))
 
 
 def _outputs_and_gradients(bound: BoundLayer) -> list[Any]:
