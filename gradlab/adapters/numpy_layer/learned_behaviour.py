@@ -139,7 +139,12 @@ def works_once(bound: BoundLayer, seed: int) -> bool:
         except Exception:
             return True
     pairs = [(a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None]
-    return any(a.shape != np.shape(b) or not np.allclose(a, b, 1e-6, equal_nan=True) for a, b in pairs)
+    # what forward clears adds up without it
+    return any(
+        a.shape != np.shape(b)
+        or not any(np.allclose(times * a, b, 1e-6, 1e-12, equal_nan=True) for times in (1, 2))
+        for a, b in pairs
+    )
 
 
 def draws_in_backward(bound: BoundLayer, seed: int) -> bool:

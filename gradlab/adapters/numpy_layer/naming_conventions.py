@@ -157,6 +157,13 @@ def is_parameter(name: str, sure: bool = False) -> bool:
     return bool(pattern.match(plain)) and not _NO_PARAMETER.search(name)
 
 
+def is_plain_parameter(name: str) -> bool:
+    """Return whether it is what everybody calls a parameter, with a letter or a number behind it at the most."""
+    return bool(
+        re.match(r"^_?(w|b|u|weights?|bias(es)?|gamma|beta|kernels?|filters?)[a-z]?\d*_?$", name.lower())
+    )
+
+
 _ALIASES = {
     "w": ("w", "weight", "weights", "kernel", "filter", "filters", "ws"),
     "b": ("b", "bias", "biases", "bs"),

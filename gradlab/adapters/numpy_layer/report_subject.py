@@ -19,7 +19,7 @@ from gradlab.adapters.numpy_layer.learned_behaviour import (
     with_ones,
     works_once,
 )
-from gradlab.adapters.numpy_layer.naming_conventions import is_gradient_of, is_parameter
+from gradlab.adapters.numpy_layer.naming_conventions import is_gradient_of, is_parameter, is_plain_parameter
 from gradlab.adapters.numpy_layer.number_places import GRAD, follow
 from gradlab.adapters.numpy_layer.parameter_discovery import Parameter, nearest_name
 from gradlab.adapters.numpy_layer.variations import epsilon_of, variations
@@ -221,9 +221,10 @@ def _missing(reading: Reading, node: str, breach: Verdict) -> Iterator[Remark]:
         finding = Finding(
             "wrong-shape", p.name, 1.0, f"there is no gradient of {p.name}", "store it beside its parameter"
         )
-        # a fixed matrix may be called like a weight: what is listed among parameters, or has a place for its gradient,
-        # is none
-        owed = learns and (any(o.declared for o in p.occurrences) or _has_place(reading, p))
+        # a fixed matrix may be called W_fixed: what has a plain name, is listed among the parameters, or has a place for
+        # its gradient, is none
+        plain = any(is_plain_parameter(nearest_name(o.path)) for o in p.occurrences)
+        owed = learns and (plain or any(o.declared for o in p.occurrences) or _has_place(reading, p))
         verdict = Verdict.WRONG if owed else breach
         yield _row(node, NUMERICAL, p.name, verdict, note), finding if owed else None
     for leaf in reading.without:
