@@ -221,8 +221,8 @@ def _missing(reading: Reading, node: str, breach: Verdict) -> Iterator[Remark]:
         finding = Finding(
             "wrong-shape", p.name, 1.0, f"there is no gradient of {p.name}", "store it beside its parameter"
         )
-        # a fixed matrix may be called W_fixed: what has a plain name, is listed among the parameters, or has a place for
-        # its gradient, is none
+        # a fixed matrix may be called W_fixed: what has a plain name, is listed as a parameter, or has a place for its
+        # gradient, is none
         plain = any(is_plain_parameter(nearest_name(o.path)) for o in p.occurrences)
         owed = learns and (plain or any(o.declared for o in p.occurrences) or _has_place(reading, p))
         verdict = Verdict.WRONG if owed else breach
