@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from gradlab.checks.exploration.redrawn_values import are_symmetric
 from gradlab.checks.trial import Trial, quiet
 from gradlab.checks.trial.large_primals import directional_outcome, directional_outcome_of, size_of_terms
 from gradlab.checks.trial.line_slopes import agrees_along_lines, is_inside_the_domain
@@ -21,7 +22,8 @@ from gradlab.verdict import ATOL_ULPS, CheckResult, Verdict, atol_for, compare, 
 # Tolerances at derived primals, which may well be badly conditioned, or so large that all is saturated: relative to
 # each element, and relative to the gradients at the given primals (in ulps, where the dtype is coarse).
 RTOL_ELSEWHERE, SATURATED, SATURATED_ULPS = 1e-5, 1e-7, 64
-# A gradient that is off by this, relative to each element, may be so by its own noise, so many times the measured one.
+# A gradient behind a loop that ends on a condition may be off by SLIGHT, relative to each element, if it shows a noise
+# of its own of no less than one part in OWN_NOISE of that: most of a solver's error is the same for all cotangents.
 SLIGHT, OWN_NOISE = 1e-6, 1000.0
 # The textbook's differences of more elements than this are not taken.
 MOST_BY_THE_BOOK = 256
@@ -115,7 +117,7 @@ def _compared(trial: Trial, gradients: Sequence[Array]) -> Iterator[CheckResult]
             )
             result = replace(result, note="; ".join(filter(None, [note, result.note])))
         if result.verdict is Verdict.WRONG and _is_within_own_noise(trial, i, result):
-            note = "backward is linear in its cotangent to no more than it is off, as a solver's tolerance leaves it"
+            note = "backward is not quite linear in its cotangent either, as a solver's tolerance leaves it"
             result = replace(result, verdict=Verdict.WARNING, note=note)
         if result.verdict is Verdict.WRONG and not forward_has_digits(trial):
             note = "forward itself has lost its digits here: in extended precision it gives something else"
@@ -124,9 +126,9 @@ def _compared(trial: Trial, gradients: Sequence[Array]) -> Iterator[CheckResult]
 
 
 def _is_within_own_noise(trial: Trial, i: int, result: CheckResult) -> bool:
-    """Return whether a gradient is off by little, and by no more than it is off from being linear in its cotangent.
+    """Return whether a gradient behind a loop is off by little, and shows that it is computed to a tolerance.
 
-    The adjoint of a differential equation takes its steps by the cotangent, each to a tolerance; its noise is as large.
+    The adjoint of a differential equation takes its steps by the cotangent, so that it is not quite linear in it.
     """
     if (
         not trial.may_not_end
@@ -151,19 +153,13 @@ def _mirrored(trial: Trial, i: int, gradient: Array) -> Estimate | None:
     ``cholesky`` and ``eigvalsh`` in torch and JAX). Who gave a symmetric matrix means one at derived primals, too.
     """
     given, estimate = (trial.origin or trial).sample.primals[i], trial.estimates[i]
-    if not (_is_symmetric(given) and _is_symmetric(gradient)):
+    if not (are_symmetric(given) and are_symmetric(gradient)):
         return None
     strict = [np.tril(estimate.value, -1), np.triu(estimate.value, 1)]
     if all((part != 0).any() for part in strict) or not any((part != 0).any() for part in strict):
         return None
     parts = {name: (part + part.mT) / 2 for name in PARTS for part in [getattr(estimate, name)]}
     return replace(estimate, **parts)
-
-
-def _is_symmetric(x: Array) -> bool:
-    if x.ndim < 2 or x.shape[-1] != x.shape[-2] or x.shape[-1] == 1:
-        return False
-    return np.allclose(x, x.mT, 1e-6, 1e-9 * float(np.abs(x).max(initial=0.0)))
 
 
 def _told_of_directions(result: CheckResult, told: Confirmation) -> CheckResult:

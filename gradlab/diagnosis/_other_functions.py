@@ -190,8 +190,7 @@ def _by_the_jacobian(evidence: PrimalEvidence, p: PointEvidence) -> Array | None
 
 def sum_over_another_axis(evidence: PrimalEvidence) -> Finding | None:
     """See whether the mistake is what two exchanged axes leave: parts constant along the one and along the other."""
-    points = [p for p in evidence.wrong_points if p.is_given] or evidence.wrong_points
-    points += [p for p in evidence.wrong_points if p not in points]
+    points = sorted(evidence.wrong_points, key=lambda p: not p.is_given)
     ndim = min((evidence.primal(p).ndim for p in points), default=0)
     for a in range(-ndim, 0):
         for b in range(a + 1, 0):
@@ -207,7 +206,7 @@ def sum_over_another_axis(evidence: PrimalEvidence) -> Finding | None:
                 known = [fit for fit in fits if fit is not None]
                 if None in given or len(known) < ALMOST_ALL * len(fits) or sum(known) < ENOUGH:
                     continue
-                of = " and ".join(forms).replace("1 and ", "1 and of ")
+                of = " and of ".join(forms)
                 observed = (
                     f"numerical - analytic is a sum of multiples of {of}, each constant along axis {a} or {b}"
                 )

@@ -317,7 +317,7 @@ def test_what_takes_the_output_back_to_the_input_is_no_gradient():
         def backward(self, u):
             return np.log(u)
 
-    with pytest.raises(LayerError, match="pass backward="):
+    with pytest.raises(LayerError, match="or pass backward="):
         check_layer(Rod(), np.abs(X) + 0.5)
 
 
@@ -383,12 +383,26 @@ def test_a_layer_that_is_told_how_it_is_called(told):
 @pytest.mark.parametrize(
     ("told", "said"),
     [
-        ({}, "has no forward method: pass forward="),
-        ({"forward": "onwards"}, "no method that looks like a backward pass: pass backward="),
+        ({}, "has no forward method: call it forward, or pass forward="),
+        (
+            {"forward": "onwards"},
+            "no method that looks like a backward pass: call it backward, or pass backward=",
+        ),
         ({"forward": "on"}, "has no such method: give a method's name"),
         ({"cotangent": 3}, "cotangent is 3: give the name"),
+        (
+            {"forward": "onwards", "cotangent": "nowhere"},
+            "cotangent is 'nowhere', which Odd does not have: give",
+        ),
+        (
+            {"forward": lambda layer, x: x, "backward": "none"},
+            "backward is 'none', and Odd has no such method",
+        ),
     ],
 )
 def test_what_is_missing_is_asked_for(told, said):
-    with pytest.raises(LayerError, match=said):
-        check_layer(Odd(), X, **told)
+    layer = Odd()
+    with pytest.raises(LayerError, match=said) as caught:
+        check_layer(layer, X, **told)
+    assert "\n" not in str(caught.value)
+    assert set(vars(layer)) == {"w", "incoming", "factor"}

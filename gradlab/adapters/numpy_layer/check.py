@@ -1,6 +1,7 @@
 """`check_layer`: a layer is read, then held to the node contract."""
 
 import contextlib
+import inspect
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from gradlab.adapters.numpy_layer.forward_calls import NOTHING, Told, find_calls
 from gradlab.adapters.numpy_layer.initial_state import is_constant, layer_at_start
 from gradlab.adapters.numpy_layer.layer_error import LayerError
 from gradlab.adapters.numpy_layer.layer_reading import Reading
-from gradlab.adapters.numpy_layer.layer_run import HeldLayer, title_of
+from gradlab.adapters.numpy_layer.layer_run import HeldLayer, backward_methods, method_of, title_of
 from gradlab.adapters.numpy_layer.layer_state import writeable
 from gradlab.adapters.numpy_layer.learned_behaviour import (
     draws_in_backward,
@@ -156,9 +157,10 @@ def _not_understood(row: Row, reading: Reading) -> Row:
     if row.verdict is not Verdict.WRONG:
         return row
     call = reading.bound.forward_call
-    said = f"read as {call.method}, then {reading.bound.backward_call.said}, and nothing fits"
+    said = f"not understood: read as {call.method}, then {reading.bound.backward_call.said}, and nothing fits"
     cure = f"say it, check_layer(layer, ..., forward={call.method!r}, backward=..., cotangent=...)"
-    return replace(row, verdict=Verdict.INCONCLUSIVE, note=f"not understood: {said}; {row.note}: {cure}")
+    note = "; ".join(filter(None, [said, row.note]))
+    return replace(row, verdict=Verdict.INCONCLUSIVE, note=f"{note}: {cure}")
 
 
 @contextlib.contextmanager
@@ -175,31 +177,59 @@ def methods_lent(
     LayerError
         If a name is no method's, or the layer takes no further attributes.
     """
-    lent, said = [], {"forward": "", "backward": ""}
-    for what, given in (("forward", forward), ("backward", backward)):
-        if callable(given):
-            name = f"given_{what}"
-            try:
-                setattr(layer, name, partial(given, layer))
-            except (AttributeError, TypeError) as error:
-                cure = f"name its method, {what}='...'"
-                raise LayerError(f"{what} cannot be lent to {title_of(layer)} ({error}): {cure}") from error
-            lent.append(name)
-            said[what] = name
-        elif given is not None:
-            if not isinstance(given, str) or not callable(getattr(layer, given, None)):
-                cure = "give a method's name, or a function of the layer"
-                raise LayerError(f"{what} is {given!r}, and {title_of(layer)} has no such method: {cure}")
-            said[what] = given
     if cotangent is not None and not isinstance(cotangent, str):
-        raise LayerError(
-            f"cotangent is {cotangent!r}: give the name of backward's argument, or of an attribute"
-        )
+        cure = "give the name of backward's argument, or of an attribute"
+        raise LayerError(f"cotangent is {cotangent!r}: {cure}")
+    lent: list[str] = []
     try:
-        yield Told(said["forward"], said["backward"], cotangent or "")
+        told = Told(
+            _method_name(layer, "forward", forward, lent),
+            _method_name(layer, "backward", backward, lent),
+            cotangent or "",
+        )
+        _refuse_unknown_cotangent(layer, told)
+        yield told
     finally:
         for name in lent:
             delattr(layer, name)
+
+
+def _method_name(layer: Any, what: str, given: str | Callable[..., Any] | None, lent: list[str]) -> str:
+    """Return the name of the method that the caller gives, empty for none; a function is lent, and noted in `lent`."""
+    if given is None:
+        return ""
+    if not callable(given):
+        if isinstance(given, str) and callable(getattr(layer, given, None)):
+            return given
+        cure = "give a method's name, or a function of the layer"
+        raise LayerError(f"{what} is {given!r}, and {title_of(layer)} has no such method: {cure}")
+    name = f"given_{what}"
+    try:
+        setattr(layer, name, partial(given, layer))
+    except (AttributeError, TypeError) as error:
+        cure = f"name its method, {what}='...'"
+        raise LayerError(f"{what} cannot be lent to {title_of(layer)} ({error}): {cure}") from error
+    lent.append(name)
+    return name
+
+
+def _refuse_unknown_cotangent(layer: Any, told: Told) -> None:
+    methods = [told.backward] if told.backward else backward_methods(layer, told.forward)
+    if told.cotangent and not hasattr(layer, told.cotangent.removeprefix(".")):
+        arguments = {name for method in methods for name in _argument_names(method_of(layer, method))}
+        if told.cotangent not in arguments:
+            cure = "give the name of backward's argument, or of an attribute"
+            raise LayerError(
+                f"cotangent is {told.cotangent!r}, which {title_of(layer)} does not have: {cure}"
+            )
+
+
+def _argument_names(method: Any) -> list[str]:
+    """Return what a method calls its arguments; nothing where that cannot be told."""
+    try:
+        return list(inspect.signature(method).parameters)
+    except (TypeError, ValueError):
+        return []
 
 
 def _with_copies(given: Any, copies: Mapping[int, Array]) -> Any:

@@ -73,7 +73,7 @@ def find_calls(
         finally:
             held_layer.reset()
     if not found:
-        cure = f"{title_of(layer)} has no forward method: pass forward='its name', or a function of the layer"
+        cure = f"{title_of(layer)} has no forward method: call it forward, or pass forward='its name' to check_layer"
         raise LayerError(failed[0] if failed else cure)
     return found
 

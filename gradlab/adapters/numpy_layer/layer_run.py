@@ -25,7 +25,6 @@ from gradlab.adapters.numpy_layer.number_places import (
     objects,
     parse,
     show,
-    write,
 )
 from gradlab.adapters.numpy_layer.recording_optimizer import (
     RecordingOptimizer,
@@ -314,19 +313,6 @@ class GradientSlot:
         except (AttributeError, KeyError, IndexError, TypeError):
             return None
         return found.T if found is not None and self.turned else found
-
-    def add(self, run: LayerRun, number: float) -> bool:
-        """Add a number to what stands there; return whether there was anything to add it to."""
-        found = self.array(run)
-        if self.path is None or found is None:
-            return False
-        holder, path = follow(run, self.path), self.path
-        if name := data_name(holder):
-            holder, path = getattr(holder, name), (*path, ("attr", name))
-        if isinstance(holder, list | tuple):
-            return False
-        write(holder, found + number, lambda new: setattr(follow(run, path[:-1]), path[-1][1], new))
-        return True
 
 
 def slot_at(path: Path, said: str = "", turned: bool = False) -> GradientSlot:

@@ -126,24 +126,32 @@ def _twice(bound: BoundLayer, seed: int) -> dict[str, tuple[Array, ...]]:
 
 
 def works_once(bound: BoundLayer, seed: int) -> bool:
-    """Return whether a second backward after the same forward gives other gradients, or raises."""
+    """Return whether further backwards after the same forward give other gradients, or raise."""
+
+    def pulled() -> list[Any]:
+        return [None if d is None else np.array(d) for d in bound.pulled(run, map_arrays(np.copy, g))]
+
     with quiet():
         try:
             run = bound.run([x.copy() for x in bound.values], {})
             g = cotangent(run, np.random.default_rng([seed, 28]))
-            first = [None if d is None else np.array(d) for d in bound.pulled(run, map_arrays(np.copy, g))]
+            first = pulled()
         except Exception:  # what it raises at once is told elsewhere
             return False
         try:
-            second = bound.pulled(run, map_arrays(np.copy, g))
+            second, third = pulled(), pulled()
         except Exception:
             return True
-    pairs = [(a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None]
+    of_primals = (parts for parts in zip(first, second, third, strict=True) if parts[0] is not None)
     # what forward clears adds up without it
-    return any(
-        a.shape != np.shape(b)
-        or not any(np.allclose(times * a, b, 1e-6, 1e-12, equal_nan=True) for times in (1, 2))
-        for a, b in pairs
+    return not all(_are_multiples(*parts, 1, 1) or _are_multiples(*parts, 2, 3) for parts in of_primals)
+
+
+def _are_multiples(a: Any, b: Any, c: Any, times: float, more: float) -> bool:
+    """Return whether two further gradients are so many times the first."""
+    return all(
+        np.shape(x) == np.shape(a) and bool(np.allclose(n * a, x, 1e-6, 1e-12, equal_nan=True))
+        for x, n in ((b, times), (c, more))
     )
 
 

@@ -103,7 +103,7 @@ def _raising(held_layer: HeldLayer, failed: Sequence[tuple[BoundLayer, LayerRun,
     """Return the likeliest reading where every backward raises, so that what it raises is reported."""
     kind = type(held_layer.layer).__name__
     if not failed:
-        cure = "pass backward='its name', or a function of the layer"
+        cure = "call it backward, or pass backward='its name' to check_layer"
         raise NoBackwardError(f"{kind} has no method that looks like a backward pass: {cure}")
     bound, run, raised = next((part for part in failed if part[0].backward_call.sure), failed[0])
     inputs = differentiated_inputs(bound, run)

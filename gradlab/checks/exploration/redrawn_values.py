@@ -19,7 +19,7 @@ def redrawn(x: Array, rng: np.random.Generator) -> Array:
     Whole numbers stay whole, rows that add up to 1 still do, what is in order stays in order, and symmetric matrices
     stay symmetric, and positive definite if they are.
     """
-    if _are_symmetric(x):
+    if are_symmetric(x):
         order = rng.permutation(x.shape[-1])
         return np.asarray((1 - SHARE) * x + SHARE * x[..., order, :][..., order], x.dtype)
     new = _between_others(x, rng)
@@ -51,7 +51,8 @@ def _between_others(x: Array, rng: np.random.Generator) -> Array:
     return new
 
 
-def _are_symmetric(x: Array) -> bool:
+def are_symmetric(x: Array) -> bool:
+    """Return whether the matrices in the last two axes are symmetric but for rounding, and more than single numbers."""
     if x.ndim < 2 or not x.shape[-1] == x.shape[-2] > 1:
         return False
     turned = x.swapaxes(-1, -2)

@@ -55,7 +55,7 @@ def check_model(
     Parameters
     ----------
     model : object with params, loss(x, t) and gradient(x, t)
-        Any other net is read as `gradlab.check_layer` reads it.
+        Any other net is read as `gradlab.check_layer` reads it, in this process.
         Its parameters are moved in place, one element at a time, and restored. A model in another dtype than float64
         is judged by a copy in float64, which its ``astype`` makes.
     x, t
@@ -92,7 +92,17 @@ def check_model(
     rtol, atol, method = options.rtol, options.atol, options.method
     if not _keeps_the_contract(model):
         # somebody's own net: how it is called, and where its gradients are, is found out
-        return check_layer(model, x, t, name=options.name, seed=options.seed, rtol=rtol, atol=atol)
+        return check_layer(
+            model,
+            x,
+            t,
+            name=options.name,
+            seed=options.seed,
+            rtol=rtol,
+            atol=atol,
+            method=method,
+            full_below=options.full_below,
+        )
     precise = _in_double(model)
     params = named(precise.params)
 

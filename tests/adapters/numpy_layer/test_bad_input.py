@@ -84,13 +84,13 @@ UNUSABLE = {
         object(),
         (X,),
         {},
-        r"object has no forward method: pass forward='its name', or a function",
+        r"object has no forward method: call it forward, or pass forward='its name'",
     ),
     "no backward": (
         WithoutBackward(),
         (X,),
         {},
-        r"no method that looks like a backward pass: pass backward=",
+        r"no method that looks like a backward pass: call it backward, or pass backward=",
     ),
     "no gradient": (
         ReturnsNothing(),

@@ -88,7 +88,7 @@ UNUSABLE = {
     "returns None": (["bad:ReturnsNone", *X], "returned NoneType: return the output, an array of floats"),
     "no gradient": (["bad:GivesNoGradient", *X], "gives nothing that could be a gradient: return the gradient"),
     "no gradient, guessed": (["bad:GivesNoGradient"], "backward(dout) gives nothing that could be a gradient: return"),
-    "no backward": (["bad:ForwardOnly", *X], "no method that looks like a backward pass: pass backward="),
+    "no backward": (["bad:ForwardOnly", *X], "like a backward pass: call it backward, or pass backward="),
     "exits": (["bad:Exits", *X], "running it calls sys.exit(3): let it raise an error instead"),
     "integers": (["bad:IntegerWeights", *X], "W has dtype int64, in which a small step is lost: make it float"),
     "objects": (["bad:ObjectWeights", *X], "W has dtype object, in which a small step is lost: make it float"),
