@@ -186,3 +186,13 @@ def test_the_adjoint_of_an_equation_that_is_solved_to_a_tolerance():
     names = ["matches_numerical", "linear_in_cotangent"]
     report = check_jax(end, np.array([0.7, -0.4]), explore=False, checks=names)
     assert all(row.verdict is not Verdict.WRONG for row in report.rows)
+
+
+def test_a_gradient_behind_a_loop_that_is_off_without_noise_is_wrong():
+    @jax.custom_vjp
+    def halved(x):
+        return jax.lax.while_loop(lambda y: jnp.abs(y).sum() > 0.1, lambda y: y / 2, x)
+
+    halved.defvjp(lambda x: (halved(x), x), lambda x, g: (g * halved(x) / x * (1 + 1e-7),))
+    report = check_jax(halved, np.array([0.7, -0.4]), explore=False, checks=["matches_numerical"])
+    assert report.rows[0].verdict is Verdict.WRONG
