@@ -20,8 +20,9 @@ DECIDES = 1e-5
 # Where all of a gradient is zero to within its error bounds, so many ordinary slopes take the place of its largest
 # entry.
 ZERO_BESIDE = 100
-# A gradient's largest entry counts as no less than this part of an ordinary slope: at an optimum all is a residue.
-STATIONARY = 1e-8
+# A gradient whose largest entry is no more than this part of an ordinary slope is what a solver leaves at an optimum,
+# and counts as STATIONARY of that slope.
+RESIDUE, STATIONARY = 1e-12, 1e-8
 
 
 class Verdict(StrEnum):
@@ -189,7 +190,8 @@ def _largest(estimate: Estimate) -> float:
     ordinary = float(np.max(estimate.scale[known], initial=0.0))
     if (size <= estimate.error[known]).all():
         return ordinary * ZERO_BESIDE
-    return max(float(np.max(size, initial=0.0)), ordinary * STATIONARY)
+    largest = float(np.max(size, initial=0.0))
+    return ordinary * STATIONARY if largest <= RESIDUE * ordinary else largest
 
 
 def _sensitivity(distance: Array, allowed: Array, expected: Array) -> float:

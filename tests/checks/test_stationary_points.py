@@ -38,14 +38,11 @@ def test_a_wrong_one_is_found(seed):
     assert not check_gradient(loss, off, b, checks=["matches_numerical"], explore=False).ok
 
 
-def test_a_slope_beside_a_large_constant_is_not_taken_for_a_residue():
-    loss = lambda x: float(np.sum(1e9 + np.sin(x)))
+@pytest.mark.parametrize("constant", [1e8, 1e9, 1e10])
+def test_a_slope_beside_a_large_constant_is_not_taken_for_a_residue(constant):
+    loss = lambda x: float(np.sum(constant + np.sin(x)))
     x = np.array([0.3, 1.2, -0.5])
     right = check_gradient(loss, np.cos, x, checks=["matches_numerical"], explore=False).rows[0]
-    assert right.verdict is Verdict.INCONCLUSIVE or right.sensitivity < 1e-3
-    # where rounding leaves a digit, nothing is decided
-    rounded = lambda x: float(np.sum(1e13 + np.sin(x)))
-    vague = check_gradient(rounded, np.cos, x, checks=["matches_numerical"], explore=False).rows[0]
-    assert vague.verdict is Verdict.INCONCLUSIVE
+    assert right.verdict is Verdict.INCONCLUSIVE
     off = check_gradient(loss, lambda x: 1.01 * np.cos(x), x, checks=["matches_numerical"], explore=False)
     assert off.rows[0].verdict is Verdict.WRONG

@@ -37,9 +37,11 @@ WRONG = {
 
 @pytest.mark.parametrize("n", [2, 3, 12])
 def test_the_symmetric_gradient_is_right(n):
-    check_vjp(
-        cholesky, lambda low, g: (cholesky_gradient(low, g),), (positive_definite(n),)
-    ).raise_if_failed()
+    backward = lambda low, g: (cholesky_gradient(low, g),)
+    report = check_vjp(cholesky, backward, (positive_definite(n),))
+    report.raise_if_failed()
+    # not even beyond the given point, where the matrix is symmetric no more
+    assert all(row.verdict != "warning" for row in report.rows if row.check == "matches_numerical")
 
 
 def test_so_is_that_of_the_triangle_that_is_read():
