@@ -37,7 +37,7 @@ def test_the_truth_is_proved(entry):
 
 
 @pytest.mark.filterwarnings("ignore")  # as ordinary code overflows where exploring leads it
-@pytest.mark.parametrize("entry", map(marked, STRANGERS), ids=str)
+@pytest.mark.parametrize("entry", [marked(entry) for entry in STRANGERS], ids=str)
 def test_the_verdict(entry):
     assert is_right(entry, outcome(entry)[0])
 

@@ -59,22 +59,23 @@ def find_calls(
     _refuse(layer, held)
     held_layer = HeldLayer(layer, held)
     found: list[CallWithLeaves] = []
-    failed: list[str] = []
+    failed: list[LayerError] = []
     for name in [told.forward] if told.forward else forward_methods(layer, held):
         try:
             forward = _call(layer, name, held, settings)
             forward = replace(forward, backward=told.backward, cotangent=told.cotangent)
             found += _with_outputs(held_layer, forward)
         except LayerError as error:
-            failed.append(str(error))
+            failed.append(error)
         except Exception as error:
             cure = "check the inputs' shapes and dtypes, or pass what else it needs as settings="
-            failed.append(f"{title_of(layer)}.{name} {error_text(error)}: {cure}")
+            failed.append(LayerError(f"{title_of(layer)}.{name} {error_text(error)}: {cure}"))
+            failed[-1].__cause__ = error  # the reader wants to see the line of their own that raised
         finally:
             held_layer.reset()
     if not found:
         cure = f"{title_of(layer)} has no forward method: call it forward, or pass forward='its name' to check_layer"
-        raise LayerError(failed[0] if failed else cure)
+        raise failed[0] if failed else LayerError(cure)
     return found
 
 
