@@ -1,5 +1,6 @@
 """`check_vjp`: functions of the caller's own, held to the node contract."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Unpack
@@ -75,13 +76,15 @@ def report_on_functions(
     *,
     settings: Mapping[str, Any] | None = None,
     fixed_shapes: bool = False,
+    **more: bool,
 ) -> Report:
     """Return the report of `check_vjp`.
 
-    `fixed_shapes` says that the primals' shapes have a meaning: others are tried only in a process of its own.
+    `fixed_shapes` says that the primals' shapes have a meaning: others are tried only in a process of its own. What
+    there is `more` is said to the trial.
     """
-    if not hasattr(primals, "__len__"):
-        raise TypeError(f"primals is {type(primals).__name__}: pass a tuple of arrays, (x, w)")
+    if isinstance(primals, np.ndarray | np.generic) or not hasattr(primals, "__len__"):
+        raise TypeError(f"primals is {type(primals).__name__}: pass a tuple of arrays, (x,) or (x, w)")
     if len(primals) == 0:
         raise ValueError(
             "there are no primals, so there is nothing to differentiate: pass at least one array"
@@ -90,6 +93,7 @@ def report_on_functions(
     check_elements(arrays)
     if not isinstance(settings, Mapping | None):
         raise TypeError(f"settings is {settings!r}: pass a dict of forward's keyword arguments")
+    _refuse_arguments(forward, arrays, settings or {})
     sample = Sample("given", arrays, dict(settings or {}))
     title = str(options.name or getattr(forward, "__name__", type(forward).__name__))
     node = Node(title, "own", forward, backward, lambda rng: iter([sample]))
@@ -99,7 +103,7 @@ def report_on_functions(
         run = {name: check for name, check in run.items() if name != "works_in_float32"}
 
     def report(sheltered: bool) -> Report:
-        return _report(node, sample, run, options, fixed_shapes, sheltered)
+        return _report(node, sample, run, options, fixed_shapes=fixed_shapes, sheltered=sheltered, **more)
 
     return sheltered_report(report, options, title) if fixed_shapes else report(False)
 
@@ -109,19 +113,33 @@ def _report(
     sample: Sample,
     run: Mapping[str, Check],
     options: CheckOptions,
-    fixed_shapes: bool,
-    sheltered: bool,
+    **told: bool,
 ) -> Report:
     with open_worker_map(options.workers) as over:
         if over.to_processes:
             check_sendable(Output(node.forward, sample.settings), "forward")
         kind = Trial if options.workers is None else partial(ParallelTrial, over=over)
-        trial = options.trial(node, sample, kind, fixed_shapes=fixed_shapes, sheltered=sheltered)
+        trial = options.trial(node, sample, kind, **told)
         rows = list(run_checks([trial], run))
         more, explored = explore_trials([trial], run, rows, bool(options.explore))
         rows += more
         findings = explain([trial], rows)
     return Report(rows, environment(seed=options.seed), explored=explored, findings=findings)
+
+
+def _refuse_arguments(
+    forward: Callable[..., Any], primals: Sequence[Array], settings: Mapping[str, Any]
+) -> None:
+    """Raise TypeError if forward's signature has no place for so many primals, or for such settings."""
+    try:
+        signature = inspect.signature(forward)
+    except (TypeError, ValueError):  # compiled code, which says nothing of what it takes
+        return
+    try:
+        signature.bind(*primals, **settings)
+    except TypeError as error:
+        cure = "pass a tuple of arrays, (x,) or (x, w), and the rest as settings="
+        raise TypeError(f"forward{signature} was given {len(primals)} primals, {error}: {cure}") from error
 
 
 def check_elements(primals: Sequence[Array]) -> None:

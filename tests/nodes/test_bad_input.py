@@ -100,8 +100,13 @@ def test_bad_input_is_named_with_what_is_expected(name, primals, settings, messa
 
 def test_primals_that_are_no_tuple_and_a_method_that_is_none():
     pair = (lambda x: (x, None)), (lambda residuals, g: (g.copy(),))
-    with pytest.raises(TypeError, match=r"primals is int: pass a tuple of arrays, \(x, w\)"):
-        gradlab.check_vjp(*pair, 3)
+    for primals, message in (
+        (3, r"primals is int: pass a tuple of arrays, \(x,\) or"),
+        (np.ones(3), r"primals is ndarray: pass a tuple of arrays, \(x,\) or"),
+        ([1.0, 2.0], r"forward\(x\) was given 2 primals, too many positional arguments: pass a tuple of"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            gradlab.check_vjp(*pair, primals)
     for call in (
         lambda: gradlab.check_vjp(*pair, (np.ones(3),), method="centrl"),
         lambda: gradlab.verify("add", method="x"),

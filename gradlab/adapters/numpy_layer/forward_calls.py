@@ -56,7 +56,7 @@ def find_calls(
         If there are none; the message says what the likeliest did.
     """
     held = [_private_copy(x) for x in inputs]
-    _refuse(layer, held)
+    _refuse(layer, held, told)
     held_layer = HeldLayer(layer, held)
     found: list[CallWithLeaves] = []
     failed: list[LayerError] = []
@@ -79,10 +79,13 @@ def find_calls(
     return found
 
 
-def _refuse(layer: Any, inputs: Sequence[Any]) -> None:
+def _refuse(layer: Any, inputs: Sequence[Any], told: Told) -> None:
     """Raise LayerError for a class without an object of it, and for inputs without elements."""
     if isinstance(layer, type) and inspect.isfunction(inspect.getattr_static(layer, "forward", None)):
         raise LayerError(f"{layer.__name__} is a class: pass an object of it, {layer.__name__}(...)")
+    if isinstance(layer, tuple) or (inspect.isroutine(layer) and not told.backward):
+        cure = "check_cached_pair(forward, backward, primals), check_vjp or check_gradient"
+        raise LayerError(f"{title_of(layer)} is no layer: pass an object, or use {cure}")
     for i, x in enumerate(inputs):
         if isinstance(x, np.ndarray) and x.size == 0:
             raise LayerError(f"input {i} has shape {x.shape}, and so no elements: pass some")

@@ -2,17 +2,28 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import prod
 from typing import Any, Unpack
 
 import numpy as np
 
-from gradlab.adapters.scipy.derivatives import Breaches, columns_of, name_of, plain_array, split, together
+from gradlab.adapters.scipy.derivatives import (
+    Breaches,
+    as_arguments,
+    columns_of,
+    name_of,
+    plain_array,
+    point,
+    split,
+    together,
+)
 from gradlab.adapters.scipy.jacobian_matrices import entries, matrix
 from gradlab.checks import CHECKS
+from gradlab.checks.trial import quiet
 from gradlab.node import Array
 from gradlab.report import Report
-from gradlab.running.check_vjp import float_primal, report_on_functions
-from gradlab.running.options import CheckKeywords, CheckOptions, options_of, takes_options
+from gradlab.running.check_vjp import report_on_functions
+from gradlab.running.options import CheckKeywords, options_of, takes_options
 
 
 @takes_options()
@@ -33,7 +44,7 @@ def check_gradient(
     grad : callable or True
         ``grad(x, *args) -> ndarray`` of the shape of `x`.
     x : ndarray of floats
-        The point.
+        The point; whole numbers are taken as floats.
     args : tuple
         Further arguments of both.
 
@@ -48,17 +59,25 @@ def check_gradient(
     """
     options = options_of(check_gradient, keywords)
     f, grad = split(f, grad, "grad")
+    x, args = point(x), as_arguments(args)
+    _refuse_vector(f, x, args)
     seen = Breaches("grad")
-    forward, backward = _gradient_pair(f, grad, float_primal(x, "x").shape, args, seen)
-    report = _report(forward, backward, float_primal(x, "x"), options, name=options.name or name_of(f))
+    forward, backward = _gradient_pair(f, grad, x.shape, args, seen)
+    options = replace(options, name=options.name or name_of(f))
+    # of a scalar's gradient the user knows the numbers, which a factor would hide
+    report = report_on_functions(forward, backward, (x,), options, fixed_shapes=True, unit_cotangent=True)
     return seen.told(report, options.strict)
 
 
-def _report(
-    forward: Callable[..., Any], backward: Callable[..., Any], x: Array, options: CheckOptions, **changed: Any
-) -> Report:
-    # a function of n unknowns is one of n unknowns: its data, which nobody sees here, have a length
-    return report_on_functions(forward, backward, (x,), replace(options, **changed), fixed_shapes=True)
+def _refuse_vector(f: Callable[..., Any], x: Array, args: tuple[Any, ...]) -> None:
+    """Raise ValueError if a function gives an array; what else it may do, the report says."""
+    with quiet():
+        try:
+            shape = np.shape(f(x.copy(), *args))
+        except Exception:
+            return
+    if prod(shape) != 1:
+        raise ValueError(f"f returned shape {shape}: return one real number, or use check_jacobian")
 
 
 def _gradient_pair(
@@ -106,7 +125,7 @@ def check_jacobian(
         ``jac(x, *args)`` of shape (m, n): an array, a matrix or array of any of SciPy's sparse formats, or a
         LinearOperator. An entry that a sparse pattern forgets is a wrong entry.
     x : ndarray of floats, shape (n,)
-        The point.
+        The point; whole numbers are taken as floats.
     args : tuple
         Further arguments of both.
 
@@ -124,13 +143,16 @@ def check_jacobian(
     """
     options = options_of(check_jacobian, keywords)
     f, jac = split(f, jac, "jac")
-    x = float_primal(x, "x")
+    x, args = point(x), as_arguments(args)
     seen = Breaches("jac")
     forward, backward = _jacobian_pair(f, jac, x.shape, args, seen)
     # SciPy computes in double precision, whatever it is given
     chosen = [c for c in CHECKS if c != "works_in_float32"] if options.checks is None else options.checks
     title = options.name or name_of(f)
-    report = seen.told(_report(forward, backward, x, options, checks=chosen, name=title), options.strict)
+    changed = replace(options, checks=chosen, name=title)
+    # a function of n unknowns is one of n unknowns: its data, which nobody sees here, have a length
+    report = report_on_functions(forward, backward, (x,), changed, fixed_shapes=True)
+    report = seen.told(report, options.strict)
     if "matches_numerical" not in chosen:
         return report
     at_f, at_jac = (lambda at: plain_array(f(at, *args))), (lambda at: jac(at, *args))

@@ -10,6 +10,7 @@ from gradlab.adapters.scipy.jacobian_matrices import Matrix
 from gradlab.checks.trial import same_bits
 from gradlab.node import Array
 from gradlab.report import Report, Row
+from gradlab.running.check_vjp import float_primal
 from gradlab.verdict import Verdict
 
 
@@ -30,6 +31,27 @@ def split(f: Callable[..., Any], derivative: Any, what: str) -> tuple[Callable[.
         cure = f"pass a function, or True if f returns both the value and {what}"
         raise TypeError(f"{what} is {derivative!r}, which leaves nothing hand-written to check: {cure}")
     return f, derivative
+
+
+def point(x: Any) -> Array:
+    """Return the point at which a function is checked, whole numbers as floats.
+
+    Raises
+    ------
+    TypeError
+        If it holds no real numbers, or is a tuple of arrays.
+    """
+    if isinstance(x, tuple | list) and any(isinstance(part, np.ndarray) and part.ndim for part in x):
+        raise TypeError(
+            f"x is a {type(x).__name__} of arrays: pass one array, and what else f takes as args="
+        )
+    array = np.asarray(x)
+    return array.astype(float) if array.dtype.kind in "iu" else float_primal(array, "x")
+
+
+def as_arguments(args: Any) -> tuple[Any, ...]:
+    """Return further arguments as a tuple: a single one need not be in one, as for `scipy.optimize.minimize`."""
+    return args if isinstance(args, tuple) else (args,)
 
 
 def plain_array(value: Any) -> Array:

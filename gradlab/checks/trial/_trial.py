@@ -85,6 +85,9 @@ class Trial:
         must stay as long as theirs, and code that looks at no lengths would read beyond them.
     may_not_end : bool
         Whether it holds a loop that nobody can interrupt, and that need not end at other primals.
+    unit_cotangent : bool
+        Whether the cotangent is 1, so that the numbers shown are those of the gradient itself: for a scalar function
+        whose gradient cannot depend on it.
     """
 
     node: Node
@@ -106,6 +109,7 @@ class Trial:
     holds_integers: bool = False
     held_lengths: frozenset[int] = frozenset()
     may_not_end: bool = False
+    unit_cotangent: bool = False
 
     def of(self, node: Node) -> "Trial":
         """Return this trial for another backward of the same forward, with this one as its witness."""
@@ -242,9 +246,8 @@ class Trial:
         if stream not in self._cotangents:
             rng = named_rng(self.seed, self.node.name, self.sample.name, stream)
             like = map_arrays(np.asarray, self.output)
-            self._cotangents[stream] = map_arrays(
-                lambda y: np.asarray(rng.standard_normal(y.shape), dtype=y.dtype), like
-            )
+            draw = np.ones if self.unit_cotangent and stream == "g" else rng.standard_normal
+            self._cotangents[stream] = map_arrays(lambda y: np.asarray(draw(y.shape), dtype=y.dtype), like)
         return map_arrays(np.copy, self._cotangents[stream])
 
     @cached_property

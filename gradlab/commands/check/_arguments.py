@@ -1,13 +1,13 @@
 """The arguments of ``gradlab check``."""
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from gradlab.commands.check._check_task import CheckTask
-from gradlab.commands.check._input_specs import InputSpec, parse_input
+from gradlab.commands.check._input_specs import parse_input
+from gradlab.commands.check._typed_values import parse_named_values, parse_values
 from gradlab.commands.common_arguments import add_budget, count
 from gradlab.running.options import MAX_SECONDS
 
@@ -22,10 +22,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--init",
-        type=_json,
-        metavar="JSON",
-        help='what a class is made with, an object or an array; {"shape": [3, 4]} is an array of that shape',
+        type=_as_argument(parse_values),
+        metavar="VALUES",
+        help="what a class is made with: W=4x5,b=5 (arrays of those shapes), 4,5 in the constructor's order, or JSON",
     )
+    parser.add_argument(
+        "--settings",
+        type=_as_argument(parse_named_values),
+        default={},
+        metavar="VALUES",
+        help="keyword arguments of forward, train=false,scale=2, or JSON",
+    )
+    for name, what in (("forward", "forward(layer, ...)"), ("backward", "backward(layer, g)")):
+        parser.add_argument(
+            f"--{name}",
+            default="",
+            metavar="NAME",
+            help=f"a layer's method for it, or MODULE:FUNCTION, {what} (default: found out)",
+        )
+    parser.add_argument(
+        "--cotangent",
+        default="",
+        metavar="NAME",
+        help="what backward calls the gradient that it is given, or the attribute that this goes into",
+    )
+    derivative = parser.add_mutually_exclusive_group()
+    for name, what in (("grad", "gradient, of a scalar function"), ("jac", "Jacobian, of a vector function")):
+        derivative.add_argument(
+            f"--{name}",
+            default="",
+            metavar="FUNCTION",
+            help=f"the function {name}(x, ...) that gives the target's {what}",
+        )
     given = parser.add_mutually_exclusive_group()
     given.add_argument(
         "--input",
@@ -66,6 +94,12 @@ def task_of(arguments: argparse.Namespace) -> CheckTask:
         "",
         init=arguments.init,
         inputs=tuple(arguments.input),
+        settings=arguments.settings,
+        forward=arguments.forward,
+        backward=arguments.backward,
+        cotangent=arguments.cotangent,
+        grad=arguments.grad,
+        jac=arguments.jac,
         samples=arguments.samples,
         seed=arguments.seed,
         rtol=arguments.rtol,
@@ -77,25 +111,14 @@ def task_of(arguments: argparse.Namespace) -> CheckTask:
     )
 
 
-def _as_argument(parse: Callable[[str], InputSpec]) -> Callable[[str], InputSpec]:
-    def parsed(text: str) -> InputSpec:
+def _as_argument(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    def parsed(text: str) -> Any:
         try:
             return parse(text)
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from error
 
     return parsed
-
-
-def _json(text: str) -> Any:
-    cure = """give {"W": {"shape": [3, 4]}} or [3, 4], in single quotes"""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no JSON, {error}: {cure}") from error
-    if not isinstance(value, dict | list):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a JSON object nor an array: {cure}")
-    return value
 
 
 def _seconds(text: str) -> float:

@@ -1,6 +1,6 @@
 """The task that a child process is given, and the outcome that it answers with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gradlab.commands.check._input_specs import InputSpec
@@ -24,10 +24,17 @@ class CheckTask:
     part : bool
         Whether the target was found in a list, and so may not be a list itself.
     init : dict, list or None
-        The constructor's arguments, as parsed from JSON.
+        The constructor's arguments, as JSON has them.
     inputs : tuple of InputSpec
     samples : str
         The ``MODULE:FUNCTION`` that gives the inputs, or empty.
+    settings : dict
+        Keyword arguments of forward, as JSON has them.
+    forward, backward, cotangent : str
+        As for `gradlab.check_layer`, with ``MODULE:FUNCTION`` for a function; of a function's pair, `backward` is the
+        other one. Empty where they are to be found out.
+    grad, jac : str
+        The function that gives the target's gradient or Jacobian, in its module or as ``MODULE:FUNCTION``, or empty.
     seed, rtol, atol, strict, max_seconds, max_evaluations
         As for `gradlab.check_layer`.
     timeout : float
@@ -40,6 +47,12 @@ class CheckTask:
     init: Any = None
     inputs: tuple[InputSpec, ...] = ()
     samples: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    forward: str = ""
+    backward: str = ""
+    cotangent: str = ""
+    grad: str = ""
+    jac: str = ""
     seed: int = 0
     rtol: float | None = None
     atol: float | None = None

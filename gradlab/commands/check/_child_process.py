@@ -17,6 +17,15 @@ from gradlab.commands.check._target_check import run_task
 
 # The parent ends a child that takes too long; if the parent is gone, the child ends itself so many seconds later.
 LATER = 5.0
+# What messages say to who calls a function, and what the command calls it.
+FOR_THE_SHELL = {
+    "as settings=": "by name with --settings or --samples",
+    "into settings=": "into --settings or --samples",
+    "pass forward='its name' to check_layer": "give --forward NAME",
+    "pass backward='its name' to check_layer": "give --backward NAME",
+    "give a method's name, or a function of the layer": "give a method's name, or MODULE:FUNCTION",
+    "return (out, cache)": "return (out, cache), or name one function, and the other with --grad or --jac",
+}
 
 
 def main(folder: Path) -> None:
@@ -54,11 +63,8 @@ def outcome_of(task: CheckTask, stage: Path) -> TaskOutcome:
 def _for_the_shell(message: str) -> str:
     """Return a message in one line that names options of the command, not arguments of `check_layer`."""
     message = " ".join(message.split())
-    for argument, option in (
-        ("as settings=", "by name with --samples"),
-        ("into settings=", "into --samples"),
-    ):
-        message = message.replace(argument, option)
+    for said, option in FOR_THE_SHELL.items():
+        message = message.replace(said, option)
     return message
 
 

@@ -55,6 +55,15 @@ def made(kind: type, init: Any, seed: int) -> Any:
         raise LayerError(f"{kind.__name__}(...) {error_text(error)}: {cure}") from error
 
 
+def settings_of(
+    settings: Mapping[str, Any], parameters: list[inspect.Parameter], seed: int
+) -> dict[str, Any]:
+    """Return the keyword arguments that ``--settings`` gives to a forward with these parameters."""
+    by_name = {p.name: p for p in parameters}
+    rng = named_rng(seed, "settings")
+    return {name: _value(x, by_name.get(name), rng) for name, x in settings.items()}
+
+
 def _arguments(kind: type, init: Any, rng: np.random.Generator) -> tuple[list[Any], dict[str, Any]]:
     """Return the positional and the named arguments, with arrays where arrays are meant."""
     parameters = parameters_of(kind)
@@ -82,12 +91,12 @@ def _value(x: Any, parameter: inspect.Parameter | None, rng: np.random.Generator
 def _drawn(x: Mapping[str, Any], rng: np.random.Generator) -> Any:
     shape, text = x["shape"], json.dumps(x)
     if not isinstance(shape, list) or not all(type(n) is int for n in shape):
-        raise LayerError(f'--init: {text} is no array to draw: write it as {{"shape": [3, 4]}}')
+        raise LayerError(f'{text} is no array to draw: write it as {{"shape": [3, 4]}}')
     try:
         kind = parse_input(f"1:{x['dtype']}").kind if "dtype" in x else ""
         return checked(InputSpec(tuple(shape), kind), text).draw(rng)
     except ValueError as error:
-        raise LayerError(f"--init: {error}") from error
+        raise LayerError(str(error)) from error
 
 
 def _as_array(x: list[Any]) -> Any:

@@ -16,6 +16,8 @@ FROM_ZERO = 0.1
 LARGEST = 10**9
 
 _SPEC = re.compile(r"(scalar|-?\d+(?:x-?\d+)*)(?::(.+))?")
+# Shapes as Python prints them, (3, 4), are meant as well.
+_PYTHONS = re.compile(r"[(\[]?([^:()\[\]]*?),?\s*[)\]]?(:.+)?")
 _BELOW = re.compile(r"int<(\d+)")
 _CURE = "write a shape as 3x4 or scalar, with what to draw behind it as in 3x4:float32 or 3:int<10"
 
@@ -53,14 +55,16 @@ class InputSpec:
 
 
 def parse_input(text: str) -> InputSpec:
-    """Return the spec that a text such as ``100x784:float32`` or ``100:int<10`` stands for.
+    """Return the spec that a text such as ``100x784:float32``, ``3,4`` or ``100:int<10`` stands for.
 
     Raises
     ------
     ValueError
         If the text stands for no spec; the message ends with the cure.
     """
-    found = _SPEC.fullmatch(text.strip())
+    pythons = _PYTHONS.fullmatch(text.strip())
+    plain = re.sub(r"\s*[,*]\s*", "x", pythons[1]) + (pythons[2] or "") if pythons else text
+    found = _SPEC.fullmatch(plain)
     if not found:
         raise ValueError(f"{text!r} is no shape: {_CURE}")
     shape = () if found[1] == "scalar" else tuple(int(n) for n in found[1].split("x"))

@@ -12,7 +12,8 @@ from gradlab.commands.check._construction import parameters_of
 from gradlab.commands.check._target_lookup import is_layer
 from gradlab.node import Node
 
-NODE, PAIR, TORCH, JAX, CLASS, OBJECT, SEVERAL = "node", "pair", "torch", "jax", "class", "object", "several"
+NODE, PAIR, TORCH, JAX, FUNCTION = "node", "pair", "torch", "jax", "function"
+CLASS, OBJECT, SEVERAL = "class", "object", "several"
 
 
 def kind_of(found: Any, title: str) -> str:
@@ -22,7 +23,7 @@ def kind_of(found: Any, title: str) -> str:
     if isinstance(found, ModuleType):
         cure = f"name one of its objects, {title}:OBJECT, or give --all"
         raise LayerError(f"{title} is a module without a forward and a backward: {cure}")
-    if isinstance(found, tuple) and len(found) == 2 and all(_is_function(part) for part in found):
+    if isinstance(found, tuple) and len(found) == 2 and all(is_function(part) for part in found):
         return PAIR
     if _is_of("torch", found):
         return TORCH
@@ -32,9 +33,8 @@ def kind_of(found: Any, title: str) -> str:
         return CLASS
     if isinstance(found, list | tuple | dict):
         return SEVERAL
-    if _is_function(found):
-        cure = "name both, MODULE:FORWARD,BACKWARD"
-        raise LayerError(f"{title} is a function without a backward pass: {cure}")
+    if is_function(found):
+        return FUNCTION
     if isinstance(found, np.ndarray | np.generic | str | bytes | int | float | complex | None):
         cure = "name a layer, its class, a pair of functions or a list of such"
         raise LayerError(f"{title} is {type(found).__name__}, which has no gradient to check: {cure}")
@@ -45,7 +45,8 @@ def _is_pair_of(module: ModuleType) -> bool:
     return all(callable(getattr(module, name, None)) for name in ("forward", "backward"))
 
 
-def _is_function(value: Any) -> bool:
+def is_function(value: Any) -> bool:
+    """Return whether it is a function, rather than an object that can be called."""
     return callable(value) and not isinstance(value, type) and (isroutine(value) or not is_layer(value))
 
 

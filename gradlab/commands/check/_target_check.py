@@ -16,10 +16,11 @@ from gradlab.checks.trial import Trial
 from gradlab.checks.trial.budget import Budget
 from gradlab.commands.check import _object_kinds as kinds
 from gradlab.commands.check._check_task import CheckTask, TaskOutcome
-from gradlab.commands.check._construction import made, required
+from gradlab.commands.check._construction import made, required, settings_of
+from gradlab.commands.check._function_check import companion, scipys_function
 from gradlab.commands.check._input_choices import refuse_count
-from gradlab.commands.check._layer_guess import Guess, drawn, guess, parameters_of_forward
-from gradlab.commands.check._target_lookup import find, layer_classes, split
+from gradlab.commands.check._layer_guess import Guess, call_of, drawn, guess, parameters_of_forward
+from gradlab.commands.check._target_lookup import find, function_targets, layer_classes, split
 from gradlab.commands.check._user_samples import samples_of
 from gradlab.node import Node, Sample, primal_names
 from gradlab.report import Report
@@ -44,14 +45,27 @@ def run_task(task: CheckTask, tell: Callable[[str], object]) -> TaskOutcome:
     found = find(task.target)
     if task.every:
         return TaskOutcome(parts=_classes(task.target, found))
-    kind = kinds.kind_of(found, task.target)
+    if task.backward and kinds.is_function(found):
+        found = found, companion(task.target, task.backward)
+        task = replace(task, backward="")
+    kind = kinds.FUNCTION if task.grad or task.jac else kinds.kind_of(found, task.target)
     if kind == kinds.SEVERAL:
         return TaskOutcome(parts=_parts(found, task))
-    if task.init is not None and not isinstance(found, type):
-        raise LayerError(f"{task.target} is no class, and needs no --init: leave it out")
+    _refuse_options(kind, found, task)
     tell("running it")
     with showing_times():
         return _checked_as(kind, found, task)
+
+
+def _refuse_options(kind: str, found: Any, task: CheckTask) -> None:
+    """Raise LayerError for an option that has no meaning for an object of this kind."""
+    if task.init is not None and not isinstance(found, type):
+        raise LayerError(f"{task.target} is no class, and needs no --init: leave it out")
+    if kind == kinds.FUNCTION and not kinds.is_function(found):
+        raise LayerError(f"{task.target} is no function, which --grad and --jac are for: leave them out")
+    given = [what for what in ("forward", "backward", "cotangent") if getattr(task, what)]
+    if given and kind not in (kinds.CLASS, kinds.OBJECT):
+        raise LayerError(f"{task.target} is no layer, which --{given[0]} is for: leave it out")
 
 
 def _checked_as(kind: str, found: Any, task: CheckTask) -> TaskOutcome:
@@ -59,6 +73,9 @@ def _checked_as(kind: str, found: Any, task: CheckTask) -> TaskOutcome:
         return _node(found, task)
     if kind in (kinds.TORCH, kinds.JAX):
         return _framework(kind, found, task)
+    if kind == kinds.FUNCTION:
+        guessed, check = scipys_function(found, task, _asked(found, task))
+        return _checked(lambda sample: check(sample, _options(task)), guessed)
     if kind == kinds.PAIR:
         forward, backward = found
         return _pair(forward, backward, task)
@@ -68,10 +85,12 @@ def _checked_as(kind: str, found: Any, task: CheckTask) -> TaskOutcome:
 def _classes(target: str, module: Any) -> tuple[str, ...]:
     if not isinstance(module, ModuleType):
         raise LayerError(f"--all walks a module, and {target} is none: leave out --all, or name the module")
-    names = layer_classes(module)
+    names = [*layer_classes(module), *function_targets(module)]
     if not names:
         cure = "name the module that defines them"
-        raise LayerError(f"{target} defines no class with a forward and a backward method: {cure}")
+        raise LayerError(
+            f"{target} defines no class with a forward and a backward method, and no such pair of functions: {cure}"
+        )
     return tuple(f"{split(target)[0]}:{name}" for name in names)
 
 
@@ -101,19 +120,18 @@ def _layer(found: Any, task: CheckTask) -> TaskOutcome:
     if samples and (init is not None or not is_class):
         guessed = Guess(made(found, init, task.seed) if is_class else found, samples)
     else:
-        guessed = guess(found, init, samples, task.seed)
+        guessed = guess(found, replace(task, init=init), samples)
+    told = call_of(task)
 
     def check(sample: Sample) -> Report:
-        return check_layer(guessed.layer, *sample.primals, settings=sample.settings, **_options(task))
+        return check_layer(guessed.layer, *sample.primals, settings=sample.settings, **told, **_options(task))
 
     return _checked(check, guessed)
 
 
 def _pair(forward: Any, backward: Any, task: CheckTask) -> TaskOutcome:
     pair = CachedPair(forward, backward)
-    guessed = (
-        Guess(pair, _asked(pair, task)) if task.samples or task.inputs else guess(pair, None, (), task.seed)
-    )
+    guessed = Guess(pair, _asked(pair, task)) if task.samples or task.inputs else guess(pair, task, ())
 
     def check(sample: Sample) -> Report:
         if kinds.keeps_node_contract(backward) and (own := _with_settings(sample, forward)):
@@ -196,13 +214,15 @@ def _tensor(x: Any, subject: Any) -> Any:
 
 def _asked(layer: Any, task: CheckTask) -> list[Sample]:
     """Return the inputs that --samples or --input ask for."""
-    parameters = parameters_of_forward(layer)
+    parameters = parameters_of_forward(layer, task)
     if task.samples:
-        return samples_of(task.samples, parameters, task.seed)
+        settings = settings_of(task.settings, parameters, task.seed)
+        found = samples_of(task.samples, parameters, task.seed)
+        return [replace(sample, settings={**settings, **sample.settings}) for sample in found]
     if not task.inputs:
         return []
-    refuse_count(parameters, len(task.inputs))
-    return [drawn(task.inputs, task.seed)]
+    refuse_count([p for p in parameters if p.name not in task.settings], len(task.inputs))
+    return [drawn(task.inputs, layer, task)]
 
 
 def _options(task: CheckTask) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from traceback import extract_tb
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from gradlab.adapters.numpy_layer import LayerError
 from gradlab.adapters.numpy_layer.forward_calls import forward_methods
 from gradlab.adapters.numpy_layer.layer_error import error_text
 from gradlab.adapters.numpy_layer.layer_run import backward_methods
+from gradlab.adapters.numpy_layer.naming_conventions import is_cost
 from gradlab.adapters.numpy_layer.number_places import follow, parse
 
 _TARGET = re.compile(r"([A-Za-z]:[\\/][^:]*|[^:]*)(?::(.*))?", re.DOTALL)
@@ -24,9 +25,9 @@ _COMMAS = re.compile(r",(?![^\[]*\])")
 
 
 def split(target: str) -> tuple[str, str]:
-    """Return the module and the object that ``MODULE:OBJECT`` names; no object where there is no colon."""
+    """Return the module that ``MODULE:OBJECT`` or ``MODULE::OBJECT`` names, and the object, which may be empty."""
     found = _TARGET.fullmatch(target)
-    module, name = (found[1], found[2] or "") if found else (target, "")
+    module, name = (found[1], (found[2] or "").removeprefix(":")) if found else (target, "")
     if not module:
         raise LayerError(f"{target!r} names no module: write MODULE:OBJECT, such as layers:Affine")
     return module, name
@@ -141,6 +142,32 @@ def layer_classes(module: ModuleType) -> list[str]:
         if isinstance(value, type) and value.__module__ == module.__name__ and is_layer(value):
             found.setdefault(id(value), name)
     return list(found.values())
+
+
+def function_targets(module: ModuleType) -> list[str]:
+    """Return the pairs of functions that a module itself defines, ``NAME_forward,NAME_backward``, and its losses."""
+    own = [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, FunctionType) and value.__module__ == module.__name__
+    ]
+    pairs = {name: _counterpart(name) for name in own if _counterpart(name) in own}
+    partners = set(pairs.values())
+    losses = [name for name in own if is_cost(name) and name not in pairs and name not in partners]
+    return [*(f"{name},{other}" for name, other in pairs.items()), *losses]
+
+
+def _counterpart(name: str) -> str:
+    """Return the name of the function that runs backwards what a function of this name runs forwards; empty if none."""
+    for forward, backward in (("forward", "backward"), ("fprop", "bprop"), ("fwd", "bwd")):
+        if forward in name.lower():
+            at = name.lower().index(forward)
+            here = name[at : at + len(forward)]
+            there = (
+                backward.capitalize() if here.istitle() else backward.upper() if here.isupper() else backward
+            )
+            return name[:at] + there + name[at + len(forward) :]
+    return ""
 
 
 def is_layer(value: Any) -> bool:

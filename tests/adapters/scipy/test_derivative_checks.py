@@ -213,8 +213,12 @@ def test_wrong_hessians():
             r"hess is 'cs', which SciPy approximates itself: pass a",
         ),
         (
-            lambda: check_jacobian(f, jac, [1, 2, 3, 4, 5]),
-            r"x has dtype int64, which cannot be differentiated: pass",
+            lambda: check_jacobian(f, jac, [1j, 2, 3, 4, 5]),
+            r"x has dtype complex128, which cannot be differentiated: pass",
+        ),
+        (
+            lambda: check_gradient(rosen, rosen_der, (X,)),
+            r"x is a tuple of arrays: pass one array, and what else f takes as args=",
         ),
     ],
 )
@@ -319,3 +323,28 @@ def test_other_numbers_are_looked_at_all_the_same():
     swerves = lambda x: np.where(x == X, 2, 3) * x
     report = check_gradient(lambda x: x @ x, swerves, X, checks=["matches_numerical"])
     assert [row.sample for row in report.rows if row.verdict is Verdict.WRONG] == ["given, redrawn"]
+
+
+def test_whole_numbers_are_taken_as_floats():
+    whole = [1, 2, 3, 4, 5]
+    assert check_gradient(rosen, rosen_der, whole).ok
+    assert not check_gradient(rosen, lambda x: 1.5 * rosen_der(x), np.array(whole)).ok
+    assert check_jacobian(f, jac, whole).ok
+    assert check_hessian(rosen, rosen_der, rosen_hess, whole).ok
+
+
+def test_a_single_further_argument_need_not_be_in_a_tuple():
+    assert check_gradient(lambda x, a: a * rosen(x), lambda x, a: a * rosen_der(x), X, args=2.0).ok
+
+
+def test_an_array_for_a_scalar_is_misuse_and_no_verdict():
+    with pytest.raises(
+        ValueError, match=r"f returned shape \(5,\): return one real number, or use check_jac"
+    ):
+        check_gradient(lambda x: x**2, lambda x: 2 * x, X)
+
+
+def test_the_numbers_shown_are_those_of_the_gradient():
+    report = check_gradient(lambda x: np.sum(x**2), lambda x: 3 * x, np.array([3.0, 4.0]))
+    row = next(row for row in report.rows if row.check == "matches_numerical")
+    assert (row.numerical, row.analytic) in [(pytest.approx(2 * x), 3 * x) for x in (3.0, 4.0)]

@@ -84,11 +84,11 @@ BAD = """
 X = ["--input", "4x3"]
 UNUSABLE = {
     "raises": (["bad:Raises", *X], "Raises.forward raised RuntimeError: out of order: check the inputs'"),
-    "a cure for the shell": (["bad:Raises", *X], "or pass what else it needs by name with --samples"),
+    "a cure for the shell": (["bad:Raises", *X], "or pass what else it needs by name with --settings or --samples"),
     "returns None": (["bad:ReturnsNone", *X], "returned NoneType: return the output, an array of floats"),
     "no gradient": (["bad:GivesNoGradient", *X], "gives nothing that could be a gradient: return the gradient"),
     "no gradient, guessed": (["bad:GivesNoGradient"], "backward(dout) gives nothing that could be a gradient: return"),
-    "no backward": (["bad:ForwardOnly", *X], "like a backward pass: call it backward, or pass backward="),
+    "no backward": (["bad:ForwardOnly", *X], "like a backward pass: call it backward, or give --backward NAME"),
     "exits": (["bad:Exits", *X], "running it calls sys.exit(3): let it raise an error instead"),
     "integers": (["bad:IntegerWeights", *X], "W has dtype int64, in which a small step is lost: make it float"),
     "objects": (["bad:ObjectWeights", *X], "W has dtype object, in which a small step is lost: make it float"),
@@ -182,7 +182,7 @@ def test_the_rest_of_the_run_goes_on(project, check):
 
 CALLS = {
     "letters": (["--input", "axb"], "'axb' is no shape: write a shape as 3x4 or scalar"),
-    "commas": (["--input", "3,4"], "'3,4' is no shape"),
+    "letters between commas": (["--input", "3,b"], "'3,b' is no shape"),
     "a negative dimension": (["--input", "3x-4"], "'3x-4' has a dimension of -4: give each from 1 up"),
     "a negative one in front": (["--input=-3x4"], "'-3x4' has a dimension of -3: give each from 1 up"),
     "no elements": (["--input", "0x4"], "has a dimension of 0: give each from 1 up"),
@@ -191,7 +191,10 @@ CALLS = {
     "no labels": (["--input", "3:int<0"], "'int<0' in '3:int<0' is nothing to draw"),
     "one-hot of a scalar": (["--input", "scalar:onehot"], "give it one, as in 3x4:onehot"),
     "no JSON": (["--init", "{W: 3}"], "'{W: 3}' is no JSON, Expecting property name"),
-    "neither object nor array": (["--init", "3"], "'3' is neither a JSON object nor an array: give {"),
+    "some by name": (["--init", "W=3,4"], "'W=3,4' gives some by name and some not: write W=4x5,b=5"),
+    "nothing between commas": (["--init", "3,,4"], "'3,,4' gives some by name and some not"),
+    "settings in a row": (["--settings", "1,2"], "'1,2' gives no names: write train=false,scale=2"),
+    "two derivatives": (["--grad", "a", "--jac", "b"], "argument --jac: not allowed with argument --grad"),
     "no time": (["--timeout", "0"], "'0' is no number of seconds: give one such as 60"),
     "no budget": (["--max-seconds", "0"], "argument --max-seconds: '0' is no positive number"),
     "no evaluations": (

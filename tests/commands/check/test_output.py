@@ -143,7 +143,7 @@ def test_a_sample_that_does_not_fit_hides_no_other(project, check):
     assert {row["verdict"] for row in envelope["rows"]} == {"pass"}
     reason = envelope["environment"]["unchecked"]["layers:Affine"]
     assert reason.startswith("sample 1: Affine.forward raised")
-    assert reason.endswith("by name with --samples")
+    assert reason.endswith("by name with --settings or --samples")
 
 
 def test_samples_without_an_input(project, check):
