@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.checks.exploration.derived_inputs import trials_with_batch
-from gradlab.checks.trial import ContractError, Trial, map_arrays, quiet
+from gradlab.checks.trial import ContractError, Trial, error_text, map_arrays, quiet
 from gradlab.checks.trial.gradient_comparison import compare_two_gradients
 from gradlab.node import Array, as_tuple
 from gradlab.verdict import CheckResult, Verdict
@@ -91,7 +91,7 @@ def _differences(
     except (ContractError, np.linalg.LinAlgError):
         raise
     except Exception as error:
-        note = f"raised {type(error).__name__} where {where} ({error}): {CURE}"
+        note = f"{error_text(error)}, where {where}: {CURE}"
         return [CheckResult(Verdict.WRONG, note=note)]
     results = [
         compare_two_gradients(trial, i, a, b, point=point, g=g)

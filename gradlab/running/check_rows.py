@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gradlab import checks as check_room
 from gradlab.checks.exploration.derived_inputs import derivation
-from gradlab.checks.trial import ContractError, Trial
+from gradlab.checks.trial import Trial, error_text
 from gradlab.checks.trial.budget import Budget
 from gradlab.checks.trial.interruptible import within
 from gradlab.report import Explored, Row
@@ -164,10 +164,8 @@ def _found_row(trial: Trial, check: str, found: check_room.ExploredFault) -> Row
 def _guarded(check: check_room.Check, trials: Sequence[Trial]) -> Iterator[Judged]:
     try:
         yield from check.run(trials)
-    except ContractError as error:
-        yield trials[0], CheckResult(Verdict.WRONG, note=str(error))
     except Exception as error:
-        yield trials[0], CheckResult(Verdict.WRONG, note=f"raised {type(error).__name__}: {error}")
+        yield trials[0], CheckResult(Verdict.WRONG, note=error_text(error))
 
 
 def _row(trial: Trial, check: str, result: CheckResult, times: Times) -> Row:

@@ -290,6 +290,68 @@ def test_a_helper_is_not_checked_in_the_layers_place():
     assert any(row.verdict is Verdict.WRONG for row in check_layer(Bend(), X).rows)
 
 
+class NotUnderstood:
+    """Methods that may be a backward pass by their names, and of which nothing says that they are."""
+
+    def forward(self, x):
+        self.x = x
+        return np.sin(x)
+
+
+class Smooths(NotUnderstood):
+    def smooth_gradient_map(self, e):
+        return 0 * e + self.x**2
+
+
+class Searches(NotUnderstood):
+    def backtrack(self, e):
+        return 0.5 * self.x
+
+
+class Differs(NotUnderstood):
+    def diff_to(self, other):
+        return self.x - other
+
+
+class Derives(NotUnderstood):
+    def diff_to(self, other):
+        return np.cos(self.x) * other
+
+
+class DerivesWrong(NotUnderstood):
+    def diff_to(self, other):
+        return 1.5 * np.cos(self.x) * other
+
+
+@pytest.mark.parametrize("layer", [Smooths(), Searches(), Differs()], ids=lambda layer: type(layer).__name__)
+def test_what_nothing_bears_out_is_not_called_wrong(layer):
+    report = check_layer(layer, X)
+    assert {row.verdict for row in report.rows} <= {Verdict.INCONCLUSIVE, Verdict.PASS}
+    (note,) = {row.note for row in report.rows if row.check == "matches_numerical"}
+    method = next(name for name in vars(type(layer)) if name[0] != "_")
+    assert note.startswith("not understood: read as forward, then ")
+    assert f"say check_layer(layer, ..., backward={method!r})" in note
+    assert not any(fault.confidence for fault in report.faults)
+    assert any(row.verdict is Verdict.WRONG for row in check_layer(layer, X, backward=method).rows)
+
+
+def test_what_fits_or_is_in_proportion_is_understood():
+    assert check_layer(Derives(), X).ok
+    assert check_layer(DerivesWrong(), X).faults[0].name == "constant-factor"
+
+
+def test_one_example_shows_the_mean_over_a_batch():
+    class Mean(Affine):
+        def backward(self, dout):
+            self.dW = self.x.T @ dout / len(dout)
+            return dout @ self.W.T
+
+    for examples in (1, 4):
+        rows = check_layer(Mean(), X[:examples]).rows
+        (warned,) = (row for row in rows if row.verdict is not Verdict.PASS)
+        assert (warned.check, warned.verdict) == ("belongs_to_forward", Verdict.WARNING)
+
+
 def test_a_module_that_a_closure_holds_keeps_its_random_state():
     module = types.ModuleType("noise")
     exec("import numpy as np\ndef mask(n): return np.random.rand(n) > 0.4", vars(module))

@@ -7,7 +7,7 @@ import numpy as np
 
 from gradlab.adapters.framework.leaves import Leaf
 from gradlab.checks import Trial
-from gradlab.checks.trial import ContractError, map_arrays
+from gradlab.checks.trial import error_text, map_arrays
 from gradlab.checks.trial.large_primals import directional_outcome_of
 from gradlab.node import Array
 from gradlab.report import Row
@@ -33,10 +33,8 @@ def own_precision(leaves: Sequence[Leaf], trial: Trial) -> Iterator[Row]:
     """
     try:
         found = list(_judged(leaves, trial))
-    except ContractError as error:
-        found = [CheckResult(Verdict.WRONG, note=str(error))]
     except Exception as error:
-        found = [CheckResult(Verdict.WRONG, note=f"raised {type(error).__name__}: {error}")]
+        found = [CheckResult(Verdict.WRONG, note=error_text(error))]
     own = {leaf.name: leaf.dtype for leaf in leaves}
     everything = ", ".join(dict.fromkeys(own.values()))
     for result in found:

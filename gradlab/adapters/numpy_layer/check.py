@@ -8,12 +8,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Unpack
 
+import numpy as np
+
 from gradlab.adapters.foreign_pair.convention import NUMERICAL
 from gradlab.adapters.foreign_pair.convention_search import LOSSES
 from gradlab.adapters.foreign_pair.subject_report import report_on
 from gradlab.adapters.numpy_layer.forward_calls import NOTHING, Told, find_calls
 from gradlab.adapters.numpy_layer.initial_state import is_constant, layer_at_start
-from gradlab.adapters.numpy_layer.layer_error import LayerError
+from gradlab.adapters.numpy_layer.layer_error import LayerError, foreign_errors
 from gradlab.adapters.numpy_layer.layer_reading import Reading
 from gradlab.adapters.numpy_layer.layer_run import HeldLayer, backward_methods, method_of, title_of
 from gradlab.adapters.numpy_layer.layer_state import writeable
@@ -21,6 +23,7 @@ from gradlab.adapters.numpy_layer.learned_behaviour import (
     draws_in_backward,
     ignores_cotangent,
     in_its_precision,
+    moves_with_cotangent,
     with_accumulation,
 )
 from gradlab.adapters.numpy_layer.reading_choice import choose_reading
@@ -135,7 +138,12 @@ def check_layer(
         params, grads = (_with_copies(given, copies) for given in (params, grads))
         held = HeldLayer(layer, inputs)
         try:
-            with contextlib.redirect_stdout(printed), quiet():
+            with (
+                foreign_errors(title_of(layer)),
+                contextlib.redirect_stdout(printed),
+                quiet(),
+                np.printoptions(),
+            ):
                 reading = read_layer(layer, inputs, settings or {}, params, grads, seed, told)
                 if reading.raised:
                     chosen = {key: check for key, check in chosen.items() if key == NUMERICAL}
@@ -147,7 +155,7 @@ def check_layer(
             held.reset()
     named = [*drawing, *report.findings.get(subject.name, ()), *(f for _, f in more if f)]
     rows = [*report.rows, *(row for row, _ in more)]
-    if not reading.understood and not (forward and backward):
+    if not reading.understood and not backward:
         return replace(report, rows=[_not_understood(row, reading) for row in rows], findings={})
     return replace(report, rows=rows, findings={subject.name: named} if named else {})
 
@@ -156,9 +164,10 @@ def _not_understood(row: Row, reading: Reading) -> Row:
     """Return a row without its verdict on the gradient, as nothing bears out how the layer was read."""
     if row.verdict is not Verdict.WRONG:
         return row
-    call = reading.bound.forward_call
-    said = f"not understood: read as {call.method}, then {reading.bound.backward_call.said}, and nothing fits"
-    cure = f"say it, check_layer(layer, ..., forward={call.method!r}, backward=..., cotangent=...)"
+    method = reading.bound.backward_call.method
+    read = f"{reading.bound.forward_call.method}, then {reading.bound.backward_call.said}"
+    said = f"not understood: read as {read}, and nothing bears that out"
+    cure = f"if it is so, say check_layer(layer, ..., backward={method!r}), and else the name of what is"
     note = "; ".join(filter(None, [said, row.note]))
     return replace(row, verdict=Verdict.INCONCLUSIVE, note=f"{note}: {cure}")
 
@@ -258,4 +267,5 @@ def read_layer(
         return reading
     bound = with_accumulation(in_its_precision(reading.bound, seed), seed)
     constants = tuple(p.name for p in found if not p.sure and is_constant(p, bound))
-    return replace(reading, bound=bound, ignores=ignores_cotangent(bound, seed), constants=constants)
+    ignores, moves = ignores_cotangent(bound, seed), moves_with_cotangent(bound, seed)
+    return replace(reading, bound=bound, ignores=ignores, constants=constants, moves=moves)

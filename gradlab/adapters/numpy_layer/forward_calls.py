@@ -14,8 +14,10 @@ from gradlab.adapters.numpy_layer.layer_run import (
     ForwardCall,
     HeldLayer,
     LayerRun,
+    attribute_of,
     backward_methods,
     method_of,
+    passes_cache,
     title_of,
     vars_of,
 )
@@ -23,6 +25,7 @@ from gradlab.adapters.numpy_layer.number_places import (
     DATA,
     Path,
     as_array,
+    attribute_names,
     attributes_of,
     data_name,
     is_number,
@@ -81,9 +84,10 @@ def find_calls(
 
 def _refuse(layer: Any, inputs: Sequence[Any], told: Told) -> None:
     """Raise LayerError for a class without an object of it, and for inputs without elements."""
-    if isinstance(layer, type) and inspect.isfunction(inspect.getattr_static(layer, "forward", None)):
+    if isinstance(layer, type) and inspect.isfunction(attribute_of(layer, "forward")):
         raise LayerError(f"{layer.__name__} is a class: pass an object of it, {layer.__name__}(...)")
-    if isinstance(layer, tuple) or (inspect.isroutine(layer) and not told.backward):
+    alone = inspect.isroutine(layer) and not (told.backward or backward_methods(layer, "__call__"))
+    if isinstance(layer, tuple) or alone:
         cure = "check_cached_pair(forward, backward, primals), check_vjp or check_gradient"
         raise LayerError(f"{title_of(layer)} is no layer: pass an object, or use {cure}")
     for i, x in enumerate(inputs):
@@ -107,7 +111,7 @@ def _private_copy(value: Any) -> Any:
 def forward_methods(layer: Any, inputs: Sequence[Any]) -> list[str]:
     """Return the names of the methods that may be an object's forward pass, the likeliest first."""
     named: dict[str, str] = {}
-    for name in sorted(dir(layer), key=lambda name: name.startswith("_")):
+    for name in sorted(attribute_names(layer), key=lambda name: name.startswith("_")):
         named.setdefault(name if name == "__call__" else names.plain(name), name)
     found = [
         named[key] for key in names.FORWARD if key in named and callable(getattr(layer, named[key], None))
@@ -184,7 +188,7 @@ def _with_outputs(held_layer: HeldLayer, forward: ForwardCall) -> Iterator[CallW
         )
         cure = (
             "(out, cache)"
-            if getattr(held_layer.layer, "passes_cache", False)
+            if passes_cache(held_layer.layer)
             else "the output, an array of floats, and pass the inputs as floats"
         )
         raise LayerError(f"{title} returned {shown}: return {cure}")
@@ -205,7 +209,7 @@ def calls_with_outputs(
     elif costs := [path for path in stored if names.is_cost(nearest_name(path)) and _hands_on(run)]:
         # what hands its input on, and leaves a cost beside it, is there for the cost
         yield replace(forward, outputs=(costs[0],), stored=True)
-    elif _is_output(returned) and not getattr(run.layer, "passes_cache", False):
+    elif _is_output(returned) and not passes_cache(run.layer):
         yield replace(forward, outputs=((),))
     elif isinstance(returned, Mapping | list | tuple):
         yield from _of_several(forward, run.layer, returned)
@@ -252,7 +256,7 @@ def _is_output(value: Any) -> bool:
 
 def _passes_cache(layer: Any, forward: ForwardCall) -> bool:
     """Return whether some backward method takes the cache that forward returns."""
-    if getattr(layer, "passes_cache", False):
+    if passes_cache(layer):
         return True
     for name in backward_methods(layer, forward.method):
         try:

@@ -18,7 +18,7 @@ from gradlab.adapters.numpy_layer.gradient_slots import (
     step_slot,
 )
 from gradlab.adapters.numpy_layer.layer_reading import RATE, BoundLayer
-from gradlab.adapters.numpy_layer.layer_run import GradientSlot, LayerRun, method_of, slot_at
+from gradlab.adapters.numpy_layer.layer_run import GradientSlot, LayerRun, method_of, passes_cache, slot_at
 from gradlab.adapters.numpy_layer.number_places import Path, data_name, follow, grad_name, new_arrays, show
 from gradlab.adapters.numpy_layer.parameter_discovery import Override, Parameter, nearest_name, overrides
 from gradlab.node import Array, as_tuple
@@ -240,7 +240,7 @@ def inputs_returned(
             return {}  # the gradient of a parameter, returned alone
         return {(fitting or list(inputs))[0].name: back[0][0]}
     # of a pair of functions the order of what comes back is that of the arguments, whatever it is called inside
-    ordered = getattr(traces.run.layer, "passes_cache", False) or len(back) != len(inputs)
+    ordered = passes_cache(traces.run.layer) or len(back) != len(inputs)
     named = {} if ordered else by_source(traces, [leaf.name for leaf in inputs], back)
     if named := named or ({} if ordered else by_stem(traces, inputs, back)):
         return named

@@ -15,6 +15,7 @@ from gradlab.adapters.numpy_layer.number_places import (
     GRAD,
     Path,
     as_array,
+    attribute_names,
     data_name,
     follow,
     grad_name,
@@ -122,7 +123,7 @@ def _keys_for(held: Any, name: str) -> list[Any]:
 
 
 def _named_beside(holder: Any, name: str, rest: Path) -> Iterator[Path]:
-    attributes = [n for n in dir(holder) if not n.startswith("__")]
+    attributes = [n for n in attribute_names(holder) if not n.startswith("__")]
     scored = sorted(((names.is_gradient_of(n, name), n) for n in attributes), key=lambda pair: -pair[0])
     for score, other in scored:
         if score:

@@ -15,7 +15,9 @@ from gradlab.adapters.numpy_layer.layer_run import (
     GradientSlot,
     HeldLayer,
     LayerRun,
+    passes_cache,
 )
+from gradlab.adapters.numpy_layer.naming_conventions import BACKWARD, plain
 from gradlab.adapters.numpy_layer.number_places import NumberPlace
 from gradlab.adapters.numpy_layer.parameter_discovery import Parameter
 from gradlab.checks.trial import same_bits
@@ -262,6 +264,8 @@ class Reading:
         Whether it is a loss whose optional cotangent changes nothing.
     constants : tuple of str
         What else the output depends on, and has no gradient.
+    moves : bool
+        Whether what comes back is another for another cotangent.
     """
 
     bound: BoundLayer
@@ -271,19 +275,17 @@ class Reading:
     raised: str = ""
     ignores: bool = False
     constants: tuple[str, ...] = ()
+    moves: bool = True
 
     @property
     def understood(self) -> bool:
-        """Whether something bears it out: a gradient that fits, or names that leave no doubt."""
+        """Whether a gradient that fits bears it out, names without a doubt, or a cotangent that is seen to go in."""
         call = self.bound.backward_call
-        if getattr(self.bound.held_layer.layer, "passes_cache", False):
+        if passes_cache(self.bound.held_layer.layer):
             return True
-        return (
-            any(fit > 0 for fit in self.fits)
-            or call.sure
-            or call.likeliest
-            or (call.named and not self.raised)
-        )
+        told = call.sure or (call.named and not self.raised)
+        goes_in = self.moves or bool(self.raised) or plain(call.method) in BACKWARD
+        return any(fit > 0 for fit in self.fits) or call.likeliest or (told and goes_in)
 
     @property
     def perfect(self) -> bool:

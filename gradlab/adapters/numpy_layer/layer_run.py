@@ -20,6 +20,7 @@ from gradlab.adapters.numpy_layer.number_places import (
     Path,
     as_array,
     assign,
+    attribute_names,
     data_name,
     follow,
     objects,
@@ -240,12 +241,16 @@ _RESETS = re.compile(r"^(reset|flush|clear|forget|init_?(state|hidden))(?!.*(par
 
 def resets(layer: Any) -> list[str]:
     """Return the names of the methods that make a layer forget what went before."""
-    return [name for name in dir(layer) if _RESETS.match(name) and callable(getattr(layer, name, None))]
+    return [
+        name
+        for name in attribute_names(layer)
+        if _RESETS.match(name) and callable(getattr(layer, name, None))
+    ]
 
 
 def title_of(layer: Any) -> str:
     """Return what a layer is called in a report."""
-    return str(getattr(layer, "__name__", type(layer).__name__))
+    return str(attribute_of(layer, "__name__") or type(layer).__name__)
 
 
 def method_of(layer: Any, name: str) -> Any:
@@ -255,7 +260,7 @@ def method_of(layer: Any, name: str) -> Any:
 
 def backward_methods(layer: Any, forward: str) -> list[str]:
     """Return the names of the methods that may run a layer backwards, the likeliest first."""
-    found = [name for name in dir(layer) if names.looks_like_backward(name) and name != forward]
+    found = [name for name in attribute_names(layer) if names.looks_like_backward(name) and name != forward]
     # a function that a layer holds is a part of it
     if not isinstance(layer, type | FunctionType) and forward not in vars_of(layer):
         found = [name for name in found if name not in vars_of(layer)]
@@ -270,7 +275,12 @@ def backward_methods(layer: Any, forward: str) -> list[str]:
 
 def vars_of(layer: Any) -> Mapping[str, Any]:
     """Return an object's own attributes."""
-    return getattr(layer, "__dict__", {})
+    return attribute_of(layer, "__dict__") or {}
+
+
+def passes_cache(layer: Any) -> bool:
+    """Return whether it stands for two functions, of which the first gives a cache to the second."""
+    return attribute_of(layer, "passes_cache") is True
 
 
 def attribute_of(layer: Any, name: str) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradlab.adapters.foreign_pair.function_patch import in_double
 from gradlab.adapters.numpy_layer.layer_reading import BoundLayer, Primal, cotangent
-from gradlab.adapters.numpy_layer.number_places import follow, objects
+from gradlab.adapters.numpy_layer.number_places import attribute_names, follow, objects
 from gradlab.adapters.numpy_layer.recording_optimizer import RecordingOptimizer
 from gradlab.checks.trial import map_arrays, quiet
 from gradlab.node import Array, as_tuple
@@ -175,7 +175,8 @@ def clearing_method(layer: Any) -> str:
 
 def _clearing(layer: Any) -> Iterator[tuple[Any, str]]:
     """Yield the objects that clear gradients, and the method's name, the outermost first."""
-    yield from ((o, name) for o in objects(layer).values() for name in dir(o) if _CLEARS.search(name.lower()))
+    for o in objects(layer).values():
+        yield from ((o, name) for name in attribute_names(o) if _CLEARS.search(name.lower()))
 
 
 def uncleared_gradients(bound: BoundLayer, seed: int) -> list[Primal]:
@@ -266,6 +267,22 @@ def ignores_cotangent(bound: BoundLayer, seed: int) -> bool:
         )
     pairs = [(a, b) for a, b in zip(one, three, strict=True) if a is not None]
     return bool(pairs) and all(np.array_equal(a, b) for a, b in pairs) and any(np.any(a) for a, _ in pairs)
+
+
+def moves_with_cotangent(bound: BoundLayer, seed: int) -> bool:
+    """Return whether backward, where it takes the cotangent, gives something else for another one."""
+    if not bound.backward_call.takes:
+        return True
+    rng = np.random.default_rng([seed, 24])
+    with quiet():
+        output, residuals = bound.forward(*bound.values)
+        one, other = (
+            bound.backward(
+                residuals, map_arrays(lambda y: rng.standard_normal(y.shape).astype(y.dtype), output)
+            )
+            for _ in range(2)
+        )
+    return any(a is not None and not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def with_ones(bound: BoundLayer) -> BoundLayer:

@@ -84,7 +84,7 @@ _NO_PARAMETER = re.compile(
 
 
 def _lower(name: str) -> str:
-    return name.strip("_").lower()
+    return str(name).strip("_").lower()
 
 
 def looks_like_backward(name: str) -> bool:

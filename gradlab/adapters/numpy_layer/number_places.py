@@ -34,6 +34,14 @@ LIBRARIES = {
 }
 
 
+def attribute_names(layer: Any) -> list[str]:
+    """Return the names of an object's attributes, those of its class and its own where it does not list them."""
+    try:
+        return dir(layer)
+    except Exception:  # its own __dir__, or keys that are no text
+        return sorted(str(name) for name in {*dir(type(layer)), *getattr(layer, "__dict__", {})})
+
+
 def is_own(value: Any) -> bool:
     """Return whether this is somebody's own code, not a library's."""
     top = str(getattr(value, "__module__", None) or "").partition(".")[0]
@@ -165,7 +173,9 @@ def _parts(value: Any) -> Iterator[tuple[Step, Any]]:
     elif isinstance(value, type | ModuleType):
         yield from ((("attr", n), v) for n, v in list(vars(value).items()) if is_number(v))
     elif hasattr(value, "__dict__") and not isinstance(value, FunctionType | MethodType):
-        yield from ((("attr", name), part) for name, part in list(vars(value).items()))
+        yield from (
+            (("attr", name), part) for name, part in list(vars(value).items()) if isinstance(name, str)
+        )
         yield from _shared(type(value), vars(value))
     elif is_own(type(value)):
         yield from ((("attr", name), getattr(value, name, None)) for name in slots(type(value)))

@@ -15,6 +15,7 @@ from gradlab.adapters.numpy_layer.number_places import (
     GRAD,
     NumberPlace,
     Path,
+    attribute_names,
     data_name,
     follow,
     is_number,
@@ -128,7 +129,7 @@ def _holds_pairs(name: str) -> bool:
 
 def containers(owner: Any, known: Sequence[str]) -> list[tuple[str, Any]]:
     """Return the steps from an object to its lists and dicts of these names, in the names' order."""
-    named = {names.plain(name): name for name in dir(owner) if not name.startswith("__")}
+    named = {names.plain(name): name for name in attribute_names(owner) if not name.startswith("__")}
     steps = [container_step(owner, named[name]) for name in known if name in named]
     return [step for step in steps if step is not None]
 

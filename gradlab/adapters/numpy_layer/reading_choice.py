@@ -295,6 +295,8 @@ def one_run(
 STEP, NEAR, ULPS = 2.0**-10, 2e-3, 64
 # What a gradient counts that is wrong by a factor alone, among several readings none of which fits.
 IN_PROPORTION = 0.5
+# So many lines show whether it is.
+LINES = 4
 
 
 def fits(bound: BoundLayer, seed: int) -> list[float]:
@@ -316,9 +318,10 @@ def _fit(bound: BoundLayer, i: int, d: Any, g: Sequence[Array], rng: np.random.G
     pairs = [_slopes(bound, i, np.asarray(d, np.float64), g, rng)]
     if _agree(*pairs[0]):
         return 1.0
-    pairs += [_slopes(bound, i, np.asarray(d, np.float64), g, rng) for _ in range(2)]
+    # a line along which the slopes cancel shows no proportion, and zeros are in proportion to everything
+    pairs += [_slopes(bound, i, np.asarray(d, np.float64), g, rng) for _ in range(LINES - 1)]
     ratios = [total / slope for total, slope, size in pairs if abs(slope) > NEAR * size]
-    alike = len(ratios) == len(pairs) and max(ratios) - min(ratios) <= NEAR * max(map(abs, ratios))
+    alike = len(ratios) > 2 and 0 < max(map(abs, ratios)) * NEAR >= max(ratios) - min(ratios)
     return IN_PROPORTION if alike and np.size(d) > 1 else 0.0
 
 

@@ -10,7 +10,7 @@ from gradlab.adapters.foreign_pair.convention import NUMERICAL
 from gradlab.adapters.foreign_pair.subject_report import Subject
 from gradlab.adapters.numpy_layer.forward_arguments import ArgumentLeaf
 from gradlab.adapters.numpy_layer.layer_reading import BoundLayer, Primal, Reading
-from gradlab.adapters.numpy_layer.layer_run import title_of, vars_of
+from gradlab.adapters.numpy_layer.layer_run import passes_cache, title_of, vars_of
 from gradlab.adapters.numpy_layer.learned_behaviour import (
     clearing_method,
     inputs_spoiled_by_a_step,
@@ -54,7 +54,7 @@ def subject_of(reading: Reading, settings: Mapping[str, Any], seed: int, name: s
 
 def _parameters(bound: BoundLayer) -> list[int]:
     """Return which primals are parameters; of functions, those behind the first that have a parameter's name."""
-    pair = getattr(bound.held_layer.layer, "passes_cache", False)
+    pair = passes_cache(bound.held_layer.layer)
     return [
         i
         for i, p in enumerate(bound.primals)

@@ -17,7 +17,7 @@ from gradlab.checks.exploration.line_judgement import (
     usual_gradient,
 )
 from gradlab.checks.exploration.smallest_inputs import shrink
-from gradlab.checks.trial import ContractError, Trial, quiet
+from gradlab.checks.trial import Trial, error_text, quiet
 from gradlab.checks.trial.interruptible import within
 from gradlab.checks.trial.large_primals import size_of_terms
 from gradlab.verdict import CheckResult, Verdict
@@ -214,10 +214,8 @@ def first_fault(trial: Trial, check: CheckElsewhere) -> CheckResult | None:
         return next((result for result in check(trial) if result.verdict is Verdict.WRONG), None)
     except np.linalg.LinAlgError:
         return None
-    except ContractError as error:
-        return CheckResult(Verdict.WRONG, note=str(error))
     except Exception as error:
-        return CheckResult(Verdict.WRONG, note=f"raised {type(error).__name__}: {error}")
+        return CheckResult(Verdict.WRONG, note=error_text(error))
 
 
 def _is_wrong_value(fault: CheckResult | None) -> bool:

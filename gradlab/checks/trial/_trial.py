@@ -36,6 +36,17 @@ EVALUATIONS, DEAR_FROM = 18, 1_000
 LARGE = "taken for large"
 
 
+def error_text(error: BaseException) -> str:
+    """Return what an exception says, in one line: a `ContractError`'s message, and another's with its type."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # its text is somebody else's code as well
+        text = ""
+    if isinstance(error, ContractError):
+        return text
+    return f"raised {type(error).__name__}: {text}" if text else f"raised {type(error).__name__}"
+
+
 class ContractError(Exception):
     """A node returned a value that cannot be compared at all; the message says what it should return."""
 

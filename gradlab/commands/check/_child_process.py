@@ -3,6 +3,7 @@
 import os
 import pickle
 import random
+import re
 import signal
 import sys
 from dataclasses import replace
@@ -17,6 +18,7 @@ from gradlab.commands.check._target_check import run_task
 
 # The parent ends a child that takes too long; if the parent is gone, the child ends itself so many seconds later.
 LATER = 5.0
+_CALL = re.compile(r"say check_layer\(layer, \.\.\., backward='(\w*)'\)")
 # What messages say to who calls a function, and what the command calls it.
 FOR_THE_SHELL = {
     "as settings=": "by name with --settings or --samples",
@@ -49,7 +51,10 @@ def outcome_of(task: CheckTask, stage: Path) -> TaskOutcome:
     """Return the outcome of a task, or why it has none; the current step is written into the file `stage`."""
     try:
         outcome = run_task(task, stage.write_text)
-        return replace(outcome, unusable=_for_the_shell(outcome.unusable))
+        report = outcome.report
+        if report:
+            report = replace(report, rows=[replace(r, note=_for_the_shell(r.note)) for r in report.rows])
+        return replace(outcome, report=report, unusable=_for_the_shell(outcome.unusable))
     except LayerError as error:
         return TaskOutcome(unusable=_for_the_shell(str(error)))
     except SystemExit as error:
@@ -65,7 +70,7 @@ def _for_the_shell(message: str) -> str:
     message = " ".join(message.split())
     for said, option in FOR_THE_SHELL.items():
         message = message.replace(said, option)
-    return message
+    return _CALL.sub(r"give --backward \1", message)
 
 
 def _end() -> None:
