@@ -44,6 +44,8 @@ class Told(NamedTuple):
 
 
 NOTHING = Told()
+# What takes functions, where a layer is asked for.
+FOR_FUNCTIONS = "check_cached_pair(forward, backward, primals), check_vjp or check_gradient"
 # A call to forward, and the floats among its arguments.
 CallWithLeaves = tuple[ForwardCall, tuple[ArgumentLeaf, ...]]
 
@@ -59,7 +61,7 @@ def find_calls(
         If there are none; the message says what the likeliest did.
     """
     held = [_private_copy(x) for x in inputs]
-    _refuse(layer, held, told)
+    _refuse(layer, held)
     held_layer = HeldLayer(layer, held)
     found: list[CallWithLeaves] = []
     failed: list[LayerError] = []
@@ -82,14 +84,12 @@ def find_calls(
     return found
 
 
-def _refuse(layer: Any, inputs: Sequence[Any], told: Told) -> None:
+def _refuse(layer: Any, inputs: Sequence[Any]) -> None:
     """Raise LayerError for a class without an object of it, and for inputs without elements."""
     if isinstance(layer, type) and inspect.isfunction(attribute_of(layer, "forward")):
         raise LayerError(f"{layer.__name__} is a class: pass an object of it, {layer.__name__}(...)")
-    alone = inspect.isroutine(layer) and not (told.backward or backward_methods(layer, "__call__"))
-    if isinstance(layer, tuple) or alone:
-        cure = "check_cached_pair(forward, backward, primals), check_vjp or check_gradient"
-        raise LayerError(f"{title_of(layer)} is no layer: pass an object, or use {cure}")
+    if isinstance(layer, tuple):
+        raise LayerError(f"a tuple is no layer: pass an object, or use {FOR_FUNCTIONS}")
     for i, x in enumerate(inputs):
         if isinstance(x, np.ndarray) and x.size == 0:
             raise LayerError(f"input {i} has shape {x.shape}, and so no elements: pass some")

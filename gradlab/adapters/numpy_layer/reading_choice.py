@@ -1,5 +1,6 @@
 """Which reading of a layer is believed: each that its names allow is tried, and the best fitting one is chosen."""
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -10,7 +11,7 @@ import numpy as np
 from gradlab.adapters.numpy_layer import naming_conventions as names
 from gradlab.adapters.numpy_layer.backward_calls import find_backward_calls
 from gradlab.adapters.numpy_layer.forward_arguments import ArgumentLeaf
-from gradlab.adapters.numpy_layer.forward_calls import CallWithLeaves
+from gradlab.adapters.numpy_layer.forward_calls import FOR_FUNCTIONS, CallWithLeaves
 from gradlab.adapters.numpy_layer.gradient_assignment import (
     assign_inputs,
     assign_parameters,
@@ -22,7 +23,7 @@ from gradlab.adapters.numpy_layer.gradient_assignment import (
 from gradlab.adapters.numpy_layer.initial_state import matters
 from gradlab.adapters.numpy_layer.layer_error import LayerError, error_text
 from gradlab.adapters.numpy_layer.layer_reading import BoundLayer, Primal, Reading, cotangent
-from gradlab.adapters.numpy_layer.layer_run import GradientSlot, HeldLayer, LayerRun
+from gradlab.adapters.numpy_layer.layer_run import GradientSlot, HeldLayer, LayerRun, title_of
 from gradlab.adapters.numpy_layer.number_places import leaves as leaves_of
 from gradlab.adapters.numpy_layer.parameter_discovery import Occurrence, Parameter
 from gradlab.checks.trial import quiet
@@ -102,6 +103,11 @@ def _is_of_one(a: BoundLayer, b: BoundLayer) -> bool:
 def _raising(held_layer: HeldLayer, failed: Sequence[tuple[BoundLayer, LayerRun, str]]) -> Reading:
     """Return the likeliest reading where every backward raises, so that what it raises is reported."""
     kind = type(held_layer.layer).__name__
+    if not failed and inspect.isroutine(held_layer.layer):
+        given = title_of(held_layer.layer)
+        raise NoBackwardError(
+            f"{given} is a function, and no backward pass comes with it: use {FOR_FUNCTIONS}"
+        )
     if not failed:
         cure = "call it backward, or pass backward='its name' to check_layer"
         raise NoBackwardError(f"{kind} has no method that looks like a backward pass: {cure}")
