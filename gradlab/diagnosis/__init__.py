@@ -31,6 +31,7 @@ NAMES = (
     "float32-round-trip", "stale-residuals", "accumulates", "mutates-argument", "aliases-memory",
     "assumes-contiguous", "nondeterministic", "wrong-dtype", "wrong-shape", "not-finite", "wrong-order",
     "other-approximation", "rounded-constants", "epsilon-mismatch", "log-parameter", "straight-through",
+    "columns-exchanged",
 )  # fmt: skip
 
 # Of two findings that are both at least this sure, the simpler comes first.
@@ -56,6 +57,7 @@ VALUE_HYPOTHESES: tuple[Callable[[PrimalEvidence], Finding | None], ...] = (
     _other_functions.wrong_order,
     _other_functions.not_transposed,
     _other_functions.log_parameter,
+    _rearrangements.slices_exchanged,
     _located_mistakes.tie_or_kink,
     _located_mistakes.single_element,
     _located_mistakes.border,
@@ -63,6 +65,7 @@ VALUE_HYPOTHESES: tuple[Callable[[PrimalEvidence], Finding | None], ...] = (
     _rearrangements.shifted,
     _rearrangements.axes_permuted,
     _other_functions.moved_cotangent,
+    _other_functions.exchanged_outputs,
     _other_functions.nearly_the_same_function,
     _missing_terms.missing_term,
     _other_functions.sum_over_another_axis,
@@ -119,7 +122,7 @@ def _findings(trials: Sequence[Trial], failed: Collection[str]) -> Iterator[Find
             found.insert(0, _behaviour_mistakes.stale_residuals(trials, known))
         if not any(found):
             found += _value_findings(known)
-        if not any(found):
+        if not any(found) and not any(p.wrong(i).any() for p in known for i in range(len(p.gradients))):
             found += _behaviour_mistakes.wrong_form(broken)
     else:
         found += _behaviour_mistakes.wrong_form(everywhere)

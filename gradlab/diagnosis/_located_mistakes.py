@@ -115,7 +115,8 @@ def tie_or_kink(evidence: PrimalEvidence) -> Finding | None:
                     if p.kinks[evidence.i].any()
                     else None
                 )
-            if wrong is not None:
+            # ties of another primal are that one's
+            if wrong is not None and wrong.primal in ("", evidence.name):
                 observed = wrong.note.rpartition(": ")[0]
                 return evidence.finding(
                     "tie-or-kink", 1.0, observed, "give one of the ties all, or each its share"

@@ -46,11 +46,26 @@ def missing_term(evidence: PrimalEvidence) -> Finding | None:
                 surplus += spare
             else:
                 if surplus >= ENOUGH:
+                    if form == "primal" and axis is None and (added := _added_multiple(evidence, given)):
+                        return added
                     along = "" if axis is None else f" along axis {axis}"
                     mean = " (a mean)" if form == "constant" and _is_mean(evidence, given, axis) else ""
                     observed = f"numerical - analytic is {said}{along}{mean}"
                     return evidence.finding("missing-term", 0.95, observed, CURE)
     return _mean_of_everything(evidence, given)
+
+
+def _added_multiple(evidence: PrimalEvidence, given: list[PointEvidence]) -> Finding | None:
+    """See whether the same positive multiple of the primal is too much everywhere: a weight's decay."""
+    multiples = []
+    for p in given:
+        x, d = evidence.primal(p), evidence.analytic(p) - p.numerical(evidence.i)
+        multiples.append(float(np.sum(d * x) / np.sum(x * x)))
+    if min(multiples) <= 0 or np.ptp(multiples) > LEFT * max(multiples):
+        return None
+    observed = f"{multiples[0]:.4g} times {evidence.name} is added"
+    cure = "leave out a decay that is no part of the loss, or let the loss have it"
+    return evidence.finding("additive-bias", 0.95, observed, cure)
 
 
 def _mean_of_everything(evidence: PrimalEvidence, given: list[PointEvidence]) -> Finding | None:

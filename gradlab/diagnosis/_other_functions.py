@@ -1,5 +1,6 @@
 """The gradient of another function than forward: nearly the same one, one of another order, of another variable."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -19,6 +20,10 @@ CLOSE, ROUNDED = 0.05, 1e-4
 LARGER, FADED, ALIKE = 4.0, 0.3, 2.0
 # Two numbers are the same to within this; entries of a Jacobian below TINY of the largest are none.
 SAME, TINY = 1e-5, 1e-6
+# Of more outputs backward is not asked for one by one; more planes of two axes are not looked at.
+OUTPUTS, SLICES = 200, 64
+# So many places of an output are named.
+SHOWN = 12
 # A pattern in so many entries is no chance.
 ENOUGH = 6
 
@@ -82,6 +87,68 @@ def _numerical_for_moved(
     if not round_its_end:
         np.moveaxis(moved, axis, 0)[slice(0, 1) if step > 0 else slice(-1, None)] = 0
     return p.numerical_for(evidence.i, flat(moved))
+
+
+def exchanged_outputs(evidence: PrimalEvidence) -> Finding | None:
+    """See whether places of the output have each other's cotangents, or some have none."""
+    points = [p for p in evidence.wrong_points if p.is_given] or evidence.wrong_points[:1]
+    found = [_columns_of_backward(evidence, p) for p in points[:2]]
+    known = [columns for columns in found if columns is not None]
+    if not known or len(known) < len(found):
+        return None
+    orders = [_order_of_columns(there, right) for there, right in known]
+    if all(orders):
+        observed = f"the gradient is right for the cotangents of the output's places in the order {orders[0]}"
+        return evidence.finding(
+            "wrong-cotangent", 0.95, observed, "use each output's own cotangent, at its own place"
+        )
+    ignored = [_ignored_columns(there, right) for there, right in known]
+    if all(ignored):
+        observed = (
+            f"nothing comes from the cotangents of the output's places {ignored[0]}, and the rest is right"
+        )
+        return evidence.finding(
+            "ignores-cotangent", 0.95, observed, "use the cotangent of every place of the output"
+        )
+    return None
+
+
+def _columns_of_backward(evidence: PrimalEvidence, p: PointEvidence) -> tuple[Array, Array] | None:
+    """Return what backward gives for each output's own cotangent, and what it should, a row for each output."""
+    y = p.trial.output
+    if isinstance(y, tuple) or not 2 <= y.size <= OUTPUTS or has_large_jacobian(p.trial):
+        return None
+    found = []
+    for one in np.eye(y.size):
+        row = analytic_for(evidence, p, lambda g, one=one: one.reshape(g.shape).astype(g.dtype))  # type: ignore[misc]
+        if row is None:
+            return None
+        found.append(row.reshape(-1))
+    return np.stack(found), p.jacobians[evidence.i]
+
+
+def _order_of_columns(there: Array, right: Array) -> str:
+    """Return which output's row each row is, in words; empty if the rows are not the right ones in another order."""
+    near = SAME * float(np.abs(right).max(initial=0.0))
+    alike = (np.abs(there[:, None] - right[None]) <= near).all(axis=2)
+    if not ((alike.sum(axis=0) == 1).all() and (alike.sum(axis=1) == 1).all()):
+        return ""
+    order = alike.argmax(axis=1)
+    return "" if (order == np.arange(len(order))).all() else _listed(order)
+
+
+def _ignored_columns(there: Array, right: Array) -> str:
+    """Return the outputs of which nothing comes, where all others are right, in words; empty if that is not so."""
+    size = float(np.abs(right).max(initial=0.0))
+    wrong = (np.abs(there - right) > SAME * size).any(axis=1)
+    if not wrong.any() or wrong.all() or there[wrong].any():
+        return ""
+    return _listed(np.flatnonzero(wrong))
+
+
+def _listed(places: Array) -> str:
+    more = ", ..." if len(places) > SHOWN else ""
+    return ", ".join(map(str, places[:SHOWN])) + more
 
 
 def counted_once(evidence: PrimalEvidence) -> Finding | None:
@@ -220,24 +287,37 @@ def _spare_of_two_axes(
 ) -> int | None:
     """Return how many more elements than coefficients the form explains at a point; None if it does not explain it."""
     d = (p.numerical(evidence.i) - evidence.analytic(p)).astype(np.float64)
-    if d.ndim < -a or d.ndim > 2 or not d.any():
+    if d.ndim < -a or not d.any() or d.size > d.shape[a] * d.shape[b] * SLICES:
         return None
-    basis = []
+    factors = []
     for form in forms:
         y = p.trial.output
         if form == "the output" and (isinstance(y, tuple) or np.shape(y) != d.shape):
             return None
-        factor = {"1": np.ones_like(d), "the output": y, evidence.name: evidence.primal(p)}[form]
-        for axis in (a, b):
-            for k in range(d.shape[axis]):
-                one = np.zeros_like(d)
-                np.moveaxis(one, axis, 0)[k] = np.moveaxis(np.asarray(factor, np.float64), axis, 0)[k]
-                basis.append(one.reshape(-1))
-    matrix = np.stack(basis, axis=1)
-    solution, _, rank, _ = np.linalg.lstsq(matrix, d.reshape(-1), rcond=1e-10)
-    left = float(np.abs(matrix @ solution - d.reshape(-1)).max())
-    # one axis alone is another mistake, and has its own name
-    return d.size - int(rank) if left <= 1e-4 * float(np.abs(d).max()) else None
+        factors.append({"1": np.ones_like(d), "the output": y, evidence.name: evidence.primal(p)}[form])
+    # along the other axes everything is for itself
+    planes = [_planes(np.asarray(part, np.float64), a, b) for part in (d, *factors)]
+    spare = 0
+    for one, *beside in zip(*planes, strict=True):
+        matrix = np.stack([column for factor in beside for column in _constant_along_each(factor)], axis=1)
+        solution, _, rank, _ = np.linalg.lstsq(matrix, one.reshape(-1), rcond=1e-10)
+        if np.abs(matrix @ solution - one.reshape(-1)).max() > 1e-4 * float(np.abs(d).max()):
+            return None
+        spare += one.size - int(rank)
+    return spare
+
+
+def _planes(x: Array, a: int, b: int) -> Array:
+    """Return the planes that two axes span, one behind the other."""
+    return np.moveaxis(x, (a, b), (-2, -1)).reshape(-1, x.shape[a], x.shape[b])
+
+
+def _constant_along_each(factor: Array) -> Iterator[Array]:
+    """Yield a plane's rows, and its columns, each with zeros around it."""
+    for k in range(len(factor)):
+        yield np.where(np.arange(len(factor))[:, None] == k, factor, 0.0).reshape(-1)
+    for k in range(factor.shape[1]):
+        yield np.where(np.arange(factor.shape[1]) == k, factor, 0.0).reshape(-1)
 
 
 def nearly_the_same_function(evidence: PrimalEvidence) -> Finding | None:

@@ -14,6 +14,8 @@ from gradlab.node import Array, as_tuple
 
 # A pattern in so many elements is no chance.
 ENOUGH = 3
+# Two slices are the same to within this share of the largest element; of more slices no order is looked for.
+NEAR, SLICES = 1e-5, 256
 BACK = "move the slice, or the crop, back by as much"
 
 
@@ -65,6 +67,55 @@ def _with_transposed(evidence: PrimalEvidence, j: int, p: PointEvidence) -> Arra
             return None
         jacobians, *_ = there.remembered("jacobians", jacobians_of)
     return np.asarray((p.g @ jacobians[evidence.i]).reshape(evidence.primal(p).shape))
+
+
+def slices_exchanged(evidence: PrimalEvidence) -> Finding | None:
+    """See whether the slices along an axis (columns, gates, channels) stand in another order."""
+    ndim = max((p.numerical(evidence.i).ndim for p in evidence.wrong_points), default=0)
+    for axis in range(-1, -ndim - 1, -1):
+        orders = filter(None, (_order_of_slices(evidence, p, axis) for p in evidence.wrong_points))
+        order = next(orders, None)
+        confidence = evidence.explained_share(partial(_in_order, evidence, axis, order)) if order else 0.0
+        if order and confidence:
+            observed = f"along axis {axis} the slices of the right gradient stand in the order {_runs(order)}"
+            cure = "put each slice where the primal has it"
+            return evidence.finding("columns-exchanged", confidence, observed, cure)
+    return None
+
+
+def _order_of_slices(evidence: PrimalEvidence, p: PointEvidence, axis: int) -> tuple[int, ...]:
+    """Return for each slice of the gradient which one of the right gradient's it is; empty if that is no reordering."""
+    analytic, numerical = evidence.analytic(p), p.numerical(evidence.i)
+    if numerical.ndim < -axis or numerical.shape[axis] > SLICES:
+        return ()
+    there = np.moveaxis(analytic, axis, 0).reshape(analytic.shape[axis], -1)
+    right = np.moveaxis(numerical, axis, 0).reshape(analytic.shape[axis], -1)
+    near = NEAR * float(np.abs(right).max(initial=0.0))
+    alike = (np.abs(there[:, None] - right[None]) <= near).all(axis=2)
+    distinct = ((np.abs(right[:, None] - right[None]) <= near).all(axis=2)).sum() == len(right)
+    if not distinct or not (alike.sum(axis=0) == 1).all() or not (alike.sum(axis=1) == 1).all():
+        return ()
+    order = tuple(int(k) for k in alike.argmax(axis=1))
+    # all turned round, or moved on, has a name of its own
+    steps = {(k - i) % len(order) for i, k in enumerate(order)}
+    return () if len(order) < 2 or (len(steps) == 1 and len(order) > 2) else order
+
+
+def _in_order(evidence: PrimalEvidence, axis: int, order: tuple[int, ...], p: PointEvidence) -> Array | None:
+    numerical = p.numerical(evidence.i)
+    fits = numerical.ndim >= -axis and numerical.shape[axis] == len(order)
+    return np.take(numerical, order, axis=axis) if fits else None
+
+
+def _runs(order: tuple[int, ...]) -> str:
+    """Return an order in words, with neighbours taken together: 0 to 3, 8 to 11, 4 to 7."""
+    runs: list[list[int]] = []
+    for k in order:
+        if runs and k == runs[-1][-1] + 1:
+            runs[-1].append(k)
+        else:
+            runs.append([k])
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
 def axes_permuted(evidence: PrimalEvidence) -> Finding | None:

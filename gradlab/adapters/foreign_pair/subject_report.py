@@ -119,7 +119,8 @@ def _trial(subject: Subject, options: CheckOptions) -> Trial:
     forward = named(subject.forward, subject.names)
     sample = Sample("given", subject.primals, subject.settings)
     node = Node(subject.name, "own", forward, subject.backward, lambda rng: iter([sample]))
-    trial: Trial = options.trial(node, sample)
+    # of a loss whose backward takes no cotangent the numbers shown are the user's own
+    trial: Trial = options.trial(node, sample, unit_cotangent=subject.loss and not subject.chained)
     return trial
 
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from gradlab.adapters.foreign_pair.convention import NUMERICAL, Convention, Epsilon, named
 from gradlab.checks import CHECKS
-from gradlab.checks.trial import Trial, quiet
+from gradlab.checks.trial import Trial, map_arrays, quiet
 from gradlab.checks.trial.interruptible import within
 from gradlab.checks.trial.line_slopes import is_right_along_lines
 from gradlab.diagnosis import Finding
@@ -24,6 +26,13 @@ STALE = Finding(
     1.0,
     "the gradient at a second call is that of the first",
     "let every forward keep what its own backward needs, in the place of what was kept before",
+)
+ACCUMULATES = Finding(
+    "accumulates",
+    "",
+    1.0,
+    "a second call adds its gradient to what the first one left",
+    "start from zeros in every call, and assign",
 )
 _NO_MORE: Any = object()
 # Makes other primals of the given ones.
@@ -111,9 +120,12 @@ def _checked(variation: Variation, given: Trial, applied: Convention | None) -> 
     if is_right_along_lines(there) or _is_right_again(given, variation, applied):
         return Varied([], [], [], [variation.how])
     found = _wrong_rows(there, variation)
-    stale = found and variation.used and _is_of_the_first_call(given, there)
-    trials = [there] if found and not variation.excused else []
-    return Varied(found, trials, [STALE] if stale else [], [variation.how])
+    findings: list[Finding] = []
+    if found and variation.used:
+        findings = [STALE] if _is_of_the_first_call(given, there) else []
+        findings += [ACCUMULATES] if _adds_to_the_first_call(there) else []
+    trials = [there] if found and not (variation.excused or findings) else []
+    return Varied(found, trials, findings, [variation.how])
 
 
 def _is_right_again(given: Trial, variation: Variation, applied: Convention | None) -> bool:
@@ -134,6 +146,20 @@ def _is_of_the_first_call(given: Trial, there: Trial) -> bool:
             return False
     # one is enough: what is computed from a parameter, too, takes that as it is now
     return any(bad and equal_within(a, b) for a, b, bad in zip(first, second, wrong, strict=True))
+
+
+def _adds_to_the_first_call(there: Trial) -> bool:
+    """Return whether a gradient of a second call is the right one and what is there for a cotangent of zero."""
+    with quiet():
+        try:
+            g = there.cotangent()
+            found, left = there.gradients(g), there.gradients(map_arrays(np.zeros_like, g))
+        except Exception:
+            return False
+        return any(
+            bool(rest.any()) and equal_within(d - rest, estimate.value, 1e-6)
+            for d, rest, estimate in zip(found, left, there.estimates, strict=True)
+        )
 
 
 def _wrong_rows(there: Trial, variation: Variation) -> list[Row]:

@@ -21,8 +21,8 @@ def is_wanted(p: inspect.Parameter) -> bool:
         return (
             p.kind is not p.VAR_POSITIONAL or names.is_cotangent(p.name) or p.name in ("args", "xs", "inputs")
         )
-    if isinstance(p.default, bool | str):
-        return False  # retain_grads=True
+    if isinstance(p.default, bool | str | dict | list):
+        return False  # retain_grads=True, or what is filled
     return names.is_cotangent(p.name) or names.is_rate(p.name) or names.is_optimizer(p.name)
 
 

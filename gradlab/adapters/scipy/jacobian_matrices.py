@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from gradlab.adapters.scipy.entry_mistakes import explanations
 from gradlab.checks.trial import ContractError
 from gradlab.diagnosis import Finding
 from gradlab.node import Array
 from gradlab.numerical.estimate import Estimate, Method, estimate_jacobian
 from gradlab.numerical.finite_difference import numerical_jacobian
 from gradlab.report import Row
-from gradlab.verdict import CheckResult, Verdict, compare
+from gradlab.verdict import compare
 
 # Up to so many entries, each has an estimate of its own. Of more, those rows do, and so many at the most, in which an
 # entry is off from plain differences by this share of it, and of the largest in its column.
@@ -121,49 +122,13 @@ def entries(
         if result.worst_index is not None:
             index = (int(rows[result.worst_index[0]]), result.worst_index[1])
             result = replace(result, worst_index=index)
-        mistakes = list(_explanations(found, part, rows, estimate, result))
+        mistakes = list(explanations(found.sparse, part, rows, estimate, result))
         result = replace(result, note="; ".join([*filter(None, [result.note]), *map(_said, mistakes)]))
         yield Row(node, "given", "matches_numerical", dtype=str(x.dtype), **asdict(result)), mistakes
 
 
 def _said(mistake: Finding) -> str:
     return f"{mistake.evidence}: {mistake.cure}"
-
-
-def _explanations(
-    found: Matrix, part: Array, rows: Array, estimate: Estimate, result: CheckResult
-) -> Iterator[Finding]:
-    """Yield the mistakes that would explain a wrong entry."""
-    if result.verdict is not Verdict.WRONG or result.worst_index is None:
-        return
-    square = part.shape[0] == part.shape[1] == len(rows)
-    if square and compare(part.T, estimate).verdict.ok:
-        yield Finding("transposed", result.primal, 1.0, "its transpose is right", "exchange rows and columns")
-    if square and any(compare(whole, estimate).verdict.ok for whole in _mirrored(part)):
-        evidence = "only one of its triangles is filled in, and mirrored it is right"
-        yield Finding("missing-term", result.primal, 1.0, evidence, "fill in the other triangle too")
-    if _is_forgotten(found, result.worst_index):
-        row, column = result.worst_index
-        evidence = f"the sparsity pattern has no entry ({row}, {column})"
-        yield Finding("missing-term", result.primal, 1.0, evidence, "add it")
-    elif part.size > 2 and _with_one_mended(part[rows], estimate):
-        evidence = f"one entry alone is wrong, {result.worst_index} of shape {part.shape}"
-        yield Finding("single-element", result.primal, 0.95, evidence, "look for an assignment to one entry")
-
-
-def _mirrored(part: Array) -> Iterator[Array]:
-    """Yield a matrix of which one triangle is empty with that filled in from the other."""
-    for one, other in ((np.triu(part, 1), np.tril(part, -1)), (np.tril(part, -1), np.triu(part, 1))):
-        if one.any() and not other.any():
-            yield part + one.T
-
-
-def _with_one_mended(part: Array, estimate: Estimate) -> bool:
-    """Return whether all is right but the worst entry."""
-    mended = part.copy()
-    worst = np.unravel_index(np.argmax(np.abs(part - estimate.value)), part.shape)
-    mended[worst] = estimate.value[worst]
-    return compare(mended, estimate).verdict.ok
 
 
 def _suspects(f: Callable[[Array], Array], x: Array, part: Array) -> Array:
@@ -193,12 +158,3 @@ def _estimate(f: Callable[[Array], Array], x: Array, rows: Array, method: Method
         for key in ("value", "error", "lower", "upper", "scale", "terms")
     }
     return replace(found, **arrays)
-
-
-def _is_forgotten(found: Matrix, index: tuple[int, ...]) -> bool:
-    """Return whether an entry is missing from the sparsity pattern."""
-    if found.sparse is None:
-        return False
-    pattern = found.sparse.tocoo()
-    rows, columns = (np.zeros_like(pattern.coords[0]), *pattern.coords)[-2:]  # a vector is one row
-    return not bool(((rows == index[0]) & (columns == index[1])).any())

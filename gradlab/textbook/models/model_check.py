@@ -1,17 +1,18 @@
 """Whether a model's backprop is right: the gradient of every parameter against differences of the loss."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Protocol, Unpack
 
 import numpy as np
 
-from gradlab.adapters.numpy_layer import check_layer
+from gradlab.adapters.numpy_layer import LayerError, check_layer
 from gradlab.directions import is_large
 from gradlab.node import Array
 from gradlab.numerical.estimate import Estimate, exact_estimate
 from gradlab.report import Report, Row
-from gradlab.running.options import NumericalKeywords, options_of, takes_options
+from gradlab.running.options import CheckOptions, NumericalKeywords, options_of, takes_options
 from gradlab.running.timing import best_time, times_are_shown
 from gradlab.textbook.models._directional_rows import rows_along
 from gradlab.textbook.models._loss_differences import Named, differences, named
@@ -92,17 +93,7 @@ def check_model(
     rtol, atol, method = options.rtol, options.atol, options.method
     if not _keeps_the_contract(model):
         # somebody's own net: how it is called, and where its gradients are, is found out
-        return check_layer(
-            model,
-            x,
-            t,
-            name=options.name,
-            seed=options.seed,
-            rtol=rtol,
-            atol=atol,
-            method=method,
-            full_below=options.full_below,
-        )
+        return _as_layer(model, x, t, options)
     precise = _in_double(model)
     params = named(precise.params)
 
@@ -122,14 +113,61 @@ def check_model(
         common["forward_s"] = best_time(lambda: model.loss(x, t))
         common["backward_s"] = best_time(lambda: model.gradient(x, t))
     if large:
-        return Report(rows_along(loss, here, params, analytic, common, options.seed, rtol, atol, method))
+        rows = rows_along(loss, here, params, analytic, common, options.seed, rtol, atol, method)
+        return _explained(Report(list(rows)), model, x, t, options)
     rows, estimates = [], {}
     for key, (estimate, textbook, numerical_s) in differences(precise, x, t, method, options.workers).items():
         estimates[key] = estimate
         found = _judged(analytic.get(key), estimates[key], textbook, rtol, atol)
         dtype = str(analytic[key].dtype) if key in analytic else ""
         rows.append(_row(common, replace(found, primal=key), dtype, numerical_s))
-    return Report([*rows, _all(common, rows, analytic, estimates)])
+    return _explained(Report([*rows, _all(common, rows, analytic, estimates)]), model, x, t, options)
+
+
+def _as_layer(model: Any, x: Any, t: Any, options: CheckOptions) -> Report:
+    return check_layer(
+        model,
+        x,
+        t,
+        name=options.name or type(model).__name__,
+        seed=options.seed,
+        rtol=options.rtol,
+        atol=options.atol,
+        method=options.method,
+        full_below=options.full_below,
+    )
+
+
+def _explained(report: Report, model: Any, x: Any, t: Any, options: CheckOptions) -> Report:
+    """Return a report with the mistakes in it named, as `check_layer` names them.
+
+    Where that knows the gradient as one of another convention, such as of a loss without its epsilon, its report stands
+    for this one.
+    """
+    wrong = {row.primal for row in report.rows if row.verdict is Verdict.WRONG} - {"all"}
+    if not wrong:
+        return report
+    try:
+        told = _as_layer(model, x, t, options)
+    except LayerError:  # what cannot be read as a layer has no more to say
+        return report
+    if told.ok:
+        return told
+    rows = [row for row in told.rows if row.check == "matches_numerical" and row.verdict is Verdict.WRONG]
+    names = {row.primal: _last_name(row.primal) for row in rows if row.primal}
+    if set(names.values()) != wrong:
+        return report
+    findings = [
+        replace(found, primal=name, evidence=found.evidence.replace(found.primal, name))
+        for found in told.findings.get(report.rows[0].node, ())
+        if (name := names.get(found.primal, ""))
+    ]
+    return replace(report, findings={report.rows[0].node: findings})
+
+
+def _last_name(primal: str) -> str:
+    """Return what a parameter is called in its list or dict: W1 for params['W1'], and 0 for params[0]."""
+    return str(re.findall(r"\w+", primal)[-1])
 
 
 def _keeps_the_contract(model: Any) -> bool:

@@ -1,0 +1,156 @@
+"""Right numbers at the wrong places, of the gradient or of the output; and what is told of a tie, a decay, a call."""
+
+import numpy as np
+
+from gradlab import check_layer, check_vjp
+from gradlab.textbook.models import check_model
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((4, 5))
+W = RNG.standard_normal((5, 6))
+
+
+def first_fault(forward, backward, *primals):
+    report = check_vjp(forward, backward, primals, explore=False)
+    assert not report.ok
+    return report.faults[0]
+
+
+def product(x, w):
+    return np.tanh(x @ w), (x, w, np.tanh(x @ w))
+
+
+def product_back(cache, g, order=slice(None), of_output=slice(None)):
+    x, w, y = cache
+    d = g[:, of_output] * (1 - y**2)
+    return d @ w.T, (x.T @ d)[:, order]
+
+
+def test_columns_in_another_order():
+    check_vjp(product, product_back, (X, W)).raise_if_failed()
+    fault = first_fault(product, lambda cache, g: product_back(cache, g, [0, 1, 4, 5, 2, 3]), X, W)
+    assert (fault.name, fault.primal) == ("columns-exchanged", "w")
+    assert (
+        "along axis -1 the slices of the right gradient stand in the order 0 to 1, 4 to 5, 2 to 3"
+        in fault.sentence
+    )
+
+
+def test_all_turned_round_has_another_name():
+    fault = first_fault(product, lambda cache, g: product_back(cache, g, slice(None, None, -1)), X, W)
+    assert fault.name in ("columns-exchanged", "axes-permuted")
+
+
+def elementwise(x):
+    return x**3, x
+
+
+def test_outputs_that_have_each_others_cotangents():
+    check_vjp(elementwise, lambda x, g: (3 * x**2 * g,), (X,)).raise_if_failed()
+    fault = first_fault(product, lambda cache, g: product_back(cache, g, of_output=[3, 4, 5, 0, 1, 2]), X, W)
+    assert fault.name in ("wrong-cotangent", "shifted")
+    summed = lambda x: (np.stack([x.sum(), (x**2).sum(), (x**3).sum(), (x**4).sum()]), x)
+    right = lambda x, g: (g[0] + 2 * g[1] * x + 3 * g[2] * x**2 + 4 * g[3] * x**3,)
+    check_vjp(summed, right, (X,)).raise_if_failed()
+    fault = first_fault(summed, lambda x, g: right(x, g[[0, 2, 1, 3]]), X)
+    assert fault.name == "wrong-cotangent"
+    assert "the cotangents of the output's places in the order 0, 2, 1, 3" in fault.sentence
+    fault = first_fault(summed, lambda x, g: right(x, g * [1, 1, 0, 1]), X)
+    assert fault.name == "ignores-cotangent"
+    assert "nothing comes from the cotangents of the output's places 2" in fault.sentence
+
+
+def channel_softmax(x):
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    y = e / e.sum(axis=1, keepdims=True)
+    return y, y
+
+
+def test_a_sum_over_another_axis_of_three():
+    x = RNG.standard_normal((2, 3, 4))
+    back = lambda axis: lambda y, g: (y * (g - (g * y).sum(axis=axis, keepdims=True)),)
+    check_vjp(channel_softmax, back(1), (x,)).raise_if_failed()
+    assert first_fault(channel_softmax, back(-1), x).name == "wrong-sum-axis"
+
+
+class DecayNet:
+    """A line with a loss that has a decay, or a gradient that has one."""
+
+    def __init__(self, in_loss, in_gradient):
+        self.params = {"W": W.copy(), "b": np.full(6, 0.2)}
+        self.in_loss, self.in_gradient = in_loss, in_gradient
+
+    def loss(self, x, t):
+        off = x @ self.params["W"] + self.params["b"] - t
+        return float((off**2).sum() / 2 + self.in_loss / 2 * (self.params["W"] ** 2).sum())
+
+    def gradient(self, x, t):
+        off = x @ self.params["W"] + self.params["b"] - t
+        return {"W": x.T @ off + self.in_gradient * self.params["W"], "b": off.sum(axis=0)}
+
+
+def test_a_net_is_told_its_mistake_and_a_decay_by_its_side():
+    t = RNG.standard_normal((4, 6))
+    assert check_model(DecayNet(0.3, 0.3), X, t).ok
+    forgotten = check_model(DecayNet(0.3, 0.0), X, t).faults[0]
+    added = check_model(DecayNet(0.0, 0.3), X, t).faults[0]
+    assert (forgotten.name, forgotten.primal) == ("missing-term", "W")
+    assert (added.name, added.primal) == ("additive-bias", "W")
+    assert "0.3 times W is added" in added.sentence
+
+
+class Prelu:
+    def __init__(self, negative):
+        self.alpha, self.negative = np.full(5, 0.25), negative
+
+    def forward(self, x):
+        self.x = x
+        return np.where(x > 0, x, self.alpha * x)
+
+    def backward(self, dout):
+        at = self.x < 0 if self.negative else self.x > 0
+        self.dalpha = (dout * self.x * at).sum(axis=0)
+        return dout * np.where(self.x > 0, 1, self.alpha)
+
+
+def test_equal_values_of_another_primal_are_no_ties_of_this_one():
+    assert check_layer(Prelu(negative=True), X).ok
+    report = check_layer(Prelu(negative=False), X)
+    assert not report.ok
+    assert "tie-or-kink" not in {fault.name for fault in report.faults}
+
+
+class AddsUp:
+    def __init__(self):
+        self.dx = 0.0
+
+    def forward(self, x):
+        self.x = x
+        return np.sin(x)
+
+    def backward(self, dout):
+        self.dx = self.dx + dout * np.cos(self.x)
+        return self.dx
+
+
+def test_what_a_second_call_adds_to_the_first_ones_is_told_as_that():
+    fault = check_layer(AddsUp(), X).faults[0]
+    assert fault.name == "accumulates"
+
+
+class BreaksElsewhere:
+    """Wrong at the given point for a reason of its own; for other batches its shape is wrong as well."""
+
+    def forward(self, x):
+        self.x = x
+        return np.sin(x)
+
+    def backward(self, dout):
+        noise = np.cos(np.arange(self.x.size).reshape(self.x.shape) * self.x)
+        return (dout * noise)[:4]
+
+
+def test_a_shape_that_is_wrong_elsewhere_explains_no_number_here():
+    report = check_layer(BreaksElsewhere(), X)
+    assert not report.ok
+    assert "wrong-shape" not in {fault.name for fault in report.faults if "given]" in fault.sentence}
