@@ -118,6 +118,14 @@ def forward_methods(layer: Any, inputs: Sequence[Any]) -> list[str]:
     ]
     said = [name for name in named.values() if names.looks_like_forward(name) and name not in found]
     found += [name for name in said if callable(getattr(layer, name, None))]
+    if not any(_takes(layer, name, inputs) for name in found):
+        # by a name that says less: a cost, or what a backward method has its name from
+        others = [
+            name for name in named.values() if names.is_cost(name) and not names.looks_like_backward(name)
+        ]
+        stems = {names.forward_stem(name) for name in named.values() if names.looks_like_backward(name)}
+        others += [name for plain, name in named.items() if plain in stems]
+        found += [name for name in others if callable(getattr(layer, name, None)) and name not in found]
     methods = [name for name in found if not _is_held_function(layer, name)]
     found = methods or found  # a function that a layer holds is a part of it
     if "__call__" in found and (isinstance(layer, type) or any(data_name(x) for x in inputs)):
@@ -125,6 +133,17 @@ def forward_methods(layer: Any, inputs: Sequence[Any]) -> list[str]:
         found.remove("__call__")
         found = found if isinstance(layer, type) else ["__call__", *found]
     return found
+
+
+def _takes(layer: Any, name: str, inputs: Sequence[Any]) -> bool:
+    """Return whether a method has a place for so many inputs; so it is where that cannot be told."""
+    try:
+        parameters = inspect.signature(method_of(layer, name)).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    places = places[1:] if isinstance(layer, type) else places
+    return len(places) >= len(inputs) or any(p.kind is p.VAR_POSITIONAL for p in parameters)
 
 
 def _is_held_function(layer: Any, name: str) -> bool:
@@ -242,8 +261,9 @@ def _of_several(forward: ForwardCall, layer: Any, returned: Any) -> Iterator[For
     paths: list[Path] = [
         (("item", key),) for key in (keys[:-1] if cache else keys) if _is_output(returned[key])
     ]
-    if cache and len(keys) == 2 and isinstance(returned[0], Mapping):
-        paths = [(("item", 0), ("item", key)) for key, part in returned[0].items() if _is_output(part)]
+    if cache and len(keys) == 2 and isinstance(returned[0], Mapping | tuple):
+        inner = returned[0].items() if isinstance(returned[0], Mapping) else enumerate(returned[0])
+        paths = [(("item", 0), ("item", key)) for key, part in inner if _is_output(part)]
     for some in dict.fromkeys((tuple(paths), tuple(paths[:1]))):
         if some:
             yield replace(forward, outputs=some, cache=cache, partly=len(some) < len(paths))

@@ -311,9 +311,31 @@ def parameters_returned(
     )
     if by_name:
         return {p.name: by_name[nearest_name(p.occurrences[0].path)] for p in sure if p.occurrences}
-    if len(back) == len(sure):
+    if by_group := _by_groups(traces, sure, back):
+        return by_group
+    fits = [p.value(traces.run.layer).shape == d.shape for p, (_, d) in zip(sure, back, strict=False)]
+    if len(back) == len(sure) and (all(fits) or not any(fits)):
         return {p.name: path for p, (path, _) in zip(sure, back, strict=True)}
     return in_order([(p.name, p.value(traces.run.layer).shape) for p in sure], back)
+
+
+def _by_groups(
+    traces: BackwardTraces, sure: Sequence[Parameter], back: Sequence[tuple[Path, Array]]
+) -> dict[str, Path]:
+    """Match lists in backward's ``return nabla_b, nabla_w`` with the layer's lists of parameters, by their names."""
+    method = traces.bound.backward_call.method
+    said = returned_names(method_of(traces.run.layer, method)) if method else []
+    there = {path for path, _ in back}
+    found: dict[str, Path] = {}
+    for p in sure:
+        own = p.occurrences[0].path if p.occurrences else ()
+        inner = next((own[k + 1 :] for k in reversed(range(len(own))) if isinstance(own[k][1], str)), own)
+        scored = [(names.is_gradient_of(s, nearest_name(own)), i) for i, s in enumerate(said)]
+        score, i = max(scored, default=(0, 0))
+        path: Path = (("attr", "given_back"), ("item", i), *inner)
+        if score and inner and path in there:
+            found[p.name] = path
+    return found if len(found) == len(sure) and len(set(found.values())) == len(found) else {}
 
 
 def is_keyed(path: Path) -> bool:

@@ -20,6 +20,7 @@ BACKWARD = (
 )  # fmt: skip
 _LIKE_FORWARD = re.compile(r"forward|fprop|fwd")
 _LIKE_BACKWARD = re.compile(r"back|bprop|bwd|grad|deriv|prime|vjp|adjoint|delta|diff|^d_|_d$|^df$")
+_BACKWARD_WORD = re.compile(r"backwards?|back|bprop|bwd|gradients?|grad|derivative|deriv|vjp|adjoint|prime")
 _NOT_BACKWARD = re.compile(
     r"zero|clear|reset|flush|^get_?|^set_?|update|apply_|numer|check|clip|accumul|init|load|save|register|feedback"
 )
@@ -93,6 +94,11 @@ def looks_like_backward(name: str) -> bool:
         not name.startswith("__") and bool(_LIKE_BACKWARD.search(name.lower()))
     )
     return known and not _NOT_BACKWARD.search(name.lower())
+
+
+def forward_stem(name: str) -> str:
+    """Return what is left of a backward method's name without what says so: step of step_back; empty if nothing is."""
+    return plain(_BACKWARD_WORD.sub("", name.lower()))
 
 
 def looks_like_forward(name: str) -> bool:
