@@ -177,7 +177,7 @@ def _value(role: Role, forward: ForwardCall, run: LayerRun, g: Any) -> Any:
 
 
 def _like_outputs(forward: ForwardCall, run: LayerRun, g: Any) -> Any:
-    """Return cotangents in the form in which forward returned its outputs: a named tuple, a dict or tuple beside a cache."""
+    """Return cotangents in the form of forward's outputs: a named tuple, or a dict or a tuple beside a cache."""
     if isinstance(g, tuple) and hasattr(run.returned, "_fields") and len(run.returned) == len(g):
         return type(run.returned)(*g)
     if forward.cache and all(len(path) == 2 for path in forward.outputs):
