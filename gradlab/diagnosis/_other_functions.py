@@ -20,10 +20,8 @@ CLOSE, ROUNDED = 0.05, 1e-4
 LARGER, FADED, ALIKE = 4.0, 0.3, 2.0
 # Two numbers are the same to within this; entries of a Jacobian below TINY of the largest are none.
 SAME, TINY = 1e-5, 1e-6
-# Of more outputs backward is not asked for one by one; more planes of two axes are not looked at.
-OUTPUTS, SLICES = 200, 64
-# So many places of an output are named.
-SHOWN = 12
+# More planes of two axes are not looked at.
+SLICES = 64
 # A pattern in so many entries is no chance.
 ENOUGH = 6
 
@@ -44,14 +42,29 @@ def _cotangent(evidence: PrimalEvidence, p: PointEvidence) -> Array | None:
 
 
 def log_parameter(evidence: PrimalEvidence) -> Finding | None:
-    """See whether the gradient is by the primal's logarithm."""
+    """See whether the gradient is by the primal's logarithm, or by what the primal is the logarithm of."""
     elements = sum(int(p.wrong(evidence.i).sum()) for p in evidence.wrong_points)
-    confidence = evidence.explained_share(partial(_by_the_logarithm, evidence)) if elements >= ENOUGH else 0.0
-    if not confidence:
+    if elements < ENOUGH:
         return None
     name = evidence.name
+    confidence = evidence.explained_share(partial(_by_the_exponential, evidence))
+    if confidence:
+        observed = (
+            f"analytic = numerical / exp({name}): {name} is a logarithm, and the gradient is by what it is of"
+        )
+        return evidence.finding(
+            "log-parameter", confidence, observed, f"multiply by exp({name}), the chain's last link"
+        )
+    confidence = evidence.explained_share(partial(_by_the_logarithm, evidence))
+    if not confidence:
+        return None
     observed = f"analytic = numerical * {name}: the gradient is by the logarithm of {name}"
     return evidence.finding("log-parameter", confidence, observed, f"divide by {name}, or take log({name})")
+
+
+def _by_the_exponential(evidence: PrimalEvidence, p: PointEvidence) -> Array:
+    right = p.numerical(evidence.i)
+    return np.asarray(np.where(p.wrong(evidence.i), right / np.exp(evidence.primal(p)), right))
 
 
 def _by_the_logarithm(evidence: PrimalEvidence, p: PointEvidence) -> Array:
@@ -87,68 +100,6 @@ def _numerical_for_moved(
     if not round_its_end:
         np.moveaxis(moved, axis, 0)[slice(0, 1) if step > 0 else slice(-1, None)] = 0
     return p.numerical_for(evidence.i, flat(moved))
-
-
-def exchanged_outputs(evidence: PrimalEvidence) -> Finding | None:
-    """See whether places of the output have each other's cotangents, or some have none."""
-    points = [p for p in evidence.wrong_points if p.is_given] or evidence.wrong_points[:1]
-    found = [_columns_of_backward(evidence, p) for p in points[:2]]
-    known = [columns for columns in found if columns is not None]
-    if not known or len(known) < len(found):
-        return None
-    orders = [_order_of_columns(there, right) for there, right in known]
-    if all(orders):
-        observed = f"the gradient is right for the cotangents of the output's places in the order {orders[0]}"
-        return evidence.finding(
-            "wrong-cotangent", 0.95, observed, "use each output's own cotangent, at its own place"
-        )
-    ignored = [_ignored_columns(there, right) for there, right in known]
-    if all(ignored):
-        observed = (
-            f"nothing comes from the cotangents of the output's places {ignored[0]}, and the rest is right"
-        )
-        return evidence.finding(
-            "ignores-cotangent", 0.95, observed, "use the cotangent of every place of the output"
-        )
-    return None
-
-
-def _columns_of_backward(evidence: PrimalEvidence, p: PointEvidence) -> tuple[Array, Array] | None:
-    """Return what backward gives for each output's own cotangent, and what it should, a row for each output."""
-    y = p.trial.output
-    if isinstance(y, tuple) or not 2 <= y.size <= OUTPUTS or has_large_jacobian(p.trial):
-        return None
-    found = []
-    for one in np.eye(y.size):
-        row = analytic_for(evidence, p, lambda g, one=one: one.reshape(g.shape).astype(g.dtype))  # type: ignore[misc]
-        if row is None:
-            return None
-        found.append(row.reshape(-1))
-    return np.stack(found), p.jacobians[evidence.i]
-
-
-def _order_of_columns(there: Array, right: Array) -> str:
-    """Return which output's row each row is, in words; empty if the rows are not the right ones in another order."""
-    near = SAME * float(np.abs(right).max(initial=0.0))
-    alike = (np.abs(there[:, None] - right[None]) <= near).all(axis=2)
-    if not ((alike.sum(axis=0) == 1).all() and (alike.sum(axis=1) == 1).all()):
-        return ""
-    order = alike.argmax(axis=1)
-    return "" if (order == np.arange(len(order))).all() else _listed(order)
-
-
-def _ignored_columns(there: Array, right: Array) -> str:
-    """Return the outputs of which nothing comes, where all others are right, in words; empty if that is not so."""
-    size = float(np.abs(right).max(initial=0.0))
-    wrong = (np.abs(there - right) > SAME * size).any(axis=1)
-    if not wrong.any() or wrong.all() or there[wrong].any():
-        return ""
-    return _listed(np.flatnonzero(wrong))
-
-
-def _listed(places: Array) -> str:
-    more = ", ..." if len(places) > SHOWN else ""
-    return ", ".join(map(str, places[:SHOWN])) + more
 
 
 def counted_once(evidence: PrimalEvidence) -> Finding | None:
@@ -271,7 +222,8 @@ def sum_over_another_axis(evidence: PrimalEvidence) -> Finding | None:
                 fits = [_spare_of_two_axes(evidence, p, a, b, forms) for p in points]
                 given = [fit for fit, p in zip(fits, points, strict=True) if p.is_given]
                 known = [fit for fit in fits if fit is not None]
-                if None in given or len(known) < ALMOST_ALL * len(fits) or sum(known) < ENOUGH:
+                # with as many coefficients as elements everything fits
+                if not all(given) or len(known) < ALMOST_ALL * len(fits) or sum(known) < ENOUGH:
                     continue
                 of = " and of ".join(forms)
                 observed = (

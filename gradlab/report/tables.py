@@ -78,6 +78,10 @@ def summary(report: Tabulated, style: str) -> str:
     return "\n\n".join(filter(None, [table(headers, shown, style), failures(report, style), _totals(report)]))
 
 
+# Checks that fail wherever the values of a gradient are wrong.
+OF_WRONG_VALUES = ("complex_step_agrees", "hessian_is_symmetric")
+
+
 def failures(report: Tabulated, style: str) -> str:
     """Return a line for each row that is wrong, undecided or warned of, and the likeliest mistakes below.
 
@@ -92,7 +96,7 @@ def failures(report: Tabulated, style: str) -> str:
     for first, others in _by_reason(rows):
         lines.append(bullet + first.sentence())
         if others:
-            lines.append(f"  {bullet}for the same reason: {', '.join(row.check for row in others)}")
+            lines.append(f"  {bullet}for the same reason: {', '.join(dict.fromkeys(row.check for row in others))}")
         warns = first.verdict.ok
         if warns and first.analytic is not None:
             continue  # values that may well be right have no mistake
@@ -114,16 +118,38 @@ def failures(report: Tabulated, style: str) -> str:
 
 
 def _by_reason(rows: Sequence[Row]) -> list[tuple[Row, list[Row]]]:
-    """Return each row with those that follow and fail at the same place for the same reason, told in the same words."""
+    """Return each row with those that follow and fail at the same place for the same reason.
+
+    That is told in the same words; or it is a gradient whose values are wrong, which then is that of no function, and
+    differs from what the complex step gives; or an argument that is written into, which then must be writeable.
+    """
     found: dict[tuple[str, ...], tuple[Row, list[Row]]] = {}
+    wrong: dict[tuple[str, ...], tuple[str, ...]] = {}
+    writes = {(row.node, row.sample): row for row in rows if row.check == "leaves_arguments_unchanged"}
     for i, row in enumerate(rows):
         same = row.note if row.analytic is None and row.note else str(i)
-        key = (row.node, row.sample, same)
+        key: tuple[str, ...] = (row.node, row.sample, same)
+        if row.check == "matches_numerical" and row.verdict is Verdict.WRONG:
+            wrong.setdefault(key[:2], key)
+        elif row.check in OF_WRONG_VALUES and row.verdict is Verdict.WRONG:
+            key = wrong.get(key[:2], key)
+        elif (by := writes.get((row.node, row.sample))) and (row is by or _is_of_writing(row)):
+            key = (row.node, row.sample, "writes into an argument")
+            found.setdefault(key, (by, []))
+            if row is by:
+                continue
         if key in found:
             found[key][1].append(row)
         else:
             found[key] = (row, [])
     return list(found.values())
+
+
+def _is_of_writing(row: Row) -> bool:
+    """Return whether a row tells what comes of writing into an argument: it must be writeable, and is handed back."""
+    if row.check == "owns_its_memory":
+        return "shares memory with the cotangent" in row.note
+    return row.check == "any_layout" and "read-only" in row.note
 
 
 def error_table(report: Tabulated, style: str) -> str:

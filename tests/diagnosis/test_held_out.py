@@ -13,9 +13,10 @@ from ..corpora.wrong.catalogue import WRONG
 NAN_AT_ZERO = {"prod", "cumprod", "standard deviation"}
 
 
-# Tried in test_other_functions.py.
+# Tried in test_other_functions.py and test_places.py.
 OTHER_FUNCTIONS = {
     "wrong-order", "other-approximation", "rounded-constants", "epsilon-mismatch", "straight-through",
+    "columns-exchanged",
 }  # fmt: skip
 
 

@@ -154,3 +154,35 @@ def test_a_shape_that_is_wrong_elsewhere_explains_no_number_here():
     report = check_layer(BreaksElsewhere(), X)
     assert not report.ok
     assert "wrong-shape" not in {fault.name for fault in report.faults if "given]" in fault.sentence}
+
+
+def unrolled(x, w):
+    """Return the states of a recurrence, of shape (examples, steps)."""
+    h, states = np.zeros(len(x)), []
+    for t in range(x.shape[1]):
+        h = np.tanh(x[:, t] + w * h)
+        states.append(h)
+    return np.stack(states, axis=1), (x, w, np.stack(states, axis=1))
+
+
+def unrolled_back(cache, g, adds=True, carries=True):
+    x, w, states = cache
+    dx, dw, dh = np.zeros_like(x), np.zeros_like(w), np.zeros(len(x))
+    for t in reversed(range(x.shape[1])):
+        d = (g[:, t] + carries * dh) * (1 - states[:, t] ** 2)
+        before = states[:, t - 1] if t else np.zeros(len(x))
+        dx[:, t], dh = d, d * w
+        dw = d * before + adds * dw
+    return dx, dw
+
+
+def test_a_recurrence_that_is_taken_back_in_part():
+    w = np.array([0.7, -0.4, 0.9, 0.3])
+    check_vjp(unrolled, unrolled_back, (X, w)).raise_if_failed()
+    for changed in ({"adds": False}, {"carries": False}):
+        fault = first_fault(unrolled, lambda cache, g, c=changed: unrolled_back(cache, g, **c), X, w)
+        assert fault.name in ("missing-term", "last-write-wins", "zero-gradient"), changed
+        names = {f.name for f in check_vjp(
+            unrolled, lambda cache, g, c=changed: unrolled_back(cache, g, **c), (X, w), explore=False
+        ).faults}  # fmt: skip
+        assert "missing-term" in names or changed == {"adds": False}

@@ -54,15 +54,32 @@ def _factors(trial: Trial) -> Iterator[tuple[str, Factor]]:
     """Yield factors that go with the shape of the first primal."""
     first = trial.sample.primals[0]
     yield "", lambda primals: 1.0
-    counts: dict[str, tuple[int, ...]] = {
-        f"axis {axis}": (axis,) for axis in range(first.ndim) if first.shape[axis] > 1
-    }
+    # where axis 0 is the batch, which a loss is averaged over, the length of another is no convention but a mistake
+    single = range(min(first.ndim, 1 if _is_averaged_over_batch(trial) else first.ndim))
+    counts: dict[str, tuple[int, ...]] = {f"axis {axis}": (axis,) for axis in single if first.shape[axis] > 1}
     counts |= {"all elements": tuple(range(first.ndim))} if first.ndim > 1 else {}
     counts |= {"all rows": tuple(range(first.ndim - 1))} if first.ndim > 2 else {}
     for over, axes in counts.items():
         name = f"{over} of {trial.names[0]}"
         yield f"of the sum over {name}, where forward takes the mean", partial(_count, axes, 1)
         yield f"of the mean over {name}, where forward takes the sum", partial(_count, axes, -1)
+
+
+def _is_averaged_over_batch(trial: Trial) -> bool:
+    """Return whether a loss stays the same for a batch with every example twice; not where that cannot be told."""
+    primals = trial.sample.primals
+    if not primals[0].ndim or primals[0].shape[0] < 2:
+        return False
+
+    def twice(x: Any) -> Any:
+        same = isinstance(x, np.ndarray) and x.ndim and len(x) == len(primals[0])
+        return np.concatenate([x, x]) if same else x
+
+    settings = {name: twice(value) for name, value in trial.sample.settings.items()}
+    doubled = trial.at("every example twice", tuple(map(twice, primals)), settings)
+    if not doubled.accepted or not np.size(doubled.output) == np.size(trial.output) == 1:
+        return False
+    return bool(np.allclose(doubled.output, trial.output, 1e-6))
 
 
 def _count(axes: tuple[int, ...], power: int, primals: Sequence[Array]) -> float:

@@ -175,6 +175,7 @@ def remarks(reading: Reading, subject: Subject, printed: bool, strict: bool, see
     """Return the remarks on a layer that no check makes: missing gradients, sums, constants, printing."""
     breach = Verdict.WRONG if strict else Verdict.WARNING
     found = [*_missing(reading, subject.name, breach), *_sums(reading, subject.name, breach, seed)]
+    found += _in_another_order(reading, subject.name, breach)
     for name in inputs_spoiled_by_a_step(reading.bound, seed) if not reading.raised else ():
         evidence = (
             f"the gradient of {name} is another if the optimizer moves the parameters before it is computed"
@@ -211,6 +212,24 @@ def remarks(reading: Reading, subject: Subject, printed: bool, strict: bool, see
 
 def _row(node: str, check: str, primal: str, verdict: Verdict, note: str) -> Row:
     return Row(node, "given", check, primal, "", verdict, note=note)
+
+
+def _in_another_order(reading: Reading, node: str, breach: Verdict) -> Iterator[Remark]:
+    """Yield a remark on gradients of one shape that are returned, by their names, in another order than the inputs."""
+    places = {}
+    for p in reading.bound.primals:
+        path = p.slots[0].path if p.leaf is not None and p.slots else None
+        if path and len(path) == 2 and path[0] == ("attr", "given_back") and isinstance(path[1][1], int):
+            places[p.name] = (path[1][1], p.value.shape)
+    alike = [name for name, (_, shape) in places.items() if [s for _, s in places.values()].count(shape) > 1]
+    if [places[name][0] for name in alike] != sorted(places[name][0] for name in alike):
+        inputs, returned = ", ".join(alike), ", ".join(sorted(alike, key=lambda name: places[name][0]))
+        evidence = (
+            f"by their names the gradients are returned in the order {returned}, and forward takes {inputs}"
+        )
+        cure = "return them in forward's order, or by name, as who takes them in order exchanges them"
+        finding = Finding("swapped-primals", "", 0.8, evidence, cure, warns=breach is Verdict.WARNING)
+        yield _row(node, "order_of_gradients", "", breach, f"{evidence}: {cure}"), finding
 
 
 def _missing(reading: Reading, node: str, breach: Verdict) -> Iterator[Remark]:

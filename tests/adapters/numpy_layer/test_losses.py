@@ -428,3 +428,49 @@ def test_a_convention_is_found_beside_a_factor_in_many_elements():
     wrong = {row.primal for row in report.rows if row.verdict == "wrong" and row.check == "matches_numerical"}
     assert wrong == {"W"}
     assert (report.faults[0].name, report.faults[0].primal) == ("constant-factor", "W")
+
+
+class AbsoluteDistance:
+    """A mean over all entries, over the rows of a batch, or of features in columns; its gradient divides by `count`."""
+
+    def __init__(self, mean, count):
+        self.mean, self.count = mean, count
+
+    def forward(self, pred, target):
+        self.gap = pred - target
+        return self.mean(np.abs(self.gap))
+
+    def backward(self):
+        return np.sign(self.gap) / self.count(*self.gap.shape)
+
+
+def over_all(each):
+    return each.mean()
+
+
+def over_rows(each):
+    return each.sum(axis=1).mean()
+
+
+def over_columns(each):
+    return each.sum(axis=0).mean()
+
+
+@pytest.mark.parametrize(
+    ("mean", "count", "ok"),
+    [
+        (over_all, lambda n, k: n * k, True),
+        (over_all, lambda n, k: k, True),  # the sum over the batch
+        (over_all, lambda n, k: 1, True),
+        (over_all, lambda n, k: n, False),  # divided by the rows alone
+        (over_rows, lambda n, k: n, True),
+        (over_rows, lambda n, k: 1, True),
+        (over_rows, lambda n, k: n * k, False),  # divided by the features too
+        (over_columns, lambda n, k: k, True),
+        (over_columns, lambda n, k: 1, True),  # examples in columns: the sum over them
+    ],
+)
+def test_the_length_of_the_batch_is_a_convention_and_that_of_another_axis_a_mistake(mean, count, ok):
+    report = check_layer(AbsoluteDistance(mean, count), normal(4, 3), -normal(4, 3))
+    assert report.ok == ok
+    assert ok or report.faults[0].name == "constant-factor"
