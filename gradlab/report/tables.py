@@ -96,7 +96,9 @@ def failures(report: Tabulated, style: str) -> str:
     for first, others in _by_reason(rows):
         lines.append(bullet + first.sentence())
         if others:
-            lines.append(f"  {bullet}for the same reason: {', '.join(dict.fromkeys(row.check for row in others))}")
+            lines.append(
+                f"  {bullet}for the same reason: {', '.join(dict.fromkeys(row.check for row in others))}"
+            )
         warns = first.verdict.ok
         if warns and first.analytic is not None:
             continue  # values that may well be right have no mistake

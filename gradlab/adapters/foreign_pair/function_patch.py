@@ -12,6 +12,8 @@ EPSILON = 1e-4
 _NARROW = {"float32": "float64", "float16": "float64", "half": "float64", "single": "float64"}
 _NARROW_CODES = {**_NARROW, "f": "d", "f4": "f8", "<f4": "<f8", "=f4": "=f8", "f2": "f8", "e": "d"}
 
+LOGARITHMS = {"log", "log2", "log10", "log1p"}
+
 Change = Callable[[Any], Any]
 
 
@@ -81,6 +83,21 @@ def without_epsilon(
     places += [(kind, name, _without) for kind in kinds for name, v in vars(kind).items() if type(v) is float]
     changes = [place for place in places if _changes(*place)]
     return Patch(changes, [] if overlay is None else overlay)
+
+
+def of_logarithms(patch: Patch, functions: Sequence[FunctionType]) -> Patch:
+    """Return the part of a patch of epsilons that is about logarithms; the whole patch if no part is.
+
+    What a batch norm inside a net adds to its variance belongs to the net, and its gradient has it.
+    """
+    logs = [f for f in functions if LOGARITHMS & set(f.__code__.co_names)]
+    names = {name for f in logs for name in f.__code__.co_names}
+    some = [
+        change
+        for change in patch.changes
+        if (change[0] in logs if isinstance(change[0], FunctionType) else change[1] in names)
+    ]
+    return Patch(some or patch.changes, patch.overlay)
 
 
 def in_double(functions: Sequence[FunctionType]) -> Patch:

@@ -149,6 +149,8 @@ def _call(
             named[argument] = _value(role, forward, run, g)
         else:
             positional.append(_value(role, forward, run, g))
+    if run.args and {("arg", i) for i in range(len(run.args))} <= {role for _, _, role in bound}:
+        run.rewind()  # it is given what forward was, and may run forward itself: then with the same dropout
     return method_of(run.layer, name)(*positional, **named)
 
 

@@ -1,5 +1,6 @@
 """How forward is called, and where its outputs stand."""
 
+import contextlib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -264,9 +265,22 @@ def _of_several(forward: ForwardCall, layer: Any, returned: Any) -> Iterator[For
     if cache and len(keys) == 2 and isinstance(returned[0], Mapping | tuple):
         inner = returned[0].items() if isinstance(returned[0], Mapping) else enumerate(returned[0])
         paths = [(("item", 0), ("item", key)) for key, part in inner if _is_output(part)]
-    for some in dict.fromkeys((tuple(paths), tuple(paths[:1]))):
+    # an output that backward has no cotangent for is not looked at
+    taken = _cotangents_taken(layer, forward)
+    for some in dict.fromkeys((tuple(paths), *(tuple(paths[:n]) for n in taken), tuple(paths[:1]))):
         if some:
             yield replace(forward, outputs=some, cache=cache, partly=len(some) < len(paths))
+
+
+def _cotangents_taken(layer: Any, forward: ForwardCall) -> list[int]:
+    """Return how many arguments of each backward method are called cotangents, where there are several."""
+    found = []
+    for name in backward_methods(layer, forward.method):
+        with contextlib.suppress(TypeError, ValueError):
+            arguments = inspect.signature(method_of(layer, name)).parameters
+            count = sum(names.is_cotangent(argument) for argument in arguments)
+            found += [count] if count > 1 else []
+    return found
 
 
 def _is_output(value: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.adapters.foreign_pair.function_patch import Patch, put, without_epsilon
+from gradlab.adapters.foreign_pair.function_patch import Patch, of_logarithms, put, without_epsilon
 from gradlab.adapters.numpy_layer import naming_conventions as names
 from gradlab.adapters.numpy_layer.forward_arguments import Argument
 from gradlab.adapters.numpy_layer.layer_error import LayerError
@@ -61,7 +61,8 @@ class HeldLayer:
     def epsilons(self) -> Patch:
         """The patch under which the layer runs without its epsilons."""
         self.reset()
-        return without_epsilon(self._own.functions, list(objects(self.layer).values()), self.overlay)
+        found = without_epsilon(self._own.functions, list(objects(self.layer).values()), self.overlay)
+        return of_logarithms(found, self._own.functions)
 
     def reset(self, wide: Any = None, learned: Sequence[NumberPlace] = ()) -> None:
         """Put everything back as it was, with arrays of the dtype `wide` instead of narrower ones if so asked.
@@ -128,6 +129,8 @@ class LayerRun:
         What stands in the optimizers' place.
     moving : list of ndarray
         The parameters that they move: none, unless that is what is looked at.
+    rewind : callable
+        Lets what is drawn from now on be what forward drew.
     """
 
     layer: Any
@@ -138,6 +141,7 @@ class LayerRun:
     given_back: Any = None
     recorders: list[RecordingOptimizer] = field(default_factory=list)
     moving: list[Array] = field(default_factory=list)
+    rewind: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +212,8 @@ class ForwardCall:
         args = [settings[a.name] if a.name in settings else a.filled(given) for a in self.arguments]
         named = {name: settings.get(name, value) for name, value in self.settings.items()}
         set_to = {p.said: np.array(v) for p, v in params}
-        run = LayerRun(layer, args, None, params=set_to, recorders=recorders, moving=moving)
+        rewind = held_layer.snapshot.rewind
+        run = LayerRun(layer, args, None, params=set_to, recorders=recorders, moving=moving, rewind=rewind)
         run.returned = method_of(layer, self.method)(*args, **named)
         if self.makes and self.hands_back(run):
             raise ValueError(f"{self.method} hands its argument back here: there is nothing behind it")

@@ -43,6 +43,7 @@ class Snapshot:
         self.functions: list[types.FunctionType] = []
         self._undo: list[Callable[[], None]] = []
         self._random: list[Callable[[], Any]] = []
+        self._rewind: list[Callable[[], None]] = []
         self._seen: dict[int, Any] = {}
         self._names: set[str] = set()
         pending = deque(roots)
@@ -54,13 +55,19 @@ class Snapshot:
             pending.extend(self._hold(value))
         if self._names & {"random", "rvs"}:
             self._hold_generator(np.random.mtrand._rand)
-            self._undo.append(partial(random.setstate, random.getstate()))
+            self._rewind.append(partial(random.setstate, random.getstate()))
             self._random.append(random.getstate)
 
     def restore(self) -> None:
         """Put everything back."""
         for undo in self._undo:
             undo()
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Put the generators of random numbers back."""
+        for rewind in self._rewind:
+            rewind()
 
     def randomness(self) -> str:
         """Return the present state of every generator, as text to compare."""
@@ -108,14 +115,14 @@ class Snapshot:
         bits = value.bit_generator if isinstance(value, np.random.Generator) else value._bit_generator
         if isinstance(value, np.random.RandomState):
             # with the normal number that it has drawn and not handed out
-            self._undo.append(partial(value.set_state, value.get_state(legacy=False)))
+            self._rewind.append(partial(value.set_state, value.get_state(legacy=False)))
         else:
-            self._undo.append(partial(setattr, bits, "state", bits.state))
+            self._rewind.append(partial(setattr, bits, "state", bits.state))
         self._random.append(lambda: bits.state)
         return iter(())
 
     def _hold_random(self, value: random.Random) -> Iterator[Any]:
-        self._undo.append(partial(value.setstate, value.getstate()))
+        self._rewind.append(partial(value.setstate, value.getstate()))
         self._random.append(value.getstate)
         return iter(())
 

@@ -51,7 +51,7 @@ GRADS = (
 )  # fmt: skip
 
 _COTANGENT = re.compile(
-    r"^(d|g|gy|gys|gs|e|v|ct|dout.*|d_.*|d[a-z]{1,2}\d?|d[a-z]?s|dnext|dnext_.*|dl.*|dj.*|dc.*|d[hcsyz]_.*|d(output|value|loss|activation|upper|top|signal).*)$"
+    r"^(d|g|gy|gys|gs|e|v|ct|dout.*|d_.*|d[a-z]{1,2}\d?|d[a-z]?s|dnext|dnext_.*|dl.*|dj.*|dc.*|d[ahcsyz]_.*|d(output|value|loss|activation|upper|top|signal).*)$"
     r"|grad|delta|err|upstream|diff|cotangent|incoming|gout|sensitivity|backprop"
 )
 _COST = re.compile(r"cost|loss|objective|energy|penalty|nll|total")

@@ -251,6 +251,10 @@ def choose_slots(
     those of the layers inside, and what backward writes into before what only has the name.
     """
     count = len(p.occurrences)
+    # what backward returns under the parameter's name is what its caller gets
+    named = (s for slots in lists[count:] for s in slots if id(s) in alive and _is_returned_by_name(s))
+    if (returned := next(named, None)) is not None:
+        return (_plainest(returned, lists, alive),)
     pairs = list(zip(p.occurrences, lists, strict=False))
     depths = sorted({_depth(o) for o, _ in pairs if o.declared})
     groups = [[slots for o, slots in pairs if o.declared and _depth(o) == depth] for depth in depths]
@@ -269,6 +273,11 @@ def choose_slots(
     later = next((s for slots in lists[count:] for s in slots if id(s) in alive), None)
     silent = next((s for slots in lists[:count] for s in slots if -id(s) in alive), None)
     return tuple(filter(None, [later or silent]))
+
+
+def _is_returned_by_name(slot: GradientSlot) -> bool:
+    path = slot.path or (("attr", ""),)
+    return path[0] == ("attr", "given_back") and len(path) > 1 and isinstance(path[-1][1], str)
 
 
 def _depth(o: Occurrence) -> int:

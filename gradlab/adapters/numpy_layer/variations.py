@@ -84,9 +84,11 @@ def _longer(i: int, axis: int, primals: tuple[Array, ...]) -> tuple[Array, ...]:
 def _repeated_ids(bound: BoundLayer, settings: Mapping[str, Any]) -> Iterator[Variation]:
     for name, value in settings.items():
         if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.size > 1:
-            repeated = value.copy().reshape(-1)
-            repeated[1::2] = repeated[: 2 * (value.size // 2) : 2]
-            if not np.array_equal(repeated, value.reshape(-1)):
+            # one-hot rows are repeated as they stand
+            whole = value.ndim > 1 and bool(np.isin(value, (0, 1)).all())
+            repeated = value.copy() if whole else value.copy().reshape(-1)
+            repeated[1::2] = repeated[: 2 * (len(repeated) // 2) : 2]
+            if not np.array_equal(repeated.reshape(value.shape), value):
                 yield variation_of(f"{name} with repeats", bound, {name: repeated.reshape(value.shape)})
 
 

@@ -1,5 +1,6 @@
 """Whether a model's backprop is right: the gradient of every parameter against differences of the loss."""
 
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -8,6 +9,7 @@ from typing import Any, Protocol, Unpack
 import numpy as np
 
 from gradlab.adapters.numpy_layer import LayerError, check_layer
+from gradlab.adapters.numpy_layer.naming_conventions import is_training_flag
 from gradlab.directions import is_large
 from gradlab.node import Array
 from gradlab.numerical.estimate import Estimate, exact_estimate
@@ -32,6 +34,10 @@ class Differentiable(Protocol):
 
     def gradient(self, x: Any, t: Any) -> Named:
         """Return the gradient of every parameter, as `params` has them."""
+
+
+class DrawingError(ValueError):
+    """A loss that is another one at every call."""
 
 
 class ModelKeywords(NumericalKeywords, total=False):
@@ -100,7 +106,11 @@ def check_model(
     def loss() -> float:
         return float(precise.loss(x, t))
 
-    here = _checked_loss(loss, params, type(model).__name__)
+    try:
+        here = _checked_loss(loss, params, type(model).__name__)
+    except DrawingError:
+        # whose random generators `check_layer` holds
+        return _as_layer(model, x, t, options)
     # copies: a model may keep its arrays, and write into them at the next call
     analytic = {key: np.array(g) for key, g in named(model.gradient(x, t)).items()}
     common: dict[str, Any] = {
@@ -124,11 +134,14 @@ def check_model(
     return _explained(Report([*rows, _all(common, rows, analytic, estimates)]), model, x, t, options)
 
 
-def _as_layer(model: Any, x: Any, t: Any, options: CheckOptions) -> Report:
+def _as_layer(
+    model: Any, x: Any, t: Any, options: CheckOptions, settings: Mapping[str, Any] | None = None
+) -> Report:
     return check_layer(
         model,
         x,
         t,
+        settings=settings,
         name=options.name or type(model).__name__,
         seed=options.seed,
         rtol=options.rtol,
@@ -148,6 +161,13 @@ def _explained(report: Report, model: Any, x: Any, t: Any, options: CheckOptions
     if not wrong:
         return report
     try:
+        # a gradient is taken while the net is trained, and its loss may be that of a net in use
+        trains = _training_flag(model)
+        trained = _as_layer(model, x, t, options, trains) if trains else None
+        if trained and trained.ok:
+            return _with_note(
+                trained, f"the loss was taken with {next(iter(trains))}=True, as the gradient is"
+            )
         told = _as_layer(model, x, t, options)
     except LayerError:  # what cannot be read as a layer has no more to say
         return report
@@ -163,6 +183,20 @@ def _explained(report: Report, model: Any, x: Any, t: Any, options: CheckOptions
         if (name := names.get(found.primal, ""))
     ]
     return replace(report, findings={report.rows[0].node: findings})
+
+
+def _with_note(report: Report, note: str) -> Report:
+    row = Row(report.rows[0].node, "given", "settings", "", "", Verdict.PASS, note=note)
+    return replace(report, rows=[*report.rows, row])
+
+
+def _training_flag(model: Any) -> dict[str, bool]:
+    """Return the setting that trains a net whose loss by default does not; empty if it has none."""
+    try:
+        parameters = inspect.signature(model.loss).parameters.values()
+    except (TypeError, ValueError):
+        return {}
+    return {p.name: True for p in parameters if p.default is False and is_training_flag(p.name)}
 
 
 def _last_name(primal: str) -> str:
@@ -200,7 +234,7 @@ def _checked_loss(loss: Callable[[], float], params: Mapping[str, Array], model:
     if not np.isfinite(first):
         raise ValueError(f"the loss is {first}, which has no differences: give other data or parameters")
     if first != second:
-        raise ValueError(
+        raise DrawingError(
             f"the loss is {first}, and {second} at the next call: draw from the same seed each time"
         )
     return first
