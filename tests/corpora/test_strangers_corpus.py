@@ -1,4 +1,4 @@
-"""210 objects in strangers' forms, written by somebody who had not read the code: no right one is called wrong."""
+"""330 objects in strangers' forms, written by people who had not read the code: no right one is called wrong."""
 
 import json
 from collections import Counter
@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .strangers.catalogue import STRANGERS
+from .strangers.catalogue import FIRST, SECOND, STRANGERS
 from .strangers.outcome import counted, is_right, outcome
 
-FIRST_SIGHT = json.loads((Path(__file__).parent / "strangers" / "first_sight.json").read_text())
+FOLDER = Path(__file__).parent / "strangers"
 # What is said of these is not what their author calls the truth.
 MISSED = {
     "weighted difference of a pair: returned the wrong way round": "names in the return line say which is which",
@@ -42,13 +42,15 @@ def test_the_verdict(entry):
     assert is_right(entry, outcome(entry)[0])
 
 
-def test_what_the_corpus_is():
-    assert len({entry.name for entry in STRANGERS}) == len(STRANGERS) == 210
-    assert Counter(entry.truth for entry in STRANGERS) == {"right": 105, "wrong": 89, "habit": 16}
+def test_what_the_corpora_are():
+    assert len({entry.name for entry in STRANGERS}) == len(STRANGERS)
+    assert Counter(entry.truth for entry in FIRST) == {"right": 105, "wrong": 89, "habit": 16}
+    assert Counter(entry.truth for entry in SECOND) == {"right": 60, "wrong": 48, "habit": 12}
     assert set(MISSED) <= {entry.name for entry in STRANGERS}
 
 
-def test_the_first_sight_is_kept():
-    first = counted(STRANGERS, FIRST_SIGHT)
-    assert first["right"] == 186
-    assert first["right called wrong"] == 6
+def test_the_first_sights_are_kept():
+    first = counted(FIRST, json.loads((FOLDER / "first_sight.json").read_text()))
+    assert (first["right"], first["right called wrong"]) == (186, 6)
+    second = counted(SECOND, json.loads((FOLDER / "first_sight_of_second.json").read_text()))
+    assert (second["right"], second["right called wrong"]) == (108, 1)

@@ -1,12 +1,19 @@
-"""Every entry of the corpus of strangers."""
+"""Every entry of the corpora of strangers: those of the first, and those of the second, written later."""
 
 from importlib import import_module
 from pathlib import Path
 
 from ._entry import Stranger
 
-STRANGERS: list[Stranger] = [
-    entry
-    for path in sorted(Path(__file__).parent.glob("[ab]_*.py"))
-    for entry in import_module(f".{path.stem}", __package__).ENTRIES
-]
+
+def _entries(files: str) -> list[Stranger]:
+    return [
+        entry
+        for path in sorted(Path(__file__).parent.glob(files))
+        for entry in import_module(f".{path.stem}", __package__).ENTRIES
+    ]
+
+
+FIRST = _entries("[ab]_*.py")
+SECOND = _entries("[cd]_*.py")
+STRANGERS = [*FIRST, *SECOND]
