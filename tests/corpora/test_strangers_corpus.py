@@ -17,6 +17,10 @@ MISSED = {
     "net with preallocated gradients: the same buffers each call": "the gradients of parameters are not watched so",
     "sparsity penalty that passes its input through: dout is dropped": "of what is handed on nothing is looked at",
     "normal likelihood loss with log variance: divided by n twice": "taken for the mean of a loss that forward adds up",
+    "model of arrays that carry their gradient as g": "arrays with attributes are not looked into",
+    "cosines with prototypes, added up in random order": "the last digits of sums are not watched",
+    "soft triplet loss: gradients of positive and negative exchanged": "told as a warning, by the names returned",
+    "sampled softmax: every forward draws other negatives": "what forward draws is held, as for dropout",
 }
 
 
