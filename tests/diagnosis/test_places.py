@@ -186,3 +186,59 @@ def test_a_recurrence_that_is_taken_back_in_part():
             unrolled, lambda cache, g, c=changed: unrolled_back(cache, g, **c), (X, w), explore=False
         ).faults}  # fmt: skip
         assert "missing-term" in names or changed == {"adds": False}
+
+
+class Classifier:
+    """A line and a softmax, with the epsilon of the book, whose gradient may lack the batch's length, or a parameter's."""
+
+    def __init__(self, divides=True, forgets=""):
+        self.params = {"W": W.copy(), "b": np.full(6, 0.2)}
+        self.divides, self.forgets = divides, forgets
+
+    def predict(self, x):
+        e = np.exp(x @ self.params["W"] + self.params["b"])
+        return e / e.sum(axis=1, keepdims=True)
+
+    def loss(self, x, t, train=False):
+        return float(-np.log(self.predict(x)[np.arange(len(t)), t] + 1e-7).sum() / len(t))
+
+    def gradient(self, x, t):
+        d = self.predict(x)
+        d[np.arange(len(t)), t] -= 1
+        d /= len(t) if self.divides else 1
+        found = {"W": x.T @ d, "b": d.sum(axis=0)}
+        return {name: g for name, g in found.items() if name != self.forgets}
+
+
+def test_an_epsilon_is_no_mistake_of_a_net_and_a_batch_that_is_forgotten_is():
+    t = np.array([0, 2, 5, 1])
+    right = check_model(Classifier(), X, t)
+    assert right.ok
+    assert any("without its epsilon" in row.note for row in right.rows)
+    assert not check_model(Classifier(divides=False), X, t).ok
+    assert not check_model(Classifier(forgets="b"), X, t).ok
+
+
+class Dropped(Classifier):
+    """With a dropout that the loss has only in training, as the gradient does."""
+
+    def loss(self, x, t, train=False):
+        self.mask = np.random.random(x.shape) > 0.3 if train else np.ones(x.shape)  # noqa: NPY002
+        return super().loss(x * self.mask, t)
+
+    def gradient(self, x, t):
+        self.loss(x, t, train=True)
+        return super().gradient(x * self.mask, t)
+
+
+class DroppedTwice(Dropped):
+    def gradient(self, x, t):
+        return {name: 2 * g for name, g in super().gradient(x, t).items()}
+
+
+def test_a_loss_that_trains_by_a_flag():
+    t = np.array([0, 2, 5, 1])
+    report = check_model(Dropped(), X, t)
+    assert report.ok
+    assert "the loss was taken with train=True, as the gradient is" in [row.note for row in report.rows]
+    assert not check_model(DroppedTwice(), X, t).ok
