@@ -27,7 +27,7 @@ def exchanged_outputs(evidence: PrimalEvidence) -> Finding | None:
         return None
     observed = f"the gradient is right for the cotangents of the output's places in the order {orders[0]}"
     return evidence.finding(
-        "wrong-cotangent", 0.95, observed, "use each output's own cotangent, at its own place"
+        "wrong-cotangent", 0.85, observed, "use each output's own cotangent, at its own place"
     )
 
 
@@ -37,9 +37,11 @@ def ignored_outputs(evidence: PrimalEvidence) -> Finding | None:
     ignored = [_ignored(there, right) for there, right in rows]
     if not ignored or not all(ignored):
         return None
-    # where one place of an axis alone is there, it is what was written last
-    if any(_is_one_place(p, _is_right(*row)) for p, row in zip(_points(evidence), rows, strict=False)):
-        return None
+    # where one place of an axis alone is there, or one output of each element, it is what was written last
+    for p, (there, right) in zip(_points(evidence), rows, strict=False):
+        fine = _is_right(there, right)
+        if _is_one_place(p, fine) or _is_one_of_each(right, fine):
+            return None
     observed = f"nothing comes from the cotangents of the output's places {ignored[0]}, and the rest is right"
     return evidence.finding(
         "ignores-cotangent", 0.9, observed, "use the cotangent of every place of the output"
@@ -143,6 +145,12 @@ def _is_one_place(p: PointEvidence, fine: Array) -> bool:
         if length > 1 and whole.sum() == 1 and fine.sum() * length == fine.size:
             return True
     return False
+
+
+def _is_one_of_each(right: Array, fine: Array) -> bool:
+    """Return whether of the outputs that depend on an element one at the most is among these."""
+    depends = np.abs(right) > SAME * float(np.abs(right).max(initial=0.0))
+    return bool((depends[fine].sum(axis=0) <= 1).all())
 
 
 def _right_end(p: PointEvidence, there: Array, right: Array) -> tuple[int, str] | None:

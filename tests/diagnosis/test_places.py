@@ -189,7 +189,7 @@ def test_a_recurrence_that_is_taken_back_in_part():
 
 
 class Classifier:
-    """A line and a softmax, with the epsilon of the book, whose gradient may lack the batch's length, or a parameter's."""
+    """A softmax with the epsilon of the book, whose gradient may lack the length of the batch, or a parameter."""
 
     def __init__(self, divides=True, forgets=""):
         self.params = {"W": W.copy(), "b": np.full(6, 0.2)}

@@ -108,9 +108,12 @@ def check_model(
 
     try:
         here = _checked_loss(loss, params, type(model).__name__)
-    except DrawingError:
-        # whose random generators `check_layer` holds
-        return _as_layer(model, x, t, options)
+    except DrawingError as error:
+        # `check_layer` holds random generators; a gradient that is wrong even so may be that of other draws
+        held = _as_layer(model, x, t, options)
+        if not held.ok:
+            raise error from None
+        return held
     # copies: a model may keep its arrays, and write into them at the next call
     analytic = {key: np.array(g) for key, g in named(model.gradient(x, t)).items()}
     common: dict[str, Any] = {
@@ -158,7 +161,8 @@ def _explained(report: Report, model: Any, x: Any, t: Any, options: CheckOptions
     stands for this one.
     """
     wrong = {row.primal for row in report.rows if row.verdict is Verdict.WRONG} - {"all"}
-    if not wrong:
+    # what is missing, or has another shape, is told by its row
+    if not wrong or any(row.analytic is None for row in report.rows if row.primal in wrong):
         return report
     try:
         # a gradient is taken while the net is trained, and its loss may be that of a net in use

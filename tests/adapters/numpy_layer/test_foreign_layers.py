@@ -24,7 +24,6 @@ NAMED = [entry for entry in WRONG if entry.fault]
 # Mistakes of which no numbers that can be had from outside tell what they are.
 UNNAMED = {
     "attention scores with a bias: softmax without its sum",
-    "rnn over time, stateful: each step's gradient replaces the one before",
     "sum of squares with a mean's gradient: errors clipped at 1",
 }
 # The first textbook's own layer ignores its dout, which is 1 by default: a warning.
