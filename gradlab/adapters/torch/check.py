@@ -34,7 +34,8 @@ def check_torch(
         are ignored. Every parameter of a module is differentiated, and named as in ``named_parameters()``.
     *tensors
         Its arguments. Every tensor of floats is differentiated, also in tuples, lists and dicts; where some of them
-        require a gradient, only those. All else is passed on.
+        require a gradient, only those. Of a sparse tensor the values are, at the places that it has. All else is
+        passed on.
     settings : mapping, optional
         Keyword arguments of `fn`, which are not differentiated.
 
@@ -48,7 +49,7 @@ def check_torch(
         If torch is not installed.
     TypeError
         If `fn` is no function, returns nothing to differentiate, has no derivative in torch, or is given no tensor of
-        real, dense floats.
+        real floats.
     ValueError
         If `fn` raises at these arguments.
 

@@ -266,7 +266,11 @@ BAD = {
     "returns integers": (lambda x: x.argmax(), (tensor(2),), "nothing to differentiate: return tensors"),
     "no function": (3, (tensor(2),), "fn is int, which is no function: pass a function"),
     "a class": (nn.Linear, (tensor(2),), "which is no function: pass a function"),
-    "sparse": (lambda x: x, (tensor(2, 2).to_sparse(),), "is a sparse coo tensor: pass it dense"),
+    "a sparse argument of a module": (
+        nn.Linear(2, 2).double(),
+        (tensor(2, 2).to_sparse(),),
+        "coo tensor: pass it dense",
+    ),
     "complex": (torch.abs, (tensor(2).to(torch.complex128),), "gradients are checked in real numbers: pass"),
     "meta": (torch.abs, (tensor(2).to("meta"),), "on the device 'meta' and holds no numbers: pass it"),
     "float8": (torch.abs, (tensor(2).to(torch.float8_e5m2),), "cannot be differentiated: pass it as"),
