@@ -40,7 +40,8 @@ def ignored_outputs(evidence: PrimalEvidence) -> Finding | None:
     # where one place of an axis alone is there, or one output of each element, it is what was written last
     for p, (there, right) in zip(_points(evidence), rows, strict=False):
         fine = _is_right(there, right)
-        if _is_one_place(p, fine) or _is_one_of_each(right, fine):
+        nothing = not evidence.analytic(p)[p.wrong(evidence.i)].any()  # which is a mistake of some elements
+        if nothing or _is_one_place(p, fine) or _is_one_of_each(right, fine):
             return None
     observed = f"nothing comes from the cotangents of the output's places {ignored[0]}, and the rest is right"
     return evidence.finding(
@@ -158,6 +159,10 @@ def _right_end(p: PointEvidence, there: Array, right: Array) -> tuple[int, str] 
     y = p.trial.output
     fine = _is_right(there, right)
     if isinstance(y, tuple) or fine.all() or not fine.any():
+        return None
+    # of a function of each element alone the right outputs are those at which the mistake is small
+    depends = right != 0
+    if not (depends[fine].any(axis=0) & depends[~fine].any(axis=0)).any():
         return None
     # what comes from an output that depends on nothing is right whatever backward does
     asked = (right != 0).any(axis=1).reshape(y.shape)
