@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from gradlab.adapters.framework.leaves import Leaf, Path, argument_names, distinct_names
-from gradlab.adapters.torch.sparse import by_values
+from gradlab.adapters.torch.argument_forms import by_values
 from gradlab.adapters.torch.tensors import FLOATS, OF_NUMPY, each_tensor, leaf_of, tensor_of, with_tensors
 from gradlab.node import Array
 
@@ -157,7 +157,7 @@ def call_of(
     """
     function, names = _function(fn, len(args))
     title = _title(fn, name)
-    function, args = by_values(function, args)
+    function, args = by_values(function, args, kwargs)
     found = [*_arguments(args, kwargs, names), *_parameters(function)]
     unique = distinct_names([leaf.name for _, _, leaf in found])
     found = [(k, p, Leaf(n, f.value, f.dtype, f.home)) for n, (k, p, f) in zip(unique, found, strict=True)]

@@ -1,4 +1,4 @@
-"""Sparse tensors are checked by their values; a wrong gradient of theirs is wrong."""
+"""Sparse tensors are checked by their values, and views with what lies around them."""
 
 import pytest
 
@@ -58,3 +58,15 @@ def test_what_comes_back_sparse_is_its_values():
         torch.sparse.sampled_addmm, LAYOUTS["csr"](DENSE), BESIDE[:2], BESIDE.T, settings={"beta": 0.7}
     )
     assert report.ok
+
+
+def test_a_view_is_given_with_the_memory_around_it():
+    around = torch.arange(1.0, 13.0, dtype=torch.float64)
+    part = around[4:8].reshape(2, 2)
+
+    def reads_beyond(x):
+        return torch.as_strided(x, (3,), (2,), 5) ** 2
+
+    assert check_torch(reads_beyond, part).ok
+    with pytest.raises(ValueError, match="out of bounds"):
+        check_torch(reads_beyond, part.clone())
