@@ -205,3 +205,23 @@ def test_each_primals_mistake_is_told():
     )
     assert "sign-flipped of x" in str(report)
     assert "constant-factor of w: analytic = 2 numerical" in str(report)
+
+
+def test_wrong_values_are_told_once():
+    text = str(check_gradient(lambda x: np.sum(x**3), lambda x: 3 * x**2 + x[::-1], np.array([0.7, -1.2, 1.9])))
+    told = [line for line in text.splitlines() if line.startswith("wrong: ")]
+    assert len(told) == 1
+    assert "matches_numerical" in told[0]
+    assert "  for the same reason: complex_step_agrees" in text
+
+
+def test_writing_into_an_argument_is_told_once():
+    def backward(x, g):
+        g[x < 0] = 0
+        return (g,)
+
+    text = str(check_vjp(lambda x: (np.maximum(x, 0), x), backward, (np.array([0.7, -1.2, 1.9]),)))
+    told = [line for line in text.splitlines() if line.startswith("wrong: ")]
+    assert len(told) == 1
+    assert "leaves_arguments_unchanged; backward writes into the cotangent" in told[0]
+    assert "  for the same reason: any_layout, owns_its_memory" in text
