@@ -208,7 +208,9 @@ def test_each_primals_mistake_is_told():
 
 
 def test_wrong_values_are_told_once():
-    text = str(check_gradient(lambda x: np.sum(x**3), lambda x: 3 * x**2 + x[::-1], np.array([0.7, -1.2, 1.9])))
+    text = str(
+        check_gradient(lambda x: np.sum(x**3), lambda x: 3 * x**2 + x[::-1], np.array([0.7, -1.2, 1.9]))
+    )
     told = [line for line in text.splitlines() if line.startswith("wrong: ")]
     assert len(told) == 1
     assert "matches_numerical" in told[0]

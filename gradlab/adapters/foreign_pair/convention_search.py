@@ -17,6 +17,7 @@ from gradlab.adapters.foreign_pair.loss_conventions import WITHOUT, conventions_
 from gradlab.checks import CHECKS
 from gradlab.checks.exploration.line_judgement import judge_primal_along_lines, may_be_a_factor_off
 from gradlab.checks.trial import Trial, quiet
+from gradlab.checks.trial.interruptible import within
 from gradlab.checks.trial.large_primals import large_mistakes
 from gradlab.checks.trial.line_slopes import agrees_along_lines, is_right_along_lines
 from gradlab.diagnosis import diagnose
@@ -56,7 +57,9 @@ def find_convention(
     found = fitting_convention(trial, loss=loss, parameters=parameters, epsilon=epsilon)
     if found is not None or not loss:
         return found
-    return _beside_a_mistake(trial, list(conventions_of_losses(trial)), epsilon)
+    # what names are tried for may take minutes, and a mistake is one under whatever convention
+    beside = partial(_beside_a_mistake, trial, list(conventions_of_losses(trial)), epsilon)
+    return within(trial.budget, beside, None)
 
 
 def fitting_convention(

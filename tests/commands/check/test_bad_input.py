@@ -89,7 +89,7 @@ UNUSABLE = {
     "no gradient": (["bad:GivesNoGradient", *X], "gives nothing that could be a gradient: return the gradient"),
     "no gradient, guessed": (["bad:GivesNoGradient"], "backward(dout) gives nothing that could be a gradient: return"),
     "no backward": (["bad:ForwardOnly", *X], "like a backward pass: call it backward, or give --backward NAME"),
-    "exits": (["bad:Exits", *X], "running it calls sys.exit(3): let it raise an error instead"),
+    "exits": (["bad:Exits", *X], "Exits raised SystemExit: 3, in bad.py, line 29: mend that"),
     "integers": (["bad:IntegerWeights", *X], "W has dtype int64, in which a small step is lost: make it float"),
     "objects": (["bad:ObjectWeights", *X], "W has dtype object, in which a small step is lost: make it float"),
     "a constructor": (["bad:NoFile", *X], "NoFile(...) raised OSError: no file: mend that"),
