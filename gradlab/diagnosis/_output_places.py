@@ -84,7 +84,10 @@ def _rows(evidence: PrimalEvidence) -> list[tuple[Array, Array]]:
 
 
 def _rows_at(evidence: PrimalEvidence, p: PointEvidence) -> tuple[Array, Array] | None:
-    return p.trial.remembered(f"rows of {evidence.name}", lambda trial: _rows_of(evidence, p))  # type: ignore[no-any-return]
+    found: tuple[Array, Array] | None = p.trial.remembered(
+        f"rows of {evidence.name}", lambda trial: _rows_of(evidence, p)
+    )
+    return found
 
 
 def _rows_of(evidence: PrimalEvidence, p: PointEvidence) -> tuple[Array, Array] | None:

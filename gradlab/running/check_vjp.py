@@ -2,13 +2,14 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
 
 from gradlab.checks import Check
-from gradlab.checks.trial import Trial
+from gradlab.checks.trial import Trial, quiet
 from gradlab.node import Array, Node, Sample
 from gradlab.report import Report
 from gradlab.report.envelope import environment
@@ -130,7 +131,11 @@ def _report(
 def _refuse_arguments(
     forward: Callable[..., Any], primals: Sequence[Array], settings: Mapping[str, Any]
 ) -> None:
-    """Raise TypeError if forward's signature has no place for so many primals, or for such settings."""
+    """Raise TypeError if forward has no place for so many primals, or for such settings.
+
+    Its signature may be that of a function which a decorator calls otherwise: what it says is believed where the call
+    raises as well.
+    """
     try:
         signature = inspect.signature(forward)
     except (TypeError, ValueError):  # compiled code, which says nothing of what it takes
@@ -138,6 +143,9 @@ def _refuse_arguments(
     try:
         signature.bind(*primals, **settings)
     except TypeError as error:
+        with quiet(), suppress(Exception):
+            forward(*map(np.copy, primals), **settings)
+            return
         cure = "pass a tuple of arrays, (x,) or (x, w), and the rest as settings="
         raise TypeError(f"forward{signature} was given {len(primals)} primals, {error}: {cure}") from error
 

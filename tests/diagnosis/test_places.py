@@ -216,6 +216,10 @@ def test_an_epsilon_is_no_mistake_of_a_net_and_a_batch_that_is_forgotten_is():
     assert right.ok
     assert any("without its epsilon" in row.note for row in right.rows)
     assert not check_model(Classifier(divides=False), X, t).ok
+    # as many examples as the weight has rows: what is no epsilon is excused for no coincidence
+    assert not check_model(
+        Classifier(divides=False), RNG.standard_normal((5, 5)), np.array([0, 2, 5, 1, 3])
+    ).ok
     assert not check_model(Classifier(forgets="b"), X, t).ok
 
 

@@ -1,5 +1,6 @@
 """A node refuses input that it cannot take, in words of its own that end with the cure."""
 
+import functools
 import traceback
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def test_bad_input_is_named_with_what_is_expected(name, primals, settings, messa
         NODES[name].forward(*primals, **settings)
 
 
-def test_primals_that_are_no_tuple_and_a_method_that_is_none():
+def test_primals_that_are_no_tuple():
     pair = (lambda x: (x, None)), (lambda residuals, g: (g.copy(),))
     for primals, message in (
         (3, r"primals is int: pass a tuple of arrays, \(x,\) or"),
@@ -107,6 +108,21 @@ def test_primals_that_are_no_tuple_and_a_method_that_is_none():
     ):
         with pytest.raises(TypeError, match=message):
             gradlab.check_vjp(*pair, primals)
+
+
+def test_a_signature_that_a_decorator_keeps_is_not_believed():
+    def scaled(x, factor):
+        return factor * x, factor
+
+    @functools.wraps(scaled)
+    def forward(x):
+        return scaled(x, 2.0)
+
+    assert gradlab.check_vjp(forward, lambda factor, g: (factor * g,), (np.ones(3),)).ok
+
+
+def test_a_method_that_is_none():
+    pair = (lambda x: (x, None)), (lambda residuals, g: (g.copy(),))
     for call in (
         lambda: gradlab.check_vjp(*pair, (np.ones(3),), method="centrl"),
         lambda: gradlab.verify("add", method="x"),

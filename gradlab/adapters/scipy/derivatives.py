@@ -51,7 +51,7 @@ def point(x: Any) -> Array:
 
 def as_arguments(args: Any) -> tuple[Any, ...]:
     """Return further arguments as a tuple: a single one need not be in one, as for `scipy.optimize.minimize`."""
-    return args if isinstance(args, tuple) else (args,)
+    return tuple(args) if isinstance(args, tuple | list) else (args,)
 
 
 def plain_array(value: Any) -> Array:

@@ -66,7 +66,8 @@ def scipys_function(
         def checked(sample: Sample, options: dict[str, Any], check: Any = check) -> Report:
             x, *more = sample.primals
             derivative = partial(told, **sample.settings) if callable(told) else True
-            return check(partial(f, **sample.settings), derivative, x, args=tuple(more), **options)  # type: ignore[no-any-return]
+            report: Report = check(partial(f, **sample.settings), derivative, x, args=tuple(more), **options)
+            return report
 
         return Guess(f, samples or [sample], taken), checked
     raise LayerError([*refused, *raised][0])

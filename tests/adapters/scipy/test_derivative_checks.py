@@ -334,7 +334,8 @@ def test_whole_numbers_are_taken_as_floats():
 
 
 def test_a_single_further_argument_need_not_be_in_a_tuple():
-    assert check_gradient(lambda x, a: a * rosen(x), lambda x, a: a * rosen_der(x), X, args=2.0).ok
+    for args in (2.0, (2.0,), [2.0]):
+        assert check_gradient(lambda x, a: a * rosen(x), lambda x, a: a * rosen_der(x), X, args=args).ok
 
 
 def test_an_array_for_a_scalar_is_misuse_and_no_verdict():
