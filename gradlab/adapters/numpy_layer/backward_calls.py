@@ -41,6 +41,7 @@ def find_backward_calls(forward: ForwardCall, run: LayerRun) -> Iterator[Backwar
     """Yield every backward call that the names allow, the likeliest first."""
     if not forward.backward:
         yield from on_tape(forward, run)
+        yield from _by_what_it_returned(forward, run)
         yield from _with_flag(forward, run)
     for name in [forward.backward] if forward.backward else backward_methods(run.layer, forward.method):
         try:
@@ -373,12 +374,29 @@ def on_tape(forward: ForwardCall, run: LayerRun) -> Iterator[BackwardCall]:
             yield BackwardCall(f"y.{name}()", partial(_seeded, name, False, "none"), takes=False)
 
 
+def _by_what_it_returned(forward: ForwardCall, run: LayerRun) -> Iterator[BackwardCall]:
+    """Yield the calls of a backward method of the object that forward returned, if it is neither tensor nor layer."""
+    returned = run.returned
+    plain = isinstance(returned, np.ndarray | np.generic | int | float | tuple | list | Mapping)
+    if plain or returned is run.layer or len(forward.outputs) != 1 or data_name(returned):
+        return
+    for name in backward_methods(returned, ""):
+        if _takes_one(returned, name):
+            give = partial(_returned_pulled, name)
+            yield BackwardCall(f"y.{name}(g)", give, likeliest=True)
+
+
+def _returned_pulled(name: str, forward: ForwardCall, run: LayerRun, g: Any) -> Any:
+    return getattr(run.returned, name)(_scalar(as_tuple(g)[0]))
+
+
 def _takes_one(y: Any, name: str) -> bool:
     try:
         parameters = inspect.signature(getattr(y, name)).parameters.values()
     except (TypeError, ValueError):
         return False
-    return any(p.default is p.empty or names.is_cotangent(p.name) for p in parameters)
+    # what may be left out, and is None then, may be a seed by any name
+    return any(p.default in (p.empty, None) or names.is_cotangent(p.name) for p in parameters)
 
 
 def _seeded(name: str, wrap: bool, where: str, forward: ForwardCall, run: LayerRun, g: Any) -> None:

@@ -1,7 +1,7 @@
 """The behaviour of the chosen reading: its precision, which gradients add up, what is random, what is ignored."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -236,6 +236,33 @@ def mixed_accumulation(bound: BoundLayer) -> list[Primal]:
         if p.accumulates and any(not q.accumulates for q in others):
             found.append(p)
     return found
+
+
+def sums_returned(bound: BoundLayer, seed: int) -> list[Primal]:
+    """Return the parameters whose gradients add up in the very arrays that backward returns."""
+    summed = [p for p in bound.primals if p.accumulates and p.where is not None]
+    if not summed:
+        return []
+    with quiet():
+        try:
+            run = bound.run(bound.values, {})
+            g = cotangent(run, np.random.default_rng([seed, 28]))
+            returned = list(_arrays_in(bound.backward_call.give(bound.forward_call, run, g)))
+            held = {p.name: p.slots[0].array(run) for p in summed}
+        except Exception:  # what a second call raises is another check's
+            return []
+    shared = {
+        name for name, d in held.items() if d is not None and any(np.shares_memory(d, r) for r in returned)
+    }
+    return [p for p in summed if p.name in shared]
+
+
+def _arrays_in(value: Any) -> Iterator[Array]:
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _arrays_in(part)
 
 
 def _owner(bound: BoundLayer, primal: Primal) -> Any:

@@ -15,6 +15,7 @@ from gradlab.adapters.numpy_layer.learned_behaviour import (
     clearing_method,
     inputs_spoiled_by_a_step,
     mixed_accumulation,
+    sums_returned,
     uncleared_gradients,
     with_ones,
     works_once,
@@ -280,14 +281,16 @@ def _sums(reading: Reading, node: str, breach: Verdict, seed: int) -> Iterator[R
         row = _row(node, "adds_nothing_up", primal.name, Verdict.WRONG, f"{evidence}: clear it as well")
         yield row, Finding("accumulates", primal.name, 0.9, evidence, "clear it as well")
     mixed = mixed_accumulation(reading.bound)
+    returned = sums_returned(reading.bound, seed) if not reading.raised else []
     method = clearing_method(reading.bound.held_layer.layer)
     for primal in reading.bound.primals:
         if not primal.accumulates or (method and primal not in mixed) or _is_tensor(primal):
             continue
         evidence = f"each further call adds the same to the gradient of {primal.name}"
         evidence += ", and to others beside it not" if primal in mixed else ""
+        evidence += ", and what backward returns is that sum" if primal in returned else ""
         cure = "start from zeros in every call, or give the layer a method that clears it"
-        verdict = Verdict.WRONG if primal in mixed else breach
+        verdict = Verdict.WRONG if primal in (*mixed, *returned) else breach
         row = _row(node, "adds_nothing_up", primal.name, verdict, f"{evidence}: {cure}")
         warns = verdict is Verdict.WARNING
         yield row, Finding("accumulates", primal.name, 0.9, evidence, cure, warns=warns)

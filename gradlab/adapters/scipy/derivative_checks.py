@@ -101,6 +101,10 @@ def _gradient_pair(
 
     def backward(x: Array, g: Array) -> tuple[Array, ...]:
         d = seen.call(lambda given: plain_array(grad(given, *args)), x)
+        if d.shape in ((1, *x.shape), (*x.shape, 1)) and x.size > 1:
+            cure = "return it in the shape of x, as most of SciPy's methods refuse another"
+            seen.found["shapes_and_dtypes"] = f"grad returned shape {d.shape}, x has shape {x.shape}: {cure}"
+            d = d.reshape(x.shape)
         return (np.asarray(g * (d.reshape(x.shape) if d.size == x.size == 1 else d)),)
 
     return forward, backward

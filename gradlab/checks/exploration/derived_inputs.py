@@ -227,6 +227,9 @@ def _resized_batches(trial: Trial) -> Iterator[DerivedTrials]:
             if size != n and trials:
                 first = trial.sample.primals[0]
                 guessed = not trial.registered and n in first.shape[1:]
+                # a batch of 1 may be broadcast by accident, to labels that the function holds
+                if size < n and not trial.registered:
+                    guessed = guessed or not any(trials_with_batch(trial, "batch doubled", 2 * n))
                 yield DerivedTrials(how, trials, guessed, meant=not guessed)
 
 

@@ -30,6 +30,10 @@ class Stranger:
         Which of the tool's names for mistakes fit, the best first; empty where it is right, or none fits.
     of : tuple of str
         What the wrong gradient is called in the object (parameter or argument).
+    line : str
+        The wrong line or lines of the source, as they stand in the file; empty where it is right.
+    mended : str
+        What stands in the place of `line` in the right version.
     """
 
     name: str
@@ -40,6 +44,8 @@ class Stranger:
     mistake: str = ""
     names: tuple[str, ...] = ()
     of: tuple[str, ...] = ()
+    line: str = ""
+    mended: str = ""
 
     def __str__(self) -> str:
         return self.name

@@ -1,4 +1,4 @@
-"""Every entry of the corpora of strangers: those of the first, and those of the second, written later."""
+"""Every entry of the corpora of strangers: of the first, and of the second and the third, each written later."""
 
 from importlib import import_module
 from pathlib import Path
@@ -16,4 +16,5 @@ def _entries(files: str) -> list[Stranger]:
 
 FIRST = _entries("[ab]_*.py")
 SECOND = _entries("[cd]_*.py")
-STRANGERS = [*FIRST, *SECOND]
+THIRD = _entries("[ef]_*.py")
+STRANGERS = [*FIRST, *SECOND, *THIRD]

@@ -11,7 +11,7 @@ from ._entry import Stranger
 
 # As a user has it: the package, and the one check that lives in the textbook's room.
 PACKAGE = SimpleNamespace(
-    **{name: getattr(gradlab, name) for name in gradlab.__all__}, check_model=check_model
+    __name__="gradlab", **{name: getattr(gradlab, name) for name in gradlab.__all__}, check_model=check_model
 )
 # Which words are right for which truth.
 RIGHT = {"right": ("right", "warned"), "wrong": ("wrong",), "habit": ("warned", "wrong")}
