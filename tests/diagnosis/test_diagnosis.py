@@ -89,7 +89,7 @@ def test_noise_is_inconclusive_and_gets_none():
 
 
 def test_the_injected_name_comes_first():
-    rows = [row for row in mutate("affine", "mean").rows if row.diagnosis]
+    rows = [row for row in mutate("matmul", "mean").rows if row.diagnosis]
     assert len(rows) > 200
     assert {row.diagnosis for row in rows} <= set(NAMES)
     assert sum(row.named[:1] == (row.diagnosis,) for row in rows) >= 0.95 * len(rows)

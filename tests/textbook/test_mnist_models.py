@@ -1,6 +1,7 @@
 """MNIST by models in Keras's manner."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,8 +64,8 @@ def test_the_command_and_its_page(monkeypatch, small, capsys, tmp_path):
 
 @pytest.mark.mnist
 def test_the_convolutional_model_on_mnist(mnist_folder):
-    # one epoch here; `gradlab mnist --model conv` goes through three, and above 98.5 %
-    history = mnist_models.train(
-        "conv", load_dataset(mnist_folder), hidden=64, batch_size=32, lr=0.001, epochs=1
-    )
-    assert history.points[-1].test_accuracy > 0.97
+    # a third of an epoch here; `gradlab mnist --model conv` goes through three, and above 98.5 %
+    data = load_dataset(mnist_folder)
+    some = replace(data, x_train=data.x_train[:20_000], t_train=data.t_train[:20_000])
+    history = mnist_models.train("conv", some, hidden=64, batch_size=32, lr=0.001, epochs=1)
+    assert history.points[-1].test_accuracy > 0.95

@@ -12,9 +12,10 @@ from gradlab.checks.trial import Trial
 from gradlab.checks.trial.domain import brought_inside
 from gradlab.checks.trial.interruptible import within
 from gradlab.node import Array, Sample
+from gradlab.verdict import Verdict
 
-# So many primals are tried at the most: a fault is to be shown, not to be waited for.
-TRIES = 200
+# So many primals are tried at the most: a fault is to be shown, not to be waited for; and fewer for a warning.
+TRIES, TRIES_FOR_A_WARNING = 200, 50
 # Primals that were large are checked element by element from so many elements down.
 FULL_BELOW = 64
 
@@ -29,9 +30,10 @@ def shrink(trial: Trial, fails: Callable[[Trial], bool], *, in_kind: bool = Fals
     # large primals are checked along directions, until they are small enough to be checked element by element
     smallest = replace(trial, full_below=FULL_BELOW) if trial.is_large else trial
     tried: set[Any] = set()
+    most = TRIES if in_kind or trial.elsewhere is Verdict.WRONG else TRIES_FOR_A_WARNING
 
     def goes_on(sample: Any) -> bool:
-        return len(tried) < TRIES and not (trial.budget and trial.budget.is_spent)
+        return len(tried) < most and not (trial.budget and trial.budget.is_spent)
 
     shrunk = True
     while shrunk:
