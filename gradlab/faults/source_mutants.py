@@ -3,45 +3,17 @@
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
-from gradlab.faults import _arithmetic_edits as arithmetic
-from gradlab.faults import _array_edits as arrays
-from gradlab.faults import _flow_edits as flow
 from gradlab.faults._mutant import Mutant
-from gradlab.faults._syntax_places import SyntaxPlace, first_line, places, temporarily_replaced
 from gradlab.faults.normal_form import normal_form
+from gradlab.faults.source_edits import source_edits
+from gradlab.faults.syntax_places import SyntaxPlace, first_line, temporarily_replaced
 from gradlab.node import Node
-
-Edit = Callable[[ast.AST], Iterator[ast.AST]]
-
-# the particular before the general: of two edits with the same result the first one names the mutant
-EDITS: tuple[tuple[str, Edit], ...] = (
-    ("axis changed", arrays.axis_changed),
-    ("keepdims flipped", arrays.keepdims_flipped),
-    ("transpose dropped", arrays.transpose_dropped),
-    ("reduction changed", arrays.reduction_changed),
-    ("index shifted", arrays.index_shifted),
-    ("slice bound shifted", arrays.slice_bound_shifted),
-    ("loop bound shifted", flow.loop_bound_shifted),
-    ("comparison turned", flow.comparison_turned),
-    ("condition changed", flow.condition_changed),
-    ("accumulation overwritten", flow.accumulation_overwritten),
-    ("statement dropped", flow.statement_dropped),
-    ("exponent changed", arithmetic.exponent_changed),
-    ("operator swapped", arithmetic.operator_swapped),
-    ("sign changed", arithmetic.sign_changed),
-    ("term dropped", arithmetic.term_dropped),
-    ("factor dropped", arithmetic.factor_dropped),
-    ("operands swapped", arithmetic.operands_swapped),
-    ("function swapped", arithmetic.function_swapped),
-    ("constant changed", arithmetic.constant_changed),
-    ("call dropped", arrays.call_dropped),
-)
 
 
 def source_mutants(node: Node) -> list[Mutant]:
@@ -55,23 +27,19 @@ def source_mutants(node: Node) -> list[Mutant]:
     function = syntax_tree(node.backward)
     if function is None:
         return []
-    edits = [*EDITS, ("name mixed up", flow.name_mixed_up(function))]
     # a mutant differs from the right function in one statement, so that this statement says whether it is new
     seen = {(i, normal_form(statement)) for i, statement in enumerate(function.body)}
     found = []
-    for place in places(function):
-        before = first_line(place.statement)
-        for fault, edit in edits:
-            for new in edit(place.node):
-                with temporarily_replaced(place, new):
-                    key = place.statement_number, normal_form(function.body[place.statement_number])
-                    source = ast.unparse(function)
-                    after = first_line(new if place.node is place.statement else place.statement)
-                if key not in seen and _compiles(source):
-                    seen.add(key)
-                    make = partial(_compiled_node, node, source, function.name)
-                    text = f"{_line_of(place)}: {before} -> {after}"
-                    found.append(Mutant(node.name, f"source: {fault}", text, make))
+    for fault, place, new in source_edits(function):
+        with temporarily_replaced(place, new):
+            key = place.statement_number, normal_form(function.body[place.statement_number])
+            source = "" if key in seen else ast.unparse(function)
+            after = first_line(new if place.node is place.statement else place.statement) if source else ""
+        if source and _compiles(source):
+            seen.add(key)
+            make = partial(_compiled_node, node, source, function.name)
+            text = f"{_line_of(place)}: {first_line(place.statement)} -> {after}"
+            found.append(Mutant(node.name, f"source: {fault}", text, make))
     return found
 
 
