@@ -11,7 +11,8 @@ import pytest
 
 from gradlab.faults import source_mutants
 from gradlab.faults.normal_form import normal_form
-from gradlab.faults.source_mutants import EDITS, syntax_tree
+from gradlab.faults.source_edits import EDITS
+from gradlab.faults.source_mutants import syntax_tree
 from gradlab.node import Node, Sample
 from gradlab.nodes import NODES
 

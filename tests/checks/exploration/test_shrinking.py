@@ -11,7 +11,7 @@ from gradlab.checks.exploration.line_judgement import (
     judge_primal_along_lines,
     may_be_a_factor_off,
 )
-from gradlab.checks.exploration.smallest_inputs import TRIES, shrink
+from gradlab.checks.exploration.smallest_inputs import TRIES, TRIES_FOR_A_WARNING, shrink
 from gradlab.checks.trial import Trial, quiet
 from gradlab.node import Node, Sample
 from gradlab.nodes import NODES
@@ -97,10 +97,12 @@ def test_no_candidate_is_tried_twice():
     assert (np.abs(smallest.sample.primals[0]) > 3).sum() == 2
 
 
-def test_it_ends_after_so_many_tries():
+@pytest.mark.parametrize(("explores_all", "tries"), [(True, TRIES), (False, TRIES_FOR_A_WARNING)])
+def test_it_ends_after_so_many_tries(explores_all, tries):
     fails, tried = counted(lambda trial: False)
-    shrink(trial_of(square, None, np.random.default_rng(3).uniform(-5, 5, (20, 30))), fails)
-    assert len(tried) == TRIES
+    x = np.random.default_rng(3).uniform(-5, 5, (20, 30))
+    shrink(trial_of(square, None, x, explores_all=explores_all), fails)
+    assert len(tried) == tries
 
 
 def test_what_failed_before_is_not_tried_again_until_the_next_round():
