@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gradlab.diagnosis import Finding
+from gradlab.repair import Repair
 from gradlab.report.envelope import environment, to_json
 from gradlab.report.rows import Explored, Fault, Row
 from gradlab.verdict import Verdict
@@ -41,6 +42,8 @@ class Report:
         Where it looked beyond the given samples.
     findings : mapping
         For each node that was rejected, the mistakes that would explain it, the likeliest first.
+    repairs : sequence of Repair
+        Changes of the source that mend what is wrong, each proven; empty where none was found.
     """
 
     rows: Sequence[Row]
@@ -48,6 +51,7 @@ class Report:
     interrupted: bool = False
     explored: Sequence[Explored] = ()
     findings: Mapping[str, Sequence[Finding]] = field(default_factory=dict)
+    repairs: Sequence[Repair] = ()
 
     @property
     def ok(self) -> bool:
@@ -82,10 +86,15 @@ class Report:
     def to_json(self) -> str:
         """Return ``{"ok": ..., "environment": {...}, "rows": [...]}`` as JSON text.
 
-        Where the run looked beyond the given primals stands in the environment, as "explored".
+        Where the run looked beyond the given primals stands in the environment, as "explored", and the repairs, if
+        there are any, as "repairs".
         """
-        explored = {"explored": [asdict(places) for places in self.explored]} if self.explored else {}
-        return to_json(self.ok, [asdict(row) for row in self.rows], {**self.environment, **explored})
+        more = {
+            "explored": [asdict(places) for places in self.explored],
+            "repairs": [repair.told() for repair in self.repairs],
+        }
+        present = {key: value for key, value in more.items() if value}
+        return to_json(self.ok, [asdict(row) for row in self.rows], {**self.environment, **present})
 
     def raise_if_failed(self) -> None:
         """Raise `GradientError` with every failing row, if there is one."""

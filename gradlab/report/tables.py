@@ -1,10 +1,11 @@
 """Tables for the console and for markdown."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from tabulate import tabulate
 
+from gradlab.repair import Repair
 from gradlab.report.rows import Explored, Fault, Row
 from gradlab.verdict import Verdict
 
@@ -27,6 +28,10 @@ class Tabulated(Protocol):
     @property
     def explored(self) -> Sequence[Explored]:
         """Where was looked beyond the samples."""
+
+    @property
+    def repairs(self) -> Sequence[Repair]:
+        """Changes of the source that mend what is wrong."""
 
     @property
     def interrupted(self) -> bool:
@@ -116,7 +121,17 @@ def failures(report: Tabulated, style: str) -> str:
             named = [f for f in named if (f.node, f.primal) != (best.node, best.primal)]
             likely = "likely mistake: " if best.confidence and not warns else ""
             lines.append(f"  {bullet}{likely}{best.sentence}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_repairs(report, style)])
+
+
+def _repairs(report: Tabulated, style: str) -> Iterator[str]:
+    """Yield, for each repair, what it was proven with, and the change."""
+    for repair in report.repairs:
+        if not repair.diff:
+            yield repair.sentence
+            continue
+        yield f"\nA repair, proven with {repair.proven_with}:"
+        yield f"```diff\n{repair.diff}\n```" if style == "github" else repair.diff
 
 
 def _by_reason(rows: Sequence[Row]) -> list[tuple[Row, list[Row]]]:

@@ -112,6 +112,7 @@ def _explored(
         looked |= dict.fromkeys(done.tried)
         if done.found:
             more.append(_found_row(trial, name, done.found))
+            trial.found_elsewhere[name] = done.found.trial
         if done.cut:
             _cut_off(trial).append(f"{name} {done.cut}")
         if done.cut and not done.found:

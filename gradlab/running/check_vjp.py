@@ -15,6 +15,7 @@ from gradlab.report import Report
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.explanation import explain
+from gradlab.running.mending import with_repairs
 from gradlab.running.options import CheckOptions, SharedCheckKeywords, options_of, takes_options
 from gradlab.running.parallel_trial import Output, ParallelTrial
 from gradlab.running.selection import select_checks
@@ -125,7 +126,8 @@ def _report(
         more, explored = explore_trials([trial], run, rows, bool(options.explore))
         rows += more
         findings = explain([trial], rows)
-    return Report(rows, environment(seed=options.seed), explored=explored, findings=findings)
+    found = Report(rows, environment(seed=options.seed), explored=explored, findings=findings)
+    return with_repairs(found, trial, options, lambda other: _report(node, sample, run, other, **told))
 
 
 def _refuse_arguments(

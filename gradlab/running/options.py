@@ -65,6 +65,8 @@ class CheckOptions:
         there is interrupted. None: no limit. `verify` counts for each node.
     max_evaluations : int, optional
         The same limit in evaluations of forward for the numerical side; by default none.
+    repair : bool
+        Whether to look for a change of the source that mends what is wrong, for `Report.repairs`; nothing is written.
     name : str, optional
         The name in the report; by default that of the function.
     """
@@ -81,6 +83,7 @@ class CheckOptions:
     full_below: int | None = FULL_BELOW
     max_seconds: float | None = MAX_SECONDS
     max_evaluations: int | None = None
+    repair: bool = True
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -152,6 +155,7 @@ class CheckKeywords(NumericalKeywords, total=False):
     strict: bool
     max_seconds: float | None
     max_evaluations: int | None
+    repair: bool
 
 
 class SharedCheckKeywords(CheckKeywords, total=False):

@@ -23,6 +23,7 @@ from gradlab.report import Report, Row
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.explanation import explain
+from gradlab.running.mending import with_repairs
 from gradlab.running.options import CheckOptions
 from gradlab.verdict import Verdict
 
@@ -112,7 +113,8 @@ def report_on(
     rows = [_noted(row, subject, convention) for row in rows]
     if applied and loss is None:
         rows.append(_convention_row(trial, applied, options.strict, excused=subject.free and applied.scales))
-    return Report(rows, environment(seed=options.seed), explored=explored, findings=findings)
+    found = Report(rows, environment(seed=options.seed), explored=explored, findings=findings)
+    return with_repairs(found, trial, options, lambda other: report_on(subject, other, checks, loss))
 
 
 def _trial(subject: Subject, options: CheckOptions) -> Trial:

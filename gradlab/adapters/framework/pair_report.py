@@ -19,6 +19,7 @@ from gradlab.report import Report, Row
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.explanation import explain
+from gradlab.running.mending import with_repairs
 from gradlab.running.options import CheckOptions
 from gradlab.running.selection import UnknownNameError, select_checks
 from gradlab.running.shelter import sheltered_report
@@ -122,7 +123,12 @@ def _report(
     rows = [_told(row, pair, trial) for row in (rows if options.strict else _relaxed(rows, trial))]
     findings = _findings(trial, rows, pair, chosen)
     where = environment(seed=options.seed) | dict(version or {})
-    return Report(rows, where, explored=explored, findings=findings)
+    found = Report(rows, where, explored=explored, findings=findings)
+
+    def again(other: CheckOptions) -> Report:
+        return _report(pair, other, own_checks, meaningless, version, sheltered)
+
+    return with_repairs(found, trial, options, again)
 
 
 def _chosen(

@@ -148,14 +148,16 @@ def check_layer(
                 if reading.raised:
                     chosen = {key: check for key, check in chosen.items() if key == NUMERICAL}
                 subject = subject_of(reading, settings or {}, seed, options.name)
-                report = report_on(subject, options, chosen, loss)
+                understood = reading.understood or bool(backward)
+                mended = options if understood else replace(options, repair=False)
+                report = report_on(subject, mended, chosen, loss)
                 drawing = [DRAWS] if not report.ok and draws_in_backward(reading.bound, seed) else []
                 more = remarks(reading, subject, printed.anything, options.strict, seed)
         finally:
             held.reset()
     named = [*drawing, *report.findings.get(subject.name, ()), *(f for _, f in more if f)]
     rows = [*report.rows, *(row for row, _ in more)]
-    if not reading.understood and not backward:
+    if not understood:
         return replace(report, rows=[_not_understood(row, reading) for row in rows], findings={})
     return replace(report, rows=rows, findings={subject.name: named} if named else {})
 

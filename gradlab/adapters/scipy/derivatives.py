@@ -117,4 +117,5 @@ def together(parts: Sequence[Report]) -> Report:
     findings = {node: found for part in parts for node, found in part.findings.items()}
     rows: list[Row] = [row for part in parts for row in part.rows]
     explored = [place for part in parts for place in part.explored]
-    return replace(parts[0], rows=rows, explored=explored, findings=findings)
+    repairs = [repair for part in parts for repair in part.repairs]
+    return replace(parts[0], rows=rows, explored=explored, findings=findings, repairs=repairs)

@@ -150,6 +150,11 @@ class Trial:
     def _memory(self) -> dict[str, Any]:
         return {}
 
+    @cached_property
+    def found_elsewhere(self) -> "dict[str, Trial]":
+        """The smallest trials beyond this one at which checks found a fault, by the checks' names."""
+        return {}
+
     @property
     def breach(self) -> Verdict:
         """The verdict on a breach of the contract that leaves the numbers right."""

@@ -5,6 +5,7 @@ import sys
 
 from gradlab.commands.check._arguments import add_arguments, task_of
 from gradlab.commands.check._check_run import check
+from gradlab.commands.check._fixes import fix
 from gradlab.commands.check._targets_report import write_page
 from gradlab.commands.output import INTERRUPTED, OK, UNUSABLE, WRONG, print_paths, print_report
 
@@ -20,6 +21,9 @@ def run(arguments: argparse.Namespace, command: str) -> int:
         print_report(arguments, found, found.to_table)
     if not found.report.rows:
         for line in found.unchecked_lines():
+            print(f"gradlab: {line}", file=sys.stderr)
+    if arguments.fix:
+        for line in fix(found.report.repairs, arguments.dry_run):
             print(f"gradlab: {line}", file=sys.stderr)
     if arguments.output:
         print_paths(write_page(found, arguments.output, command))

@@ -85,6 +85,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--strict", action="store_true", help="breaches that leave the numbers right are errors, not warnings"
     )
     parser.add_argument("--seed", type=count, default=0, help="seed of weights, inputs and cotangents")
+    parser.add_argument(
+        "--repair",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="look for a change of the source that mends what is wrong, and show it (default: yes)",
+    )
+    parser.add_argument("--fix", action="store_true", help="write the repairs into their files")
+    parser.add_argument(
+        "--dry-run",
+        action=argparse.BooleanOptionalAction,
+        help="with --fix, only say what would be written (default: of files that git does not have as they are)",
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="write check.md there")
 
 
@@ -108,6 +120,7 @@ def task_of(arguments: argparse.Namespace) -> CheckTask:
         max_seconds=arguments.max_seconds,
         max_evaluations=arguments.max_evaluations,
         timeout=arguments.timeout,
+        repair=arguments.repair or arguments.fix,
     )
 
 

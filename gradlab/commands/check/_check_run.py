@@ -64,6 +64,7 @@ def _all_together(
         interrupted,
         [place for part in reports for place in part.explored],
         {name: found for part in reports for name, found in part.findings.items()},
+        list(dict.fromkeys(repair for part in reports for repair in part.repairs)),
     )
     unchecked = {target: outcome.unusable for target, outcome in done.items() if outcome.unusable}
     taken = {target: outcome.taken for target, outcome in done.items() if outcome.taken}

@@ -35,7 +35,7 @@ class CheckTask:
         other one. Empty where they are to be found out.
     grad, jac : str
         The function that gives the target's gradient or Jacobian, in its module or as ``MODULE:FUNCTION``, or empty.
-    seed, rtol, atol, strict, max_seconds, max_evaluations
+    seed, rtol, atol, strict, max_seconds, max_evaluations, repair
         As for `gradlab.check_layer`.
     timeout : float
         In seconds.
@@ -60,6 +60,7 @@ class CheckTask:
     max_seconds: float | None = MAX_SECONDS
     max_evaluations: int | None = None
     timeout: float = 60.0
+    repair: bool = True
 
 
 @dataclass(frozen=True)

@@ -229,6 +229,7 @@ def _options(task: CheckTask) -> dict[str, Any]:
     return {
         "rtol": task.rtol, "atol": task.atol, "seed": task.seed, "strict": task.strict,
         "max_seconds": task.max_seconds, "max_evaluations": task.max_evaluations, "name": task.target,
+        "repair": task.repair,
     }  # fmt: skip
 
 
@@ -247,6 +248,7 @@ def _checked(check: Check, guessed: Guess) -> TaskOutcome:
     together = Report(
         [row for report in reports for row in report.rows],
         explored=[place for report in reports for place in report.explored],
+        repairs=list(dict.fromkeys(repair for report in reports for repair in report.repairs)),
         findings={name: [found for r in reports for found in r.findings.get(name, ())] for name in names},
     )
     return TaskOutcome(together, taken=guessed.taken, unusable="; ".join(failed))

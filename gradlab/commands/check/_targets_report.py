@@ -78,6 +78,7 @@ class TargetsReport:
         more = {
             "mistakes": [asdict(fault) for fault in self.report.faults if fault.confidence],
             "explored": [asdict(places) for places in self.report.explored],
+            "repairs": [repair.told() for repair in self.report.repairs],
             "guessed": dict(self.taken),
             "unchecked": dict(self.unchecked),
         }

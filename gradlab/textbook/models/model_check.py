@@ -186,7 +186,7 @@ def _explained(report: Report, model: Any, x: Any, t: Any, options: CheckOptions
         for found in told.findings.get(report.rows[0].node, ())
         if (name := names.get(found.primal, ""))
     ]
-    return replace(report, findings={report.rows[0].node: findings})
+    return replace(report, findings={report.rows[0].node: findings}, repairs=told.repairs)
 
 
 def _excuses(told: Report, wrong: set[str]) -> bool:

@@ -1,0 +1,245 @@
+"""Edits that put something in: the way back from what people leave out, which no edit of a fault leads back to."""
+
+import ast
+from collections.abc import Callable, Iterator, Sequence
+
+Edit = Callable[[ast.AST], Iterator[ast.AST]]
+
+REDUCTIONS = {"sum", "mean", "max", "min", "prod", "any", "all", "argmax", "argmin"}
+AXES = ("0", "1", "-1", "None", "2", "(0, 1)", "(0, 2)", "(1, 2)", "(0, 2, 3)", "(0, 1, 2)")
+NUMBERS = ("0", "1", "2", "0.5", "-1", "3")
+
+
+def parsed(text: str) -> ast.expr:
+    """Return the syntax of an expression."""
+    return ast.parse(text, mode="eval").body
+
+
+def changed(node: ast.AST, **fields: object) -> ast.AST:
+    """Return a copy of a node with other fields."""
+    return type(node)(**({name: getattr(node, name, None) for name in node._fields} | fields))
+
+
+def method_call(node: ast.expr, name: str, *args: ast.expr, **keywords: ast.expr) -> ast.Call:
+    """Return the call of a method of what a node gives."""
+    return ast.Call(
+        ast.Attribute(node, name, ast.Load()),
+        list(args),
+        [ast.keyword(key, value) for key, value in keywords.items()],
+    )
+
+
+def is_value(node: ast.AST) -> bool:
+    """Return whether a node is an expression that gives an array or a number, as far as its form says."""
+    loads = isinstance(getattr(node, "ctx", ast.Load()), ast.Load)
+    return loads and isinstance(
+        node, ast.Name | ast.Attribute | ast.Subscript | ast.Call | ast.BinOp | ast.UnaryOp
+    )
+
+
+def minus_put(node: ast.AST) -> Iterator[ast.AST]:
+    """Put a minus sign."""
+    if is_value(node) and isinstance(node, ast.expr):
+        yield ast.UnaryOp(ast.USub(), node)
+
+
+def transposed(node: ast.AST) -> Iterator[ast.AST]:
+    """Transpose an array."""
+    if is_value(node) and isinstance(node, ast.expr):
+        yield ast.Attribute(node, "T", ast.Load())
+        yield method_call(node, "swapaxes", parsed("-1"), parsed("-2"))
+        yield method_call(node, "reshape", parsed("-1"), parsed("1"))
+
+
+def axes_summed(node: ast.AST) -> Iterator[ast.AST]:
+    """Sum an array, or have a reduction go over other axes."""
+    if not is_value(node) or not isinstance(node, ast.expr):
+        return
+    if not isinstance(node, ast.Call):
+        # a sum that stands there may go over other axes, and need not be summed again
+        for axis in AXES:
+            yield method_call(node, "sum", axis=parsed(axis))
+            yield method_call(node, "sum", axis=parsed(axis), keepdims=parsed("True"))
+        return
+    for axis in AXES:
+        yield method_call(node, "sum", axis=parsed(axis))
+    name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+    if name not in REDUCTIONS:
+        return
+    rest = [keyword for keyword in node.keywords if keyword.arg != "axis"]
+    numpy = getattr(getattr(node.func, "value", None), "id", "") in ("np", "numpy", "torch", "jnp")
+    kept = node.args[:1] if numpy else []
+    for axis in AXES:
+        keywords = [ast.keyword("axis", parsed(axis)), *rest]
+        yield changed(node, args=kept, keywords=keywords)
+        if all(keyword.arg != "keepdims" for keyword in rest):
+            keepdims = ast.keyword("keepdims", parsed("True"))
+            yield changed(node, args=kept, keywords=[*keywords, keepdims])
+    for other in ("sum", "mean"):
+        if other != name and isinstance(node.func, ast.Attribute):
+            yield changed(node, func=ast.Attribute(node.func.value, other, ast.Load()))
+
+
+def bounds_dropped(node: ast.AST) -> Iterator[ast.AST]:
+    """Have a slice or a loop begin at its beginning, end at its end, or go backwards."""
+    if isinstance(node, ast.Slice):
+        if node.lower is not None:
+            yield changed(node, lower=None)
+        if node.upper is not None:
+            yield changed(node, upper=None)
+        if node.step is None:
+            yield changed(node, step=parsed("-1"))
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "range":
+        if len(node.args) > 1:
+            yield changed(node, args=node.args[1:2])
+        yield ast.Call(ast.Name("reversed", ast.Load()), [node], [])
+
+
+def operators_changed(node: ast.AST) -> Iterator[ast.AST]:
+    """Put any other arithmetic operator."""
+    if isinstance(node, ast.BinOp):
+        for op in (ast.Mult, ast.MatMult, ast.Div, ast.Add, ast.Sub, ast.Pow, ast.FloorDiv, ast.Mod):
+            if not isinstance(node.op, op):
+                yield changed(node, op=op())
+        if isinstance(node.op, ast.Mult | ast.MatMult):
+            yield ast.BinOp(node.right, ast.MatMult(), node.left)
+    if isinstance(node, ast.AugAssign):
+        for op in (ast.Add, ast.Sub, ast.Mult, ast.Div):
+            if not isinstance(node.op, op):
+                yield changed(node, op=op())
+
+
+def accumulated(node: ast.AST) -> Iterator[ast.AST]:
+    """Add up instead of writing over, also at indices that repeat."""
+    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+    single = isinstance(target, ast.Name | ast.Attribute | ast.Subscript)
+    if isinstance(node, ast.Assign) and len(node.targets) == 1 and single:
+        for op in (ast.Add(), ast.Sub(), ast.Mult(), ast.Div()):
+            yield ast.AugAssign(target, op, node.value)  # type: ignore[arg-type]
+    if isinstance(node, ast.Assign | ast.AugAssign) and isinstance(target, ast.Subscript):
+        where = changed(target, ctx=ast.Load())
+        array = target.value
+        index = target.slice if not isinstance(target.slice, ast.Slice) else None
+        if index is not None and isinstance(where, ast.expr):
+            call = ast.Call(parsed("np.add.at"), [array, index, node.value], [])
+            yield ast.Expr(call)
+
+
+def numbers_changed(node: ast.AST) -> Iterator[ast.AST]:
+    """Put another of the usual numbers."""
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        for text in NUMBERS:
+            yield parsed(text)
+
+
+def conditions_negated(node: ast.AST) -> Iterator[ast.AST]:
+    """Take the opposite of a condition, or of a mask, and a bound for its neighbour."""
+    if isinstance(node, ast.Compare) and len(node.ops) == 1:
+        for op in (ast.Gt, ast.GtE, ast.Lt, ast.LtE, ast.Eq, ast.NotEq):
+            if not isinstance(node.ops[0], op):
+                yield changed(node, ops=[op()])
+    if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
+        yield ast.UnaryOp(ast.Invert(), node)
+        yield ast.BinOp(ast.Constant(1), ast.Sub(), node)
+
+
+def copied(node: ast.AST) -> Iterator[ast.AST]:
+    """Copy an array."""
+    if isinstance(node, ast.Name | ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Load):
+        yield method_call(node, "copy")
+
+
+def written_anew(node: ast.AST) -> Iterator[ast.AST]:
+    """Make a new array instead of writing into one."""
+    if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+        left = ast.Name(node.target.id, ast.Load())
+        yield ast.Assign([node.target], ast.BinOp(left, node.op, node.value))
+
+
+def elements_exchanged(node: ast.AST) -> Iterator[ast.AST]:
+    """Exchange two neighbours in a list."""
+    if isinstance(node, ast.List) and isinstance(node.ctx, ast.Load):
+        for i in range(len(node.elts) - 1):
+            one, other = node.elts[i : i + 2]
+            yield changed(node, elts=[*node.elts[:i], other, one, *node.elts[i + 2 :]])
+
+
+# few of each node, and many
+LIKELY: tuple[tuple[str, Edit], ...] = (
+    ("sign", minus_put),
+    ("adds up", accumulated),
+    ("transpose", transposed),
+    ("order", elements_exchanged),
+    ("operator", operators_changed),
+    ("new array", written_anew),
+    ("copy", copied),
+)
+OTHERS: tuple[tuple[str, Edit], ...] = (
+    ("sum", axes_summed),
+    ("bound", bounds_dropped),
+    ("number", numbers_changed),
+    ("condition", conditions_negated),
+)
+
+
+def operands_put(names: Sequence[str]) -> Edit:
+    """Return the edit that joins a value with a variable: a product, a matrix product, a sum, a shape."""
+
+    def edit(node: ast.AST) -> Iterator[ast.AST]:
+        if not is_value(node) or not isinstance(node, ast.expr):
+            return
+        for name in names:
+            other = ast.Name(name, ast.Load())
+            for part in (other, parsed(f"{name}.T"), parsed(f"{name}.mT")):
+                yield ast.BinOp(node, ast.MatMult(), part)
+                yield ast.BinOp(part, ast.MatMult(), node)
+            yield ast.BinOp(node, ast.Mult(), other)
+            yield ast.BinOp(node, ast.Add(), other)
+            yield method_call(node, "reshape", other)
+            yield method_call(node, "reshape", parsed(f"{name}.shape"))
+
+    return edit
+
+
+def calls_put(functions: Sequence[ast.FunctionDef], names: Sequence[str]) -> Edit:
+    """Return the edit that wraps a value in a call which one of some functions makes of another.
+
+    What it takes besides stays as it is, or, where that is one variable, is any of those in scope.
+    """
+    pool: dict[str, tuple[ast.Call, bool]] = {}
+
+    def add(call: ast.Call, is_method: bool) -> None:
+        rest = call.args if is_method else call.args[1:]
+        key = ast.dump(ast.Tuple([call.func, *rest], ast.Load())) + str([ast.dump(k) for k in call.keywords])
+        if is_method:
+            key = call.func.attr + key.partition("attr=")[2] if isinstance(call.func, ast.Attribute) else key
+        pool.setdefault(key, (call, is_method))
+
+    for function in functions:
+        for node in ast.walk(function):
+            if not isinstance(node, ast.Call) or isinstance(node.func, ast.Call | ast.Subscript):
+                continue
+            own = isinstance(node.func, ast.Attribute) and not isinstance(node.func.value, ast.Name)
+            variants = [node]
+            rest = node.args if own else node.args[1:]
+            if len(rest) == 1 and isinstance(rest[0], ast.Name):
+                first = [] if own else node.args[:1]
+                variants += [
+                    ast.Call(node.func, [*first, ast.Name(n, ast.Load())], node.keywords) for n in names
+                ]
+            for call in variants:
+                if call.args and not isinstance(call.args[0], ast.Starred):
+                    add(call, False)
+                if isinstance(call.func, ast.Attribute):
+                    add(call, True)
+
+    def edit(node: ast.AST) -> Iterator[ast.AST]:
+        if not is_value(node) or not isinstance(node, ast.expr):
+            return
+        for call, is_method in pool.values():
+            if is_method and isinstance(call.func, ast.Attribute):
+                yield changed(call, func=ast.Attribute(node, call.func.attr, ast.Load()))
+            else:
+                yield changed(call, args=[node, *call.args[1:]])
+
+    return edit

@@ -1,0 +1,85 @@
+"""What a mended backward has to give: the gradients at the point where it was found to be wrong."""
+
+import contextlib
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradlab.checks.trial import Trial, quiet
+from gradlab.checks.trial.budget import Budget
+from gradlab.checks.trial.interruptible import within
+from gradlab.node import Array
+from gradlab.verdict import atol_for
+
+# How near to the numerical gradient a candidate has to come to be looked at more closely, relative to each element
+# and to the largest one.
+RTOL, ATOL = 1e-6, 1e-8
+# What one call of a candidate may take: an edit can make a loop endless.
+SECONDS = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """The gradients that are wanted at one trial, as one vector.
+
+    Attributes
+    ----------
+    trial : Trial
+    wanted, allowed : ndarray
+        What the gradients should be, and how far they may be off; infinite where nothing is known.
+    outputs : ndarray
+        What forward gives, which no change may touch.
+    """
+
+    trial: Trial
+    wanted: Array
+    allowed: Array
+    outputs: Array
+
+    def gradients(self) -> Array | None:
+        """Return the gradients that backward gives now; None where it raises, or forward gives something else."""
+        returned: Array | None = within(Budget(), self._gradients, None, SECONDS)
+        return returned
+
+    def _gradients(self) -> Array | None:
+        with quiet(), contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception, SystemExit):
+            outputs, residuals = self.trial.forward()
+            if not np.array_equal(_flat(outputs), self.outputs, equal_nan=True):
+                return None
+            returned = self.trial.node.backward(residuals, self.trial.cotangent())
+            return _flat(self.trial.well_formed(returned))
+        return None
+
+    def fits(self, gradients: Array | None) -> bool:
+        """Return whether gradients are the ones that are wanted."""
+        return gradients is not None and bool((np.abs(gradients - self.wanted) <= self.allowed).all())
+
+
+def judge_of(trial: Trial) -> Judge | None:
+    """Return the judge at a trial; None where the gradients that are wanted are not known, element by element."""
+    if trial.is_large:
+        return None
+    estimates = [
+        told.estimate if told and told.factor == 1 else trial.estimate_of_elements(i)
+        for i, told in enumerate(trial.confirmed)
+    ]
+    allowed = []
+    for estimate, x in zip(estimates, trial.sample.primals, strict=True):
+        size = np.abs(estimate.value)
+        dtype = np.promote_types(x.dtype, np.float32)
+        narrow = float(np.finfo(dtype).eps) ** 0.5
+        near = max(RTOL, narrow) * size + max(ATOL, narrow / 10) * size.max(initial=0.0)
+        within_kink = np.where(estimate.kink | estimate.jump, np.inf, 0.0)
+        allowed.append(near + estimate.error + atol_for(estimate, dtype) + within_kink)
+    wanted = np.concatenate([np.nan_to_num(e.value).ravel() for e in estimates])
+    tolerance = np.concatenate([np.nan_to_num(a, nan=np.inf, posinf=np.inf).ravel() for a in allowed])
+    with quiet():
+        outputs = _flat(trial.forward()[0])
+    return Judge(trial, wanted, tolerance, outputs)
+
+
+def _flat(values: Any) -> Array:
+    arrays = values if isinstance(values, tuple | list) else (values,)
+    return np.concatenate([np.ravel(np.asarray(value, dtype=float)) for value in arrays])

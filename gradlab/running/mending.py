@@ -1,0 +1,92 @@
+"""Repairs of what a report found to be wrong: proposals that every check passes, at seeds that found nothing before."""
+
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from warnings import warn
+
+from gradlab.checks.trial import Trial
+from gradlab.repair import find_repairs
+from gradlab.report import Report, Row
+from gradlab.running.options import CheckOptions
+from gradlab.verdict import Verdict
+
+# What the search may take of what is left, in seconds; and the seeds that a repair is proven at, beside the given one.
+MOST_SECONDS, LEAST_PROOF_SECONDS, SEEDS = 5.0, 1.0, (1009, 2003)
+NUMERICAL = "matches_numerical"
+PACKAGE = str(Path(__file__).parents[1])
+
+Again = Callable[[CheckOptions], Report]
+
+
+def with_repairs(report: Report, trial: Trial, options: CheckOptions, again: Again) -> Report:
+    """Return a report with the repairs of what is wrong in it.
+
+    Parameters
+    ----------
+    report : Report
+    trial : Trial
+        Of the given primals.
+    options : CheckOptions
+    again : callable
+        ``again(options)`` makes the report anew, under other options.
+    """
+    at = _where_it_is_wrong(report.rows, trial)
+    left = min(options.budget.left_s, MOST_SECONDS)
+    if not options.repair or at is None or left <= 0 or not _is_alone():
+        return report
+    start = monotonic()
+    # a proof may take twice what the report took: a candidate that loops is rejected
+    most = max(LEAST_PROOF_SECONDS, 2 * options.budget.elapsed_s)
+
+    def goes_on() -> bool:
+        return monotonic() - start < left
+
+    warned = {(row.check, row.primal) for row in report.rows if not row.verdict.ok or _warns(row)}
+
+    def rejected() -> bool:
+        for seed in (options.seed, *(options.seed + more for more in SEEDS)):
+            if not goes_on():
+                return True
+            proof = again(replace(options, seed=seed, repair=False, workers=None, max_seconds=most))
+            if not proof.ok or any(
+                _warns(row) and (row.check, row.primal) not in warned for row in proof.rows
+            ):
+                return True
+        return False
+
+    seeds = ", ".join(str(options.seed + more) for more in SEEDS)
+    proven_with = f"all checks, at the given primals and beyond, at seeds {options.seed}, {seeds}"
+    try:
+        found = find_repairs(at, rejected, proven_with, goes_on)
+    except Exception as error:  # the verdict stands without it
+        what = f"the search for a repair of {trial.node.name} raised {type(error).__name__}: {error}"
+        warn(f"{what}: please report it", stacklevel=2)
+        return report
+    return replace(report, repairs=found) if found else report
+
+
+def _warns(row: Row) -> bool:
+    return row.verdict is Verdict.WARNING
+
+
+def _where_it_is_wrong(rows: Sequence[Row], trial: Trial) -> Trial | None:
+    """Return the trial at which a gradient is wrong: that of the given primals, or of the smallest others."""
+    wrong = [row for row in rows if row.check == NUMERICAL and row.verdict is Verdict.WRONG]
+    if any(row.sample == trial.sample.name for row in wrong):
+        return trial
+    return trial.found_elsewhere.get(NUMERICAL) if wrong else None
+
+
+def _is_alone() -> bool:
+    """Return whether no other thread is in gradlab: what is tried runs wherever the function is called."""
+    mine = threading.get_ident()
+    for thread, frame in sys._current_frames().items():
+        while thread != mine and frame is not None:
+            if frame.f_code.co_filename.startswith(PACKAGE):
+                return False
+            frame = frame.f_back  # type: ignore[assignment]
+    return True
