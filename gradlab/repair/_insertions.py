@@ -127,7 +127,9 @@ def accumulated(node: ast.AST) -> Iterator[ast.AST]:
 
 def numbers_changed(node: ast.AST) -> Iterator[ast.AST]:
     """Put another of the usual numbers."""
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+    negative = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
+    bare = node.operand if isinstance(node, ast.UnaryOp) and negative else node
+    if isinstance(bare, ast.Constant) and type(bare.value) in (int, float):
         for text in NUMBERS:
             yield parsed(text)
 

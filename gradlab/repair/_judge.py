@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,12 +49,40 @@ class Judge:
             if not np.array_equal(_flat(outputs), self.outputs, equal_nan=True):
                 return None
             returned = self.trial.node.backward(residuals, self.trial.cotangent())
-            return _flat(self.trial.well_formed(returned))
+            return self._in_a_row(returned)
         return None
+
+    def _in_a_row(self, returned: Any) -> Array | None:
+        """Return gradients as one vector, NaN where one has another shape; None where there are more or fewer."""
+        primals = self.trial.sample.primals
+        if not isinstance(returned, tuple) or len(returned) != len(primals):
+            return None
+        parts = [np.asarray(d) for d in returned]
+        return np.concatenate(
+            [
+                d.astype(float).ravel() if d.shape == x.shape else np.full(x.size, np.nan)
+                for d, x in zip(parts, primals, strict=True)
+            ]
+        )
 
     def fits(self, gradients: Array | None) -> bool:
         """Return whether gradients are the ones that are wanted."""
-        return gradients is not None and bool((np.abs(gradients - self.wanted) <= self.allowed).all())
+        return gradients is not None and not self.off(gradients).any()
+
+    def off(self, gradients: Array) -> Array:
+        """Return where gradients are not the ones that are wanted."""
+        return np.asarray(~(np.abs(gradients - self.wanted) <= self.allowed) & np.isfinite(self.allowed))
+
+    def of_each_wrong_primal(self, base: Array | None) -> "list[Judge]":
+        """Return a judge for each primal whose gradient is wrong, to which those of the other wrong ones are equal."""
+        if base is None:
+            return []
+        sizes = [x.size for x in self.trial.sample.primals]
+        primal = np.repeat(np.arange(len(sizes)), sizes)
+        off = self.off(base)
+        wrong = [i for i in range(len(sizes)) if off[primal == i].any()]
+        others = {i: np.isin(primal, [j for j in wrong if j != i]) for i in wrong}
+        return [replace(self, allowed=np.where(others[i], np.inf, self.allowed)) for i in wrong]
 
 
 def judge_of(trial: Trial) -> Judge | None:

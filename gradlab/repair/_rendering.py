@@ -3,7 +3,7 @@
 import ast
 import io
 import tokenize
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from itertools import product
 from typing import NamedTuple
@@ -19,7 +19,7 @@ class Change(NamedTuple):
     new: ast.AST
 
 
-def edited_text(text: str, changes: Sequence[Change], intended: ast.AST) -> str | None:
+def edited_text(text: str, changes: Sequence[Change], intended: Sequence[ast.AST]) -> str | None:
     """Return a file's text with some changes; None where no text gives the tree that is intended.
 
     Parameters
@@ -27,8 +27,8 @@ def edited_text(text: str, changes: Sequence[Change], intended: ast.AST) -> str 
     text : str
     changes : sequence of Change
         Of nodes that lie outside one another.
-    intended : ast.AST
-        The whole changed definition, by which the text is proved.
+    intended : sequence of ast.AST
+        The whole changed definitions, by which the text is proved.
     """
     for anew, outer in product((False, True), (False, True)):
         wrapped: set[str] = set()
@@ -41,8 +41,21 @@ def edited_text(text: str, changes: Sequence[Change], intended: ast.AST) -> str 
             for segment in parts.compound:
                 if _gives(_edited(text, changes, anew, wrapped - {segment}, outer).text, intended):
                     wrapped.discard(segment)
-        return _edited(text, changes, anew, wrapped, outer).text
+        return _without_brackets(text, changes, _edited(text, changes, anew, wrapped, outer).text, intended)
     return None
+
+
+def _without_brackets(text: str, changes: Sequence[Change], edited: str, intended: Sequence[ast.AST]) -> str:
+    """Return a text without brackets that stood around what was changed, where they are not needed any more."""
+    if len(changes) != 1:
+        return edited
+    start, end = _span(text, changes[0].old)
+    after = len(text) - end
+    stop = len(edited) - after
+    if edited[start - 1 : start] + edited[stop : stop + 1] != "()":
+        return edited
+    plain = edited[: start - 1] + edited[start:stop] + edited[stop + 1 :]
+    return plain if _gives(plain, intended) else edited
 
 
 class _Edited(NamedTuple):
@@ -63,15 +76,19 @@ def _edited(text: str, changes: Sequence[Change], anew: bool, wrapped: set[str],
     return _Edited(edited, compound)
 
 
-def _gives(text: str, intended: ast.AST) -> bool:
-    """Return whether a text has a definition that is the intended one."""
+def _gives(text: str, intended: Sequence[ast.AST]) -> bool:
+    """Return whether a text has definitions that are the intended ones."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
         return False
-    wanted, name = _anew(intended), getattr(intended, "name", None)
-    alike = (n for n in ast.walk(tree) if type(n) is type(intended) and getattr(n, "name", None) == name)
-    return any(_anew(node) == wanted for node in alike)
+    return all(any(_anew(node) == _anew(one) for node in _alike(tree, one)) for one in intended)
+
+
+def _alike(tree: ast.AST, definition: ast.AST) -> Iterator[ast.AST]:
+    """Yield the definitions of a tree that have the kind and the name of another one."""
+    name = getattr(definition, "name", None)
+    return (n for n in ast.walk(tree) if type(n) is type(definition) and getattr(n, "name", None) == name)
 
 
 def _anew(node: ast.AST) -> str:
@@ -104,7 +121,7 @@ def _written(text: str, new: ast.AST, wrapped: set[str], compound: list[str]) ->
     held: dict[str, tuple[str, ast.expr]] = {}
     marked = _Marker(text, held).visit(deepcopy(new))
     written = ast.unparse(ast.fix_missing_locations(marked))
-    if "**" in text and " ** " not in text:
+    if " ** " not in text:
         written = written.replace(" ** ", "**")
     for name, (segment, node) in held.items():
         if isinstance(node, COMPOUND):

@@ -45,6 +45,11 @@ class Response:
     matrix: Array
     missing: Array
 
+    @property
+    def rank(self) -> int:
+        """How much the expression could explain: the dimension of what it can change."""
+        return int(np.linalg.matrix_rank(self.matrix))
+
     def fits(self, changes: Array, tolerance: float) -> Array:
         """Return which changes, columns of what the expression would give besides, make up for what is missing."""
         off = self.matrix @ changes - self.missing[:, None]

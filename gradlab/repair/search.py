@@ -3,8 +3,8 @@
 import ast
 import linecache
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stdout
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import cached_property
 from io import StringIO
@@ -19,7 +19,7 @@ from gradlab.faults.syntax_places import SyntaxPlace, places, temporarily_replac
 from gradlab.node import Array
 from gradlab.repair._executed import Executed, executed
 from gradlab.repair._forms import as_array
-from gradlab.repair._insertions import LIKELY, OTHERS, Edit, calls_put, operands_put
+from gradlab.repair._insertions import LIKELY, OTHERS, Edit, accumulated, calls_put, operands_put
 from gradlab.repair._judge import Judge, judge_of
 from gradlab.repair._missing_forms import mended_expressions, neighbours
 from gradlab.repair._reachable import reachable_functions
@@ -30,6 +30,8 @@ from gradlab.repair.proposal import Repair, repair_of
 
 # So many candidates that give the right gradients are held to the checks, the smallest first.
 MOST_PROOFS = 12
+# So many lines are named where no change was found.
+MOST_LINES = 3
 
 
 class Place(NamedTuple):
@@ -111,14 +113,97 @@ def find_repairs(
         return []
     base = judge.gradients()
     suspects = list(suspects_of(judge, base))
+    for edits in _candidates(judge, suspects, base, goes_on):
+        if not goes_on():
+            break
+        with held(edits):
+            proven = not rejected()
+        if proven and (repair := _shown(edits, proven_with)):
+            return [repair]
+    return [] if base is None else list(_lines(judge, suspects, base, goes_on))
+
+
+def _candidates(
+    judge: Judge, suspects: Sequence[Suspect], base: Array | None, goes_on: Callable[[], bool]
+) -> Iterator[list[Place]]:
+    """Yield the changes that give the right gradients: one edit, and then one for each wrong primal."""
     for tier in (_faults_undone, _likely_insertions, _forms, _other_insertions, _calls):
         for fitting in _by_statement(_fitting(judge, tier(judge, suspects, base, goes_on), goes_on)):
-            for edit in sorted(fitting, key=_size)[:MOST_PROOFS]:
-                if not goes_on():
-                    return []
-                if _is_proven(edit, judge, rejected) and (repair := _shown(edit, proven_with)):
-                    return [repair]
-    return []
+            yield from ([edit] for edit in sorted(fitting, key=_size)[:MOST_PROOFS])
+    yield from _added_up(judge, suspects)
+    alone = judge.of_each_wrong_primal(base)
+    if len(alone) < 2:
+        return
+    together: list[Place] = []
+    for one in alone:
+        those = [replace(suspect, judge=one) for suspect in suspects]
+        edit = next(_of_one(one, those, base, goes_on), None)
+        if edit is None or any(_overlap(edit, other) for other in together):
+            return
+        together.append(edit)
+    with held(together):
+        fits = judge.fits(judge.gradients())
+    if fits:
+        yield together
+
+
+def _of_one(
+    judge: Judge, suspects: Sequence[Suspect], base: Array | None, goes_on: Callable[[], bool]
+) -> Iterator[Place]:
+    for tier in (_faults_undone, _likely_insertions, _forms, _other_insertions):
+        for fitting in _by_statement(_fitting(judge, tier(judge, suspects, base, goes_on), goes_on)):
+            yield min(fitting, key=_size)
+
+
+def _added_up(judge: Judge, suspects: Sequence[Suspect]) -> Iterator[list[Place]]:
+    """Yield the change of every statement that writes at indices into one that adds up where these repeat."""
+    for suspect in suspects:
+        edits = []
+        for place in places(suspect.function.body):
+            new = [e for e in accumulated(place.node) if isinstance(e, ast.Expr)]
+            if new and place.node is place.statement and _ran(place, suspect.seen.lines):
+                placed(new[0], place.node)
+                edits.append(Place(suspect.function, place, new[0], "adds up"))
+        if len(edits) > 1:
+            with held(edits):
+                fits = judge.fits(judge.gradients())
+            if fits:
+                yield edits
+
+
+def _overlap(one: Place, other: Place) -> bool:
+    return any(node is other.place.node for node in ast.walk(one.place.node)) or any(
+        node is one.place.node for node in ast.walk(other.place.node)
+    )
+
+
+@contextmanager
+def held(edits: Sequence[Place]) -> Iterator[None]:
+    """Have functions run with some edits, until the context ends."""
+    with ExitStack() as stack:
+        for edit in edits:
+            stack.enter_context(temporarily_replaced(edit.place, edit.new))
+        for function in {id(edit.function): edit.function for edit in edits}.values():
+            stack.enter_context(function.running(function.compiled()))
+        yield
+
+
+def _lines(
+    judge: Judge, suspects: Sequence[Suspect], base: Array, goes_on: Callable[[], bool]
+) -> Iterator[Repair]:
+    """Yield the lines of which each could explain all that the gradients lack, those that could explain least first."""
+    found: dict[tuple[str, int], tuple[int, int]] = {}
+    for suspect in suspects:
+        for place in places(suspect.function.body):
+            if not goes_on():
+                break
+            if _is_whole_value(place) and suspect.is_suspicious(place):
+                told = response(suspect.function, place, judge, base)
+                line = getattr(place.statement, "lineno", 0)
+                if told is not None:
+                    found.setdefault((suspect.function.file, line), (told.rank, len(found)))
+    for file, line in sorted(found, key=lambda at: found[at])[:MOST_LINES]:
+        yield Repair(file, line, linecache.getline(file, line).strip(), "")
 
 
 def _by_statement(edits: Iterator[Place]) -> Iterator[list[Place]]:
@@ -256,22 +341,23 @@ def _fitting(judge: Judge, edits: Iterator[Place], goes_on: Callable[[], bool]) 
             yield edit
 
 
-def _is_proven(edit: Place, judge: Judge, rejected: Callable[[], bool]) -> bool:
-    with temporarily_replaced(edit.place, edit.new):
-        code = edit.function.compiled()
-    with edit.function.running(code):
-        return not rejected()
-
-
 def _size(edit: Place) -> int:
-    """Return how many tokens an edit takes out and puts in."""
+    """Return how large an edit is: what it puts in counts twice, in tokens, and what it takes out once."""
     old, new = (tokens_of(ast.unparse(ast.fix_missing_locations(n))) for n in (edit.place.node, edit.new))
     matcher = SequenceMatcher(None, old, new, autojunk=False)
-    return sum(max(b - a, d - c) for op, a, b, c, d in matcher.get_opcodes() if op != "equal")
+    return sum(b - a + 2 * (d - c) for op, a, b, c, d in matcher.get_opcodes() if op != "equal")
 
 
-def _shown(edit: Place, proven_with: str) -> Repair | None:
-    text = "".join(linecache.getlines(edit.function.file))
-    with temporarily_replaced(edit.place, edit.new):
-        mended = edited_text(text, [Change(edit.place.node, edit.new)], edit.function.definition)
-    return repair_of(edit.function.file, text, mended, proven_with) if mended else None
+def _shown(edits: Sequence[Place], proven_with: str) -> Repair | None:
+    """Return the change of a file that some edits are; None if they are of several, or no text gives them."""
+    files = {edit.function.file for edit in edits}
+    if len(files) > 1:
+        return None
+    (file,) = files
+    text = "".join(linecache.getlines(file))
+    with ExitStack() as stack:
+        for edit in edits:
+            stack.enter_context(temporarily_replaced(edit.place, edit.new))
+        changes = [Change(edit.place.node, edit.new) for edit in edits]
+        mended = edited_text(text, changes, [edit.function.definition for edit in edits])
+    return repair_of(file, text, mended, proven_with) if mended else None

@@ -1,0 +1,188 @@
+"""Repairs: a wrong backward in a file, the change that mends it, and that nothing is left of the search."""
+
+import importlib.util
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from gradlab import check_gradient, check_layer, check_vjp
+
+RNG = np.random.default_rng(0)
+X, W, B = RNG.standard_normal((4, 3)), RNG.standard_normal((3, 5)), RNG.standard_normal(5)
+NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Return a function that makes a module of a source and returns it."""
+
+    def write(source):
+        name = f"somebodys_{next(NUMBERS)}"
+        path = tmp_path / f"{name}.py"
+        path.write_text("import numpy as np\n\n\n" + source)
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return write
+
+
+AFFINE = '''
+def forward(x, W, b):
+    return x @ W + b, (x, W)
+
+
+def backward(residuals, g):
+    x, W = residuals  # as they came
+    dW = {dW}
+    return {dx}, dW, {db}
+'''
+RIGHT = {"dx": "g @ W.T", "dW": "x.T @ g", "db": "g.sum(axis=0)"}
+
+
+def affine_report(module, **more):
+    return check_vjp(module.forward, module.backward, (X, W, B), **more)
+
+
+@pytest.mark.parametrize(
+    ("part", "wrong", "mended"),
+    [
+        ("dx", "-g @ W.T", "g @ W.T"),
+        ("dx", "2 * g @ W.T", "g @ W.T"),
+        ("dx", "g @ W.T / len(x)", "g @ W.T"),
+        ("dW", "x.T @ g / 3", "x.T @ g"),
+        ("dW", "(g.T @ x)", "(g.T @ x).T"),
+        ("dW", "x.T @ (g * g)", "x.T @ g"),
+        ("db", "g", "g.sum(axis=0)"),
+        ("db", "g.mean(axis=0)", "g.sum(axis=0)"),
+        ("db", "np.sum(g, axis=1)", "np.sum(g, axis=0)"),
+    ],
+)
+def test_one_mistake_in_one_line(written, part, wrong, mended):
+    module = written(AFFINE.format(**RIGHT | {part: wrong}))
+    report = affine_report(module)
+    assert not report.ok
+    (repair,) = report.repairs
+    assert repair.after in (f"return {mended}, dW, {RIGHT['db']}", f"dW = {mended}", f"return g @ W.T, dW, {mended}")
+    assert "x, W = residuals  # as they came" in repair.mended
+    assert [line[0] for line in repair.diff.splitlines()[3:] if line[0] != " "] == ["-", "+"]
+    assert affine_report(written(repair.mended.partition("\n\n\n")[2])).ok
+
+
+def test_a_mistake_in_two_gradients_at_once(written):
+    module = written(AFFINE.format(**RIGHT | {"dW": "x.T @ -g", "db": "g"}))
+    (repair,) = affine_report(module).repairs
+    assert "dW = x.T @ g" in repair.mended
+    assert "g.sum(axis=0)" in repair.mended
+    assert affine_report(written(repair.mended.partition("\n\n\n")[2])).ok
+
+
+def test_what_was_tried_leaves_nothing_behind(written):
+    module = written(AFFINE.format(**RIGHT | {"dW": "x.T @ -g"}))
+    before = module.backward.__code__, dict(vars(module))
+    assert affine_report(module).repairs
+    assert (module.backward.__code__, dict(vars(module))) == before
+
+
+def test_nothing_is_looked_for_where_nothing_is_wrong_or_nobody_asks(written):
+    assert affine_report(written(AFFINE.format(**RIGHT))).repairs == ()
+    assert affine_report(written(AFFINE.format(**RIGHT | {"db": "-g.sum(axis=0)"})), repair=False).repairs == ()
+
+
+LAYER = '''
+class Norm:
+    def __init__(self, gain):
+        self.gain = gain
+
+    def forward(self, x):
+        self.std = np.sqrt(x.var(axis=1, keepdims=True) + 1e-5)
+        self.xhat = (x - x.mean(axis=1, keepdims=True)) / self.std
+        return self.gain * self.xhat
+
+    def backward(self, dout):
+        self.dgain = (dout * self.xhat).sum(axis=0)
+        d = dout * self.gain
+        return {line}
+'''
+
+
+@pytest.mark.parametrize(
+    ("line", "mended"),
+    [
+        (
+            "(d - d.mean(axis=1, keepdims=True) - self.xhat * (d * self.xhat).mean(axis=1, keepdims=True)) * self.std",
+            "(d - d.mean(axis=1, keepdims=True) - self.xhat * (d * self.xhat).mean(axis=1, keepdims=True)) / self.std",
+        ),
+        (
+            "(d - d.mean(axis=0, keepdims=True) - self.xhat * (d * self.xhat).mean(axis=1, keepdims=True)) / self.std",
+            "(d - d.mean(axis=1, keepdims=True) - self.xhat * (d * self.xhat).mean(axis=1, keepdims=True)) / self.std",
+        ),
+    ],
+)
+def test_a_method_of_a_layer(written, line, mended):
+    layer = written(LAYER.format(line=line)).Norm(RNG.standard_normal(5))
+    (repair,) = check_layer(layer, RNG.standard_normal((4, 5))).repairs
+    assert repair.after == f"return {mended}"
+
+
+def test_a_missing_factor_is_made_of_what_is_in_scope(written):
+    module = written(
+        "def forward(x):\n    y = np.tanh(x)\n    return y, y\n\n\ndef backward(y, g):\n    return (g,)\n"
+    )
+    (repair,) = check_vjp(module.forward, module.backward, (X,)).repairs
+    assert repair.after == "return (g * (1 - y**2),)"
+
+
+def test_a_lambda_in_a_line_of_others(written):
+    module = written("pair = (lambda x: np.sum(x**3), lambda x: 2 * x**2)\n")
+    (repair,) = check_gradient(*module.pair, np.array([1.0, -2.0, 0.5])).repairs
+    assert repair.after == "pair = (lambda x: np.sum(x**3), lambda x: 3 * x**2)"
+
+
+def test_repeated_indices_are_added_up_in_every_statement(written):
+    module = written(
+        "def forward(x, w):\n    return x[[0, 0, 1]] + w[[2, 2, 0]], (x, w)\n\n\n"
+        "def backward(r, g):\n    dx, dw = np.zeros_like(r[0]), np.zeros_like(r[1])\n"
+        "    dx[[0, 0, 1]] += g\n    dw[[2, 2, 0]] += g\n    return dx, dw\n"
+    )
+    (repair,) = check_vjp(module.forward, module.backward, (X, X[:, :3])).repairs
+    assert repair.mended.count("np.add.at(") == 2
+
+
+def test_a_fault_beyond_the_given_primals_is_mended_there(written):
+    module = written(
+        "def forward(x):\n    return np.maximum(x, 0) + x, x\n\n\n"
+        "def backward(x, g):\n    return (g * (1 + (x > -9)),)\n"
+    )
+    x = np.array([[0.5, 1.5, 0.7]])
+    assert check_vjp(module.forward, module.backward, (x,)).repairs == ()  # a warning
+    (repair,) = check_vjp(module.forward, module.backward, (x,), explore="all").repairs
+    assert repair.after in ("return (g * (1 + (x > 0)),)", "return (g * (1 + (x >= 0)),)")
+
+
+def test_where_no_change_is_found_lines_are_named(written):
+    module = written(
+        "def forward(x, w):\n    return np.tanh(x) @ w, (x, w)\n\n\n"
+        "def backward(r, g):\n    x, w = r\n    inner = np.cosh(g[:, :2]).sum(axis=1)\n"
+        "    dx = np.outer(inner, w[:, 0])\n    return dx, np.tanh(x).T @ g\n"
+    )
+    report = check_vjp(module.forward, module.backward, (X, W))
+    assert {repair.line for repair in report.repairs} <= {10, 11, 12, 13}
+    assert report.repairs
+    assert all(not repair.diff and "explains everything" in repair.sentence for repair in report.repairs)
+    assert report.repairs[0].sentence in str(report)
+
+
+def test_it_is_told_in_text_and_in_json(written):
+    report = affine_report(written(AFFINE.format(**RIGHT | {"dW": "x.T @ -g"})))
+    (repair,) = report.repairs
+    assert "A repair, proven with all checks" in str(report)
+    assert "\n+    dW = x.T @ g" in str(report)
+    assert "```diff\n" in report.to_markdown()
+    (told,) = json.loads(report.to_json())["environment"]["repairs"]
+    assert (told["line"], told["after"]) == (repair.line, "dW = x.T @ g")
+    with pytest.raises(AssertionError, match="A repair, proven with"):
+        report.raise_if_failed()
