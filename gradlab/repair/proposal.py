@@ -41,11 +41,21 @@ class Repair:
         return {name: value for name, value in known.items() if name not in ("text", "mended")}
 
     @property
+    def shown_file(self) -> str:
+        """The file as it is called from the current folder, if it is inside."""
+        return _shown(self.file)
+
+    @property
     def sentence(self) -> str:
         """The repair in one line."""
-        if not self.after:
-            return f"line {self.line} of {self.file}: what it computes explains everything: {self.before}"
-        return f"line {self.line} of {self.file}: {self.after}; proven with {self.proven_with}"
+        place = f"{self.shown_file}, line {self.line}"
+        if not self.diff:
+            return f"{place}: another value of what it computes would explain everything: {self.before}"
+        return f"{place}: {self.after}; proven with {self.proven_with}"
+
+
+def _shown(file: str) -> str:
+    return os.path.relpath(file) if Path(file).is_relative_to(Path.cwd()) else file
 
 
 def repair_of(file: str, text: str, mended: str, proven_with: str) -> Repair:
@@ -56,7 +66,6 @@ def repair_of(file: str, text: str, mended: str, proven_with: str) -> Repair:
     first = changes[0]
     old = "\n".join(line for c in changes for line in before[c[1] : c[2]])
     new = "\n".join(line for c in changes for line in after[c[3] : c[4]])
-    inside = Path(file).is_relative_to(Path.cwd())
-    shown = os.path.relpath(file) if inside else file
+    shown = _shown(file)
     diff = "\n".join(difflib.unified_diff(before, after, shown, shown, lineterm="", n=2))
     return Repair(file, first[1] + 1, old.strip(), new.strip(), diff, proven_with, text, mended)

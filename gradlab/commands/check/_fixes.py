@@ -21,7 +21,7 @@ def fix(repairs: Sequence[Repair], dry_run: bool | None) -> Iterator[str]:
     for repair in repairs:
         if not repair.mended:
             continue
-        path, place = Path(repair.file), f"{repair.file}, line {repair.line}"
+        path, place = Path(repair.file), f"{repair.shown_file}, line {repair.line}"
         try:
             same = path.read_text(encoding="utf-8") == repair.text
         except (OSError, UnicodeDecodeError) as error:
