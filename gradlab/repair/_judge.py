@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,8 @@ from gradlab.verdict import atol_for
 RTOL, ATOL = 1e-6, 1e-8
 # What one call of a candidate may take: an edit can make a loop endless.
 SECONDS = 1.0
+# Arrays of up to so many elements are put back after each call.
+LARGEST_KEPT = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,17 +34,28 @@ class Judge:
         What the gradients should be, and how far they may be off; infinite where nothing is known.
     outputs : ndarray
         What forward gives, which no change may touch.
+    kept : list of (ndarray, ndarray)
+        Arrays that the functions hold, and what is in them: an edit may write there.
     """
 
     trial: Trial
     wanted: Array
     allowed: Array
     outputs: Array
+    kept: Sequence[tuple[Array, Array]] = ()
 
     def gradients(self) -> Array | None:
         """Return the gradients that backward gives now; None where it raises, or forward gives something else."""
-        returned: Array | None = within(Budget(), self._gradients, None, SECONDS)
+        try:
+            returned: Array | None = within(Budget(), self._gradients, None, SECONDS)
+        finally:
+            self.put_back()
         return returned
+
+    def put_back(self) -> None:
+        """Put back what is in the arrays that the functions hold."""
+        for array, before in self.kept:
+            np.copyto(array, before)
 
     def _gradients(self) -> Array | None:
         with quiet(), contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception, SystemExit):
@@ -85,8 +99,11 @@ class Judge:
         return [replace(self, allowed=np.where(others[i], np.inf, self.allowed)) for i in wrong]
 
 
-def judge_of(trial: Trial) -> Judge | None:
-    """Return the judge at a trial; None where the gradients that are wanted are not known, element by element."""
+def judge_of(trial: Trial, held: Sequence[Array] = ()) -> Judge | None:
+    """Return the judge at a trial; None where the gradients that are wanted are not known, element by element.
+
+    `held` are the arrays that its functions hold.
+    """
     if trial.is_large:
         return None
     estimates = [
@@ -105,7 +122,8 @@ def judge_of(trial: Trial) -> Judge | None:
     tolerance = np.concatenate([np.nan_to_num(a, nan=np.inf, posinf=np.inf).ravel() for a in allowed])
     with quiet():
         outputs = _flat(trial.forward()[0])
-    return Judge(trial, wanted, tolerance, outputs)
+    kept = [(array, array.copy()) for array in held if array.flags.writeable and array.size <= LARGEST_KEPT]
+    return Judge(trial, wanted, tolerance, outputs, kept)
 
 
 def _flat(values: Any) -> Array:

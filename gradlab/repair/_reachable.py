@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from gradlab.node import Array
 
 PACKAGE = str(Path(__file__).parents[1])
 # Gradlab's own nodes are code like any other's: everything else of gradlab is what looks at it.
@@ -18,20 +20,32 @@ LIBRARIES = tuple(
 )
 # So many objects are looked through at the most, and so many items of each.
 MOST_OBJECTS, MOST_ITEMS = 4_000, 200
-PLAIN = (int, float, complex, str, bytes, bool, type(None), np.ndarray, np.generic, ModuleType, CodeType)
+PLAIN = (int, float, complex, str, bytes, bool, type(None), np.generic, ModuleType, CodeType)
 
 
-def reachable_functions(*roots: Any) -> dict[CodeType, list[FunctionType]]:
-    """Return the functions that some objects hold or call, by their code: those whose source is their caller's own.
+class Reached(NamedTuple):
+    """What some objects hold or call: functions by their code, and arrays."""
+
+    functions: dict[CodeType, list[FunctionType]]
+    arrays: list[Array]
+
+
+def reachable(*roots: Any) -> Reached:
+    """Return the functions that some objects hold or call, those whose source is their caller's own, and the arrays.
 
     The way leads through closures, the globals that code names, methods, attributes and items; the nearest come first.
     """
     found: dict[CodeType, list[FunctionType]] = {}
+    arrays: list[Array] = []
     seen: set[int] = set()
     queue = list(roots)
     kept = list(roots)  # so that no two objects have one identity
     for value in queue:
         if id(value) in seen or isinstance(value, PLAIN):
+            continue
+        if isinstance(value, np.ndarray):
+            seen.add(id(value))
+            arrays.append(value)
             continue
         seen.add(id(value))
         kept.append(value)
@@ -40,7 +54,7 @@ def reachable_functions(*roots: Any) -> dict[CodeType, list[FunctionType]]:
         if isinstance(value, FunctionType) and can_be_mended(value.__code__):
             found.setdefault(value.__code__, []).append(value)
         queue.extend(_held_by(value))
-    return found
+    return Reached(found, arrays)
 
 
 def _held_by(value: Any) -> Iterator[Any]:

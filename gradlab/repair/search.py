@@ -9,6 +9,7 @@ from difflib import SequenceMatcher
 from functools import cached_property
 from io import StringIO
 from itertools import groupby
+from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from gradlab.repair._forms import as_array
 from gradlab.repair._insertions import LIKELY, OTHERS, Edit, accumulated, calls_put, operands_put
 from gradlab.repair._judge import Judge, judge_of
 from gradlab.repair._missing_forms import mended_expressions, neighbours
-from gradlab.repair._reachable import reachable_functions
+from gradlab.repair._reachable import reachable
 from gradlab.repair._rendering import Change, edited_text, tokens_of
 from gradlab.repair._responses import can_explain, response, value_places
 from gradlab.repair._source_function import SourceFunction, placed, source_function
@@ -108,16 +109,18 @@ def find_repairs(
     goes_on : callable
         Returns whether there is time left.
     """
-    judge = judge_of(trial)
+    functions, arrays = reachable(trial.node.backward, trial.node.forward)
+    judge = judge_of(trial, arrays)
     if judge is None:
         return []
     base = judge.gradients()
-    suspects = list(suspects_of(judge, base))
+    suspects = list(suspects_of(judge, base, functions))
     for edits in _candidates(judge, suspects, base, goes_on):
         if not goes_on():
             break
         with held(edits):
             proven = not rejected()
+        judge.put_back()
         if proven and (repair := _shown(edits, proven_with)):
             return [repair]
     return [] if base is None else list(_lines(judge, suspects, base, goes_on))
@@ -212,10 +215,11 @@ def _by_statement(edits: Iterator[Place]) -> Iterator[list[Place]]:
         yield list(some)
 
 
-def suspects_of(judge: Judge, base: Array | None) -> Iterator[Suspect]:
+def suspects_of(
+    judge: Judge, base: Array | None, reached: dict[CodeType, list[FunctionType]]
+) -> Iterator[Suspect]:
     """Yield the functions that backward runs through, those before the others that forward does not."""
     trial = judge.trial
-    reached = reachable_functions(trial.node.backward, trial.node.forward)
     functions = [f for f in (source_function(code, some) for code, some in reached.items()) if f is not None]
     with quiet(), redirect_stdout(StringIO()):
         _, residuals = trial.forward()

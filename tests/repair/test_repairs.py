@@ -192,3 +192,12 @@ def test_it_is_told_in_text_and_in_json(written):
     assert (told["line"], told["after"]) == (repair.line, "dW = x.T @ g")
     with pytest.raises(AssertionError, match="A repair, proven with"):
         report.raise_if_failed()
+
+
+def test_an_array_that_the_functions_hold_is_as_before(written):
+    module = written(
+        "TABLE = np.array([1.0, 2.0, 3.0])\n\n\ndef forward(x):\n    return x * TABLE, x\n\n\n"
+        "def backward(x, g):\n    d = TABLE * 1.0\n    d *= -1.5\n    return (g * d,)\n"
+    )
+    assert check_vjp(module.forward, module.backward, (X,)).repairs
+    assert (module.TABLE == [1, 2, 3]).all()

@@ -43,6 +43,7 @@ class DrawingError(ValueError):
 class ModelKeywords(NumericalKeywords, total=False):
     """The keywords of `check_model`, for type checkers and editors: see `CheckOptions`."""
 
+    repair: bool
     workers: Workers
 
 
@@ -151,6 +152,7 @@ def _as_layer(
         atol=options.atol,
         method=options.method,
         full_below=options.full_below,
+        repair=options.repair,
     )
 
 

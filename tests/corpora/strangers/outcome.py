@@ -1,6 +1,7 @@
 """What gradlab says of an entry, in a word, and how many of these words are the truth."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,13 @@ from ._entry import Stranger
 PACKAGE = SimpleNamespace(
     __name__="gradlab", **{name: getattr(gradlab, name) for name in gradlab.__all__}, check_model=check_model
 )
+# The same without repairs, on which no verdict and no name depends.
+WITHOUT_REPAIRS = SimpleNamespace(
+    **{
+        name: partial(value, repair=False) if name.startswith("check_") else value
+        for name, value in vars(PACKAGE).items()
+    }
+)
 # Which words are right for which truth.
 RIGHT = {"right": ("right", "warned"), "wrong": ("wrong",), "habit": ("warned", "wrong")}
 
@@ -20,7 +28,7 @@ RIGHT = {"right": ("right", "warned"), "wrong": ("wrong",), "habit": ("warned", 
 def outcome(entry: Stranger) -> tuple[str, str]:
     """Return the verdict of the one call of an entry, and the name of the likeliest mistake."""
     try:
-        report = entry.call(PACKAGE)
+        report = entry.call(WITHOUT_REPAIRS)
     except Exception:
         return "raised", ""
     verdicts = {str(row.verdict) for row in report.rows}
