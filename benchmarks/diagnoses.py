@@ -24,7 +24,7 @@ def report_of(mistake: Wrong) -> Report:
     """Return what gradlab reports of a wrong layer."""
     forward, backward = mistake.make()
     layer = mistake.name.partition(",")[0]
-    return check_vjp(forward, backward, mistake.primals, settings=mistake.settings, name=layer)
+    return check_vjp(forward, backward, mistake.primals, settings=mistake.settings, name=layer, repair=False)
 
 
 def page(mistakes: tuple[Wrong, ...]) -> str:

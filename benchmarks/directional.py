@@ -48,7 +48,7 @@ def caught_by_gradlab(n: int, tries: int) -> tuple[Row, bool]:
             return g
 
         start = perf_counter()
-        report = check_gradient(f, wrong, x, seed=int(k), name="sine", **ONLY)
+        report = check_gradient(f, wrong, x, seed=int(k), name="sine", repair=False, **ONLY)
         times.append(perf_counter() - start)
         (row,) = report.rows
         caught += not row.verdict.ok
