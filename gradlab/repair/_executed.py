@@ -32,12 +32,15 @@ class Executed:
     seen: int = 0
 
 
-def executed(functions: Sequence[SourceFunction], run: Callable[[], Any]) -> list[Executed]:
-    """Return what a call runs through of each of some functions.
+def executed(
+    functions: Sequence[SourceFunction], first: Callable[[], Any], then: Callable[[Any], Any]
+) -> tuple[list[Executed], list[Executed]]:
+    """Return what two calls run through of each of some functions; the second is given what the first returned.
 
     They run with a note before each statement, as Python's own tracing belongs to debuggers and to coverage.
     """
-    found = [Executed() for _ in functions]
+    before, after = [Executed() for _ in functions], [Executed() for _ in functions]
+    found = before
 
     def note(number: int, line: int) -> None:
         what = found[number]
@@ -56,9 +59,13 @@ def executed(functions: Sequence[SourceFunction], run: Callable[[], Any]) -> lis
             _Noted(number).visit(body)
             with suppress(SyntaxError, ValueError):
                 stack.enter_context(function.running(function.compiled(body)))
+        returned = None
         with suppress(Exception, SystemExit):  # what it came through before it raised is seen as well
-            run()
-    return found
+            returned = first()
+        found = after
+        with suppress(Exception, SystemExit):
+            then(returned)
+    return before, after
 
 
 class _Noted(ast.NodeTransformer):

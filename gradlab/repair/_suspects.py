@@ -75,9 +75,10 @@ def suspects_of(
     trial = judge.trial
     functions = [f for f in (source_function(code, some) for code, some in reached.items()) if f is not None]
     with quiet(), redirect_stdout(StringIO()):
-        _, residuals = trial.forward()
-        forward = executed(functions, trial.forward)
-        backward = executed(functions, lambda: trial.node.backward(residuals, trial.cotangent()))
+        g = trial.cotangent()
+        forward, backward = executed(
+            functions, trial.forward, lambda run: trial.node.backward(run[1], g) if run else None
+        )
     suspects = [
         Suspect(function, seen, bool(seen.lines & before.lines), judge, base)
         for function, seen, before in zip(functions, backward, forward, strict=True)
@@ -87,6 +88,7 @@ def suspects_of(
 
 
 def ran(place: SyntaxPlace, lines: set[int]) -> bool:
+    """Return whether the statement at a place is among the lines that ran; of a block its first line counts."""
     first = getattr(place.statement, "lineno", 0)
     if isinstance(place.statement, ast.If | ast.For | ast.While | ast.With | ast.Try | ast.FunctionDef):
         return first in lines

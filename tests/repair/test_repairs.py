@@ -201,3 +201,40 @@ def test_an_array_that_the_functions_hold_is_as_before(written):
     )
     assert check_vjp(module.forward, module.backward, (X,)).repairs
     assert (module.TABLE == [1, 2, 3]).all()
+
+
+TAPE = """
+class Node:
+    def __init__(self, value, back=None):
+        self.value, self.back, self.grad = value, back, None
+
+    def backward(self, g):
+        self.grad = g
+        if self.back:
+            self.back(g)
+
+
+def cube(a):
+    def back(g):
+        a.backward(2 * a.value**2 * g)
+
+    return Node(a.value**3, back)
+
+
+def forward(x):
+    node = Node(x)
+    y = cube(node)
+    return y.value, (node, y)
+
+
+def backward(nodes, g):
+    node, y = nodes
+    y.backward(g)
+    return (node.grad,)
+"""
+
+
+def test_a_way_back_that_forward_makes_anew_in_each_call(written):
+    module = written(TAPE)
+    (repair,) = check_vjp(module.forward, module.backward, (X,)).repairs
+    assert repair.after == "a.backward(3 * a.value**2 * g)"
