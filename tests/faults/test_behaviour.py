@@ -507,15 +507,24 @@ def test_what_is_only_rounding_is_no_fault():
 SOME = sorted({*list(NODES)[::4], "affine", "branch", "lstm_cell", "softmax"})
 
 
-@pytest.fixture(scope="module")
-def catalogue():
-    return {name: mutants(NODES[name]) for name in SOME}
+mutants_of = cache(lambda name: mutants(NODES[name]))
 
 
-def test_every_row_of_the_table_is_somebodys_fault(catalogue):
-    described = {(m.fault, m.diagnosis) for found in catalogue.values() for m in found}
+def test_the_mutants_of_some_nodes_together():
+    """One test, so that of several processes one alone makes all of them.
+
+    Every row of the table is somebody's fault, there are many, and no two of a node are described alike.
+    """
+    found = {name: mutants_of(name) for name in SOME}
+    described = {(m.fault, m.diagnosis) for some in found.values() for m in some}
     described |= {(m.fault, m.diagnosis) for m in behaviour_mutants(SEVERAL)}
     assert {(fault.name, fault.diagnosis) for fault in FAULTS} <= described
+    # without those of a name mixed up, many of which raise at once
+    counts = Counter(m.fault for some in found.values() for m in some)
+    assert counts.total() - counts["source: name mixed up"] >= 1500, counts
+    for name, some in found.items():
+        texts = Counter((mutant.fault, mutant.description) for mutant in some)
+        assert texts.most_common(1)[0][1] == 1, (name, texts.most_common(1))
 
 
 def random_cotangent(node, sample):
@@ -526,7 +535,7 @@ def random_cotangent(node, sample):
 
 
 @pytest.mark.parametrize("name", SOME)
-def test_a_fault_stays_where_it_was_put(catalogue, name):
+def test_a_fault_stays_where_it_was_put(name):
     """Forward gives what it gave, and on a first call no other gradient than the named one is wrong."""
     node, sample = NODES[name], NODES[name].draw_samples(0)[0]
     g = random_cotangent(node, sample)
@@ -535,7 +544,7 @@ def test_a_fault_stays_where_it_was_put(catalogue, name):
     right = gradients(node, sample.primals, g, **sample.settings)
     # the one swaps two gradients; the other spoils what forward has saved for all of them
     of_several = ("swapped primals", "mutated primal")
-    for mutant in (m for m in catalogue[name] if m.primal and m.fault not in of_several):
+    for mutant in (m for m in mutants_of(name) if m.primal and m.fault not in of_several):
         wrong_node = mutant.make()
         wrong_output, residuals = wrong_node.forward(*fresh(sample.primals), **sample.settings)
         assert all(map(np.array_equal, as_tuple(wrong_output), as_tuple(output))), mutant.description
@@ -544,24 +553,12 @@ def test_a_fault_stays_where_it_was_put(catalogue, name):
             assert primal == mutant.primal or np.array_equal(a, b), mutant.description
 
 
-def test_at_least_1500_mutants(catalogue):
-    # without those of a name mixed up, many of which raise at once
-    counts = Counter(m.fault for found in catalogue.values() for m in found)
-    assert counts.total() - counts["source: name mixed up"] >= 1500, counts
-
-
-def test_no_two_mutants_of_a_node_are_described_alike(catalogue):
-    for name, found in catalogue.items():
-        texts = Counter((mutant.fault, mutant.description) for mutant in found)
-        assert texts.most_common(1)[0][1] == 1, (name, texts.most_common(1))
-
-
-def test_the_same_seed_gives_the_same_mutants(catalogue):
+def test_the_same_seed_gives_the_same_mutants():
     def described(found):
         return [(m.node, m.fault, m.description, m.primal, m.diagnosis) for m in found]
 
     for name in ("affine", "branch", "softmax"):
-        assert described(mutants(NODES[name])) == described(catalogue[name])
+        assert described(mutants(NODES[name])) == described(mutants_of(name))
 
 
 def test_another_seed_draws_other_elements():
@@ -585,8 +582,8 @@ def outcome(node, primals, g):
         return repr(error)
 
 
-def test_a_mutant_can_be_sent_to_another_process(catalogue):
-    for mutant in catalogue["affine"]:
+def test_a_mutant_can_be_sent_to_another_process():
+    for mutant in mutants_of("affine"):
         sent = pickle.loads(pickle.dumps(mutant))
         assert sent.description == mutant.description
         g = np.ones((2, 4))

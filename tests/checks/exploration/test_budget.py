@@ -64,8 +64,7 @@ CHECKS = {
 }
 
 
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("threaded", [False, True])
+@pytest.mark.parametrize(("check", "threaded"), [*((name, False) for name in CHECKS), ("check_vjp", True)])
 def test_a_loop_that_does_not_end_elsewhere(check, threaded):
     found = []
     # enough to give up on three points, whose loops end as late as they may, and to look at those between
