@@ -18,7 +18,7 @@ from gradlab.verdict import atol_for
 # and to the largest one.
 RTOL, ATOL = 1e-6, 1e-8
 # What one call of a candidate may take: an edit can make a loop endless.
-SECONDS = 1.0
+SECONDS = 2.0
 # Arrays of up to so many elements are put back after each call.
 LARGEST_KEPT = 100_000
 
