@@ -6,7 +6,7 @@ An edit takes a node of the syntax tree and yields the nodes that could stand th
 import ast
 from collections.abc import Iterator
 
-from gradlab.faults._syntax_nodes import changed, negative, number, number_in, shifted
+from gradlab.faults.syntax_nodes import changed, negative, number, number_in, shifted
 
 SWAPPED_OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub,

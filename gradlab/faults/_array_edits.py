@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from gradlab.faults._arithmetic_edits import called, renamed
-from gradlab.faults._syntax_nodes import changed, number, number_in, shifted
+from gradlab.faults.syntax_nodes import changed, number, number_in, shifted
 
 Item = TypeVar("Item")
 

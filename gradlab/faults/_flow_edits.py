@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from gradlab.faults._arithmetic_edits import called
-from gradlab.faults._syntax_nodes import changed, shifted
+from gradlab.faults.syntax_nodes import changed, shifted
 
 Kind = TypeVar("Kind", bound=ast.AST)
 

@@ -3,7 +3,7 @@
 import ast
 from copy import deepcopy
 
-from gradlab.faults._syntax_nodes import changed, has_minus, negative, number_in
+from gradlab.faults.syntax_nodes import changed, has_minus, negative, number_in
 
 
 def normal_form(statement: ast.stmt) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from gradlab.faults._syntax_nodes import number_in
+from gradlab.faults.syntax_nodes import number_in
 
 # these are no part of the computation: annotations, decorators, and the words of an error message
 SKIPPED_FIELDS = {"annotation", "returns", "decorator_list", "args", "type_params"}

@@ -3,6 +3,8 @@
 import ast
 from collections.abc import Callable, Iterator, Sequence
 
+from gradlab.faults.syntax_nodes import changed, number_in
+
 Edit = Callable[[ast.AST], Iterator[ast.AST]]
 
 REDUCTIONS = {"sum", "mean", "max", "min", "prod", "any", "all", "argmax", "argmin"}
@@ -13,11 +15,6 @@ NUMBERS = ("0", "1", "2", "0.5", "-1", "3")
 def parsed(text: str) -> ast.expr:
     """Return the syntax of an expression."""
     return ast.parse(text, mode="eval").body
-
-
-def changed(node: ast.AST, **fields: object) -> ast.AST:
-    """Return a copy of a node with other fields."""
-    return type(node)(**({name: getattr(node, name, None) for name in node._fields} | fields))
 
 
 def method_call(node: ast.expr, name: str, *args: ast.expr, **keywords: ast.expr) -> ast.Call:
@@ -116,20 +113,15 @@ def accumulated(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.Assign) and len(node.targets) == 1 and single:
         for op in (ast.Add(), ast.Sub(), ast.Mult(), ast.Div()):
             yield ast.AugAssign(target, op, node.value)  # type: ignore[arg-type]
-    if isinstance(node, ast.Assign | ast.AugAssign) and isinstance(target, ast.Subscript):
-        where = changed(target, ctx=ast.Load())
-        array = target.value
-        index = target.slice if not isinstance(target.slice, ast.Slice) else None
-        if index is not None and isinstance(where, ast.expr):
-            call = ast.Call(parsed("np.add.at"), [array, index, node.value], [])
-            yield ast.Expr(call)
+    indexed = isinstance(target, ast.Subscript) and not isinstance(target.slice, ast.Slice)
+    if isinstance(node, ast.Assign | ast.AugAssign) and isinstance(target, ast.Subscript) and indexed:
+        # a slice repeats nothing, and is written as it is
+        yield ast.Expr(ast.Call(parsed("np.add.at"), [target.value, target.slice, node.value], []))
 
 
 def numbers_changed(node: ast.AST) -> Iterator[ast.AST]:
     """Put another of the usual numbers."""
-    negative = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
-    bare = node.operand if isinstance(node, ast.UnaryOp) and negative else node
-    if isinstance(bare, ast.Constant) and type(bare.value) in (int, float):
+    if number_in(node) is not None:
         for text in NUMBERS:
             yield parsed(text)
 

@@ -15,7 +15,7 @@ from gradlab.running.options import CheckOptions
 from gradlab.verdict import Verdict
 
 # What the search may take of what is left, in seconds; and the seeds that a repair is proven at, beside the given one.
-MOST_SECONDS, LEAST_PROOF_SECONDS, SEEDS = 5.0, 1.0, (1009, 2003)
+MOST_SECONDS, SEEDS = 5.0, (1009, 2003)
 NUMERICAL = "matches_numerical"
 PACKAGE = str(Path(__file__).parents[1])
 
@@ -39,22 +39,21 @@ def with_repairs(report: Report, trial: Trial, options: CheckOptions, again: Aga
     if not options.repair or at is None or left <= 0 or not _is_alone():
         return report
     start = monotonic()
-    # a proof may take twice what the report took: a candidate that loops is rejected
-    most = max(LEAST_PROOF_SECONDS, 2 * options.budget.elapsed_s)
 
     def goes_on() -> bool:
         return monotonic() - start < left
 
+    cut = _cuts(report)
     warned = {(row.check, row.primal) for row in report.rows if not row.verdict.ok or _warns(row)}
 
     def rejected() -> bool:
         for seed in (options.seed, *(options.seed + more for more in SEEDS)):
             if not goes_on():
                 return True
-            proof = again(replace(options, seed=seed, repair=False, workers=None, max_seconds=most))
-            if not proof.ok or any(
-                _warns(row) and (row.check, row.primal) not in warned for row in proof.rows
-            ):
+            proof = again(replace(options, seed=seed, repair=False, workers=None, max_seconds=left))
+            new = any(_warns(row) and (row.check, row.primal) not in warned for row in proof.rows)
+            # what was cut off was not proven
+            if not proof.ok or new or (_cuts(proof) and not cut):
                 return True
         return False
 
@@ -67,6 +66,11 @@ def with_repairs(report: Report, trial: Trial, options: CheckOptions, again: Aga
         warn(f"{what}: please report it", stacklevel=2)
         return report
     return replace(report, repairs=found) if found else report
+
+
+def _cuts(report: Report) -> bool:
+    """Return whether a report did not get to all that it would have looked at."""
+    return any(places.cut for places in report.explored)
 
 
 def _warns(row: Row) -> bool:

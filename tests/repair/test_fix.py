@@ -72,6 +72,24 @@ def test_a_changed_file_is_written_where_that_is_said(layers, capsys):
     assert layers.read_text() == RIGHT
 
 
+@pytest.mark.parametrize("change", [lambda t: t.replace(b"\n", b"\r\n"), lambda t: t.removesuffix(b"\n")])
+def test_the_ends_of_lines_stay_as_they_are(layers, capsys, change):
+    layers.write_bytes(change(WRONG.encode()))
+    assert check("--fix", "--no-dry-run") == 1
+    assert layers.read_bytes() == change(RIGHT.encode())
+
+
+def test_a_link_stays_a_link(layers, tmp_path):
+    real = tmp_path / "elsewhere.py"
+    layers.rename(real)
+    layers.symlink_to(real)
+    assert list(fix([repair_of(str(layers), WRONG, RIGHT, "nothing")], False)) == [
+        "layers.py, line 10: mended"
+    ]
+    assert layers.is_symlink()
+    assert real.read_text() == RIGHT
+
+
 def test_none_is_looked_for_where_nobody_wants_one(layers, capsys):
     assert check("--no-repair") == 1
     assert "A repair" not in capsys.readouterr().out
@@ -87,3 +105,14 @@ def test_a_file_that_has_changed_since_is_refused(layers):
     layers.unlink()
     (told,) = fix([repair], False)
     assert told.endswith("mend it by hand")
+
+
+@pytest.mark.parametrize(
+    ("more", "cure"),
+    [(["--fix", "--no-repair"], "leave one of them out"), (["--dry-run"], "add --fix, or leave it out")],
+)
+def test_options_that_do_not_go_together_are_told_in_a_line(layers, capsys, more, cure):
+    assert check(*more) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("gradlab: ")
+    assert line.endswith(cure)

@@ -3,11 +3,14 @@
 import importlib.util
 import itertools
 import json
+import threading
 
 import numpy as np
 import pytest
 
 from gradlab import check_gradient, check_layer, check_vjp
+from gradlab.checks.trial.interruptible import within
+from gradlab.running import mending
 
 RNG = np.random.default_rng(0)
 X, W, B = RNG.standard_normal((4, 3)), RNG.standard_normal((3, 5)), RNG.standard_normal(5)
@@ -238,3 +241,24 @@ def test_a_way_back_that_forward_makes_anew_in_each_call(written):
     module = written(TAPE)
     (repair,) = check_vjp(module.forward, module.backward, (X,)).repairs
     assert repair.after == "a.backward(3 * a.value**2 * g)"
+
+
+def test_none_is_looked_for_while_another_thread_is_in_gradlab(written):
+    module = written(AFFINE.format(**RIGHT | {"dW": "x.T @ -g"}))
+    inside, over = threading.Event(), threading.Event()
+    thread = threading.Thread(target=within, args=(None, lambda: (inside.set(), over.wait(60)), None))
+    thread.start()
+    try:
+        assert inside.wait(60)
+        assert affine_report(module).repairs == ()
+    finally:
+        over.set()
+        thread.join()
+    assert affine_report(module).repairs
+
+
+def test_what_was_not_looked_at_to_the_end_is_not_proven(written, monkeypatch):
+    module = written(AFFINE.format(**RIGHT | {"dW": "x.T @ -g"}))
+    cuts = iter([False])
+    monkeypatch.setattr(mending, "_cuts", lambda report: next(cuts, True))
+    assert not [repair for repair in affine_report(module).repairs if repair.diff]

@@ -396,7 +396,7 @@ def _takes_one(y: Any, name: str) -> bool:
     except (TypeError, ValueError):
         return False
     # what may be left out, and is None then, may be a seed by any name
-    return any(p.default in (p.empty, None) or names.is_cotangent(p.name) for p in parameters)
+    return any(p.default is p.empty or p.default is None or names.is_cotangent(p.name) for p in parameters)
 
 
 def _seeded(name: str, wrap: bool, where: str, forward: ForwardCall, run: LayerRun, g: Any) -> None:

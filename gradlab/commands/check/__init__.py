@@ -16,6 +16,9 @@ HELP = "check layers and functions that somebody else wrote, by their names"
 
 def run(arguments: argparse.Namespace, command: str) -> int:
     """Check every target; print the report on all, write its page, return the exit status."""
+    if misuse := _misuse(arguments):
+        print(f"gradlab: {misuse}", file=sys.stderr)
+        return UNUSABLE
     found = check(arguments.target, task_of(arguments), every=arguments.all, progress=True)
     if arguments.format == "json" or found.report.rows or found.interrupted:
         print_report(arguments, found, found.to_table)
@@ -30,3 +33,12 @@ def run(arguments: argparse.Namespace, command: str) -> int:
     if found.interrupted:
         return INTERRUPTED
     return WRONG if found.wrong else OK if found.ok else UNUSABLE
+
+
+def _misuse(arguments: argparse.Namespace) -> str:
+    """Return what is wrong with the options for repairs, with the cure; empty where nothing is."""
+    if arguments.fix and not arguments.repair:
+        return "--fix writes repairs, and --no-repair looks for none: leave one of them out"
+    if arguments.dry_run is not None and not arguments.fix:
+        return "--dry-run says what --fix would write: add --fix, or leave it out"
+    return ""

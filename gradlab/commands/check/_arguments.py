@@ -120,7 +120,7 @@ def task_of(arguments: argparse.Namespace) -> CheckTask:
         max_seconds=arguments.max_seconds,
         max_evaluations=arguments.max_evaluations,
         timeout=arguments.timeout,
-        repair=arguments.repair or arguments.fix,
+        repair=arguments.repair,
     )
 
 

@@ -21,22 +21,34 @@ def fix(repairs: Sequence[Repair], dry_run: bool | None) -> Iterator[str]:
     for repair in repairs:
         if not repair.mended:
             continue
-        path, place = Path(repair.file), f"{repair.shown_file}, line {repair.line}"
+        # a link stays one
+        path, place = Path(repair.file).resolve(), f"{repair.shown_file}, line {repair.line}"
         try:
-            same = path.read_text(encoding="utf-8") == repair.text
+            raw = path.read_bytes().decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             yield f"{place}: not mended, as it cannot be read ({error}): mend it by hand"
             continue
-        if not same:
+        written = _as_in(raw, repair)
+        if written is None:
             yield f"{place}: not mended, as the file has changed since it was read: check again"
         elif dry_run or (dry_run is None and not _is_committed(path)):
             why = "" if dry_run else ", as git does not have it as it is: commit it, or say --no-dry-run"
             yield f"{place}: would be mended{why}"
         else:
             mode = path.stat().st_mode
-            write_atomically(path, repair.mended)
+            write_atomically(path, written)
             os.chmod(path, mode)
             yield f"{place}: mended"
+
+
+def _as_in(raw: str, repair: Repair) -> str | None:
+    """Return the mended text with the ends of lines that the file has; None if the file has another text."""
+    ends = "\r\n" if "\r\n" in raw else "\n"
+    before, after = (text.replace("\n", ends) for text in (repair.text, repair.mended))
+    if raw == before:
+        return after
+    # of a file whose last line has no end, Python's own reader adds one
+    return after.removesuffix(ends) if raw + ends == before else None
 
 
 def _is_committed(path: Path) -> bool:

@@ -155,3 +155,19 @@ def test_the_world_is_as_it_was():
     before = world()
     assert check_layer(Meddles(), X).ok
     assert world() == before
+
+
+def test_a_default_that_is_an_array_is_no_hindrance():
+    class Carried:
+        def __init__(self, out):
+            self.out = out
+
+        def backward(self, how=X[0]):
+            return {"x": 2 * how}
+
+    class Layer:
+        def forward(self, x):
+            return Carried(2 * x)
+
+    with pytest.raises(LayerError, match="no method that looks like a backward pass"):
+        check_layer(Layer(), np.ones(3))
