@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from types import FrameType
 from typing import Any
+
+from gradlab.interruption import PATIENCE_S, PAUSE_S, is_swallowing
 
 
 class _TimeIsUp(BaseException):
@@ -77,12 +80,17 @@ def _time_bound(seconds: float) -> Iterator[None]:
         yield
         return
 
+    patient_until = monotonic() + seconds + PATIENCE_S
+
     def stop(signum: int, frame: FrameType | None) -> None:
+        if is_swallowing(frame) and monotonic() < patient_until:
+            signal.setitimer(signal.ITIMER_REAL, PAUSE_S, seconds)
+            return
         raise _TimeIsUp
 
     before = signal.signal(signal.SIGALRM, stop)
     try:
-        # the timer rings again and again, as an exception raised inside a finaliser is swallowed there
+        # the timer rings again and again, as the exception may be swallowed where it is raised
         signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
         try:
             yield

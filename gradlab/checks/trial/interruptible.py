@@ -3,20 +3,22 @@
 import _thread
 import ctypes
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isinf
-from time import sleep
+from time import monotonic, sleep
 from types import FrameType
 from typing import Any, TypeVar
 
 from gradlab.checks.trial.budget import Budget, OutOfBudget
+from gradlab.interruption import PATIENCE_S, PAUSE_S, is_swallowing
 
 Returned = TypeVar("Returned")
 Otherwise = TypeVar("Otherwise")
-# An exception that is raised in a finaliser, or that a bare except catches, is lost: it is raised again after so many
-# seconds at least, in which whatever a `finally` puts back is back.
+# An exception that a bare except catches is lost: it is raised again after so many seconds at least, in which whatever
+# a `finally` puts back is back.
 AGAIN_S = 1.0
 
 
@@ -32,11 +34,22 @@ class _Alarm:
         Whether the call has ended, and must not be interrupted any more.
     ringing : bool
         Whether another thread is about to interrupt it at this moment.
+    patient_until : float
+        Until when it is not interrupted where the exception would be lost, in seconds of the monotonic clock.
     """
 
     rung: bool = False
     over: bool = False
     ringing: bool = False
+    patient_until: float = float("inf")
+
+    def must_wait(self, frame: FrameType | None) -> bool:
+        """Return whether a call whose time is up cannot be interrupted where it is, and is looked at again soon."""
+        if not is_swallowing(frame):
+            self.patient_until = float("inf")
+            return False
+        self.patient_until = min(self.patient_until, monotonic() + PATIENCE_S)
+        return monotonic() < self.patient_until
 
 
 def within(
@@ -95,15 +108,21 @@ def _is_timer_free() -> bool:
 
 
 def _by_signal(seconds: float, function: Callable[[], Returned], alarm: _Alarm) -> Returned:
+    again = max(seconds, AGAIN_S)
+
     def ring(number: int, frame: FrameType | None) -> None:
-        if not alarm.over:
-            alarm.rung = True
-            raise OutOfBudget
+        if alarm.over:
+            return
+        if alarm.must_wait(frame):
+            signal.setitimer(signal.ITIMER_REAL, PAUSE_S, again)
+            return
+        alarm.rung = True
+        raise OutOfBudget
 
     before = signal.signal(signal.SIGALRM, ring)
     try:
         try:
-            signal.setitimer(signal.ITIMER_REAL, seconds, max(seconds, AGAIN_S))
+            signal.setitimer(signal.ITIMER_REAL, seconds, again)
             return function()
         finally:
             alarm.over = True
@@ -123,11 +142,12 @@ def _by_thread(seconds: float, function: Callable[[], Returned], alarm: _Alarm) 
         pause = seconds
         while not alarm.over and not awake.acquire(timeout=pause):
             alarm.ringing = True
-            if not alarm.over:
+            waits = alarm.must_wait(sys._current_frames().get(target))
+            if not alarm.over and not waits:
                 alarm.rung = True
                 _raise_in(target, OutOfBudget)
             alarm.ringing = False
-            pause = max(seconds, AGAIN_S)
+            pause = PAUSE_S if waits else max(seconds, AGAIN_S)
 
     try:
         _thread.start_new_thread(ring, ())
