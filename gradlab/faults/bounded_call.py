@@ -10,7 +10,7 @@ from time import monotonic
 from types import FrameType
 from typing import Any
 
-from gradlab.interruption import PATIENCE_S, PAUSE_S, is_swallowing
+from gradlab.workers.lost_exceptions import PATIENCE_S, PAUSE_S, is_swallowing
 
 
 class _TimeIsUp(BaseException):

@@ -9,7 +9,6 @@ import numpy as np
 
 from gradlab.adapters.scipy.derivatives import (
     Breaches,
-    as_arguments,
     columns_of,
     name_of,
     plain_array,
@@ -59,21 +58,21 @@ def check_gradient(
     """
     options = options_of(check_gradient, keywords)
     f, grad = split(f, grad, "grad")
-    x, args = point(x), as_arguments(args)
-    _refuse_vector(f, x, args)
-    seen = Breaches("grad")
-    forward, backward = _gradient_pair(f, grad, x.shape, args, seen)
     options = replace(options, name=options.name or name_of(f))
+    x, seen = point(x), Breaches("grad")
+    f, grad = seen.given(args, f, grad)
+    _refuse_vector(f, x)
+    forward, backward = _gradient_pair(f, grad, x.shape, seen)
     # of a scalar's gradient the user knows the numbers, which a factor would hide
     report = report_on_functions(forward, backward, (x,), options, fixed_shapes=True, unit_cotangent=True)
     return seen.told(report, options.strict)
 
 
-def _refuse_vector(f: Callable[..., Any], x: Array, args: tuple[Any, ...]) -> None:
+def _refuse_vector(f: Callable[..., Any], x: Array) -> None:
     """Raise ValueError if a function gives an array; what else it may do, the report says."""
     with quiet():
         try:
-            shape = np.shape(f(x.copy(), *args))
+            shape = np.shape(f(x.copy()))
         except Exception:
             return
     if prod(shape) != 1:
@@ -84,23 +83,22 @@ def _gradient_pair(
     f: Callable[..., Any],
     grad: Callable[..., Any],
     shape: tuple[int, ...],
-    args: tuple[Any, ...],
     seen: Breaches,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return a scalar function and its gradient as the node contract has them."""
 
     def forward(x: Array) -> tuple[Array, Array]:
-        value = np.asarray(f(x, *args))
+        value = np.asarray(f(x))
         if value.size != 1:
             raise ValueError(f"f returned shape {value.shape}: return one real number, for example its sum")
         # another number of unknowns is only for those that both can take
-        if x.shape != shape and plain_array(grad(x.copy(), *args)).shape != x.shape:
+        if x.shape != shape and plain_array(grad(x.copy())).shape != x.shape:
             raise ValueError("grad is meant for another number of unknowns")
         # a copy: the caller may move x before backward looks at it
         return value.reshape(()), x.copy()
 
     def backward(x: Array, g: Array) -> tuple[Array, ...]:
-        d = seen.call(lambda given: plain_array(grad(given, *args)), x)
+        d = seen.call(lambda given: plain_array(grad(given)), x)
         if d.shape in ((1, *x.shape), (*x.shape, 1)) and x.size > 1:
             cure = "return it in the shape of x, as most of SciPy's methods refuse another"
             seen.found["shapes_and_dtypes"] = f"grad returned shape {d.shape}, x has shape {x.shape}: {cure}"
@@ -147,20 +145,21 @@ def check_jacobian(
     """
     options = options_of(check_jacobian, keywords)
     f, jac = split(f, jac, "jac")
-    x, args = point(x), as_arguments(args)
-    seen = Breaches("jac")
-    forward, backward = _jacobian_pair(f, jac, x.shape, args, seen)
+    title = options.name or name_of(f)
+    x, seen = point(x), Breaches("jac")
+    f, jac = seen.given(args, f, jac)
+    forward, backward = _jacobian_pair(f, jac, x.shape, seen)
     # SciPy computes in double precision, whatever it is given
     chosen = [c for c in CHECKS if c != "works_in_float32"] if options.checks is None else options.checks
-    title = options.name or name_of(f)
     changed = replace(options, checks=chosen, name=title)
     # a function of n unknowns is one of n unknowns: its data, which nobody sees here, have a length
     report = report_on_functions(forward, backward, (x,), changed, fixed_shapes=True)
     report = seen.told(report, options.strict)
     if "matches_numerical" not in chosen:
         return report
-    at_f, at_jac = (lambda at: plain_array(f(at, *args))), (lambda at: jac(at, *args))
-    found = list(entries(at_f, at_jac, x, title, options.rtol, options.atol, options.method))
+    found = list(
+        entries(lambda at: plain_array(f(at)), jac, x, title, options.rtol, options.atol, options.method)
+    )
     # entry by entry more is known than of products with the whole, which make other mistakes of them
     mistakes = [mistake for _, some in found for mistake in some]
     findings = dict(report.findings)
@@ -173,20 +172,19 @@ def _jacobian_pair(
     f: Callable[..., Any],
     jac: Callable[..., Any],
     given_shape: tuple[int, ...],
-    args: tuple[Any, ...],
     seen: Breaches,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return a function and its Jacobian as the node contract has them."""
 
     def forward(x: Array) -> tuple[Array, tuple[Array, tuple[int, ...]]]:
-        y = plain_array(f(x, *args))
+        y = plain_array(f(x))
         if x.shape != given_shape:
-            matrix(jac(x.copy(), *args), y.shape, x.shape, "jac")
+            matrix(jac(x.copy()), y.shape, x.shape, "jac")
         return y, (x.copy(), y.shape)
 
     def backward(residuals: Any, g: Array) -> tuple[Array, ...]:
         x, shape = residuals
-        found = seen.call(lambda given: matrix(jac(given, *args), shape, given.shape, "jac"), x)
+        found = seen.call(lambda given: matrix(jac(given), shape, given.shape, "jac"), x)
         return (found.transposed(g.reshape(-1)).reshape(x.shape),)
 
     return forward, backward

@@ -74,6 +74,36 @@ class Breaches:
     found: dict[str, str] = field(default_factory=dict)
     last: Array | None = None
 
+    def given(self, args: Any, *functions: Callable[..., Any]) -> list[Callable[..., Any]]:
+        """Return functions of x alone, which are given further arguments, and note what their first calls do to these.
+
+        The arrays among the arguments are copies, so that their owner's stay as they are.
+        """
+        own = as_arguments(args)
+        copies = tuple(np.array(a, subok=True) if isinstance(a, np.ndarray) else a for a in own)
+
+        def of_x(function: Callable[..., Any]) -> Callable[..., Any]:
+            called = False
+
+            def of_x_alone(x: Array) -> Any:
+                nonlocal called
+                returned = function(x, *copies)
+                if not called:
+                    called = True
+                    self._note_written(own, copies)
+                return returned
+
+            return of_x_alone
+
+        return [of_x(function) for function in functions]
+
+    def _note_written(self, own: Sequence[Any], copies: Sequence[Any]) -> None:
+        pairs = enumerate(zip(own, copies, strict=True))
+        written = [i for i, (a, b) in pairs if isinstance(a, np.ndarray) and not same_bits(a, b)]
+        if written:
+            where = " and ".join(f"args[{i}]" for i in written)
+            self.found["leaves_arguments_unchanged"] = f"a call writes into {where}: write into a copy"
+
     def call(self, derivative: Callable[[Array], Any], x: Array) -> Any:
         """Return the derivative at a copy of x, and note what it did to it."""
         given = x.copy()

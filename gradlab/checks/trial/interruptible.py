@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from gradlab.checks.trial.budget import Budget, OutOfBudget
-from gradlab.interruption import PATIENCE_S, PAUSE_S, is_swallowing
+from gradlab.workers.lost_exceptions import PATIENCE_S, PAUSE_S, is_swallowing
 
 Returned = TypeVar("Returned")
 Otherwise = TypeVar("Otherwise")

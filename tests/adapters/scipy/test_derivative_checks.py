@@ -54,6 +54,24 @@ def test_args_go_to_both():
     assert report.ok
 
 
+def test_what_is_written_into_args_is_seen_in_the_first_call():
+    def centred(f):
+        def of(x, points):
+            points -= points.mean(0)  # nothing changes any more after the first
+            return f(x, points)
+
+        return of
+
+    points = np.array([[1.0, 2.0], [3.0, 6.0], [2.0, 2.5]])
+    f, jac = centred(lambda x, p: p @ x), centred(lambda x, p: p)
+    report = check_jacobian(f, jac, X[:2], args=(points,))
+    assert report.ok
+    (fault,) = report.faults
+    assert "writes into args[0]" in fault.sentence
+    np.testing.assert_array_equal(points[0], [1.0, 2.0])
+    assert not check_jacobian(f, jac, X[:2], args=(points,), strict=True).ok
+
+
 def test_what_scipy_takes_as_one_number():
     assert check_gradient(lambda x: np.array([np.sum(x**2)]), lambda x: 2 * x, X).ok
     assert check_gradient(lambda x: x[0] ** 2, lambda x: [2 * x[0]], np.array([0.3])).ok

@@ -17,7 +17,7 @@ from tests.checks.exploration.test_interruptible import here, loop_for_ever, pos
 def lost(monkeypatch):
     """Return what was raised where nobody can catch it."""
     found = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: found.append(unraisable.exc_type))
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: found.append(str(unraisable)))
     return found
 
 
@@ -46,6 +46,19 @@ def in_a_callback_of_the_collector():
         gc.callbacks.remove(slow)
 
 
+def in_a_callback_that_is_an_object():
+    class Slow:
+        def __call__(self, phase, info):
+            spin(0.15)
+
+    slow = Slow()
+    gc.callbacks.append(slow)
+    try:
+        gc.collect()
+    finally:
+        gc.callbacks.remove(slow)
+
+
 def in_a_callback_of_a_weak_reference():
     class Kept:
         pass
@@ -55,8 +68,29 @@ def in_a_callback_of_a_weak_reference():
     del kept
 
 
+def in_the_callback_of_a_weak_set():
+    class Kept:
+        pass
+
+    class SlowSet(set):
+        def discard(self, item):
+            spin(0.3)
+
+    kept, holder = Kept(), weakref.WeakSet()
+    holder.add(kept)
+    holder.data = SlowSet(holder.data)
+    del kept
+
+
 swallowing = pytest.mark.parametrize(
-    "swallow", [in_a_destructor, in_a_callback_of_the_collector, in_a_callback_of_a_weak_reference]
+    "swallow",
+    [
+        in_a_destructor,
+        in_a_callback_of_the_collector,
+        in_a_callback_that_is_an_object,
+        in_a_callback_of_a_weak_reference,
+        in_the_callback_of_a_weak_set,
+    ],
 )
 
 
