@@ -66,8 +66,7 @@ def test_what_is_written_into_args_is_seen_in_the_first_call():
     f, jac = centred(lambda x, p: p @ x), centred(lambda x, p: p)
     report = check_jacobian(f, jac, X[:2], args=(points,))
     assert report.ok
-    (fault,) = report.faults
-    assert "writes into args[0]" in fault.sentence
+    assert any("writes into args[0]" in fault.sentence for fault in report.faults)
     np.testing.assert_array_equal(points[0], [1.0, 2.0])
     assert not check_jacobian(f, jac, X[:2], args=(points,), strict=True).ok
 
