@@ -13,6 +13,11 @@ from gradlab.node import Array
 MOST_ATOMS, MOST_UNARY = 24, 400
 LARGEST = 4096
 ATOM, POWER, PRODUCT, SUM = 4, 3, 2, 1
+# What normalises, and what turns degrees into radians and bits into nats: people round these, or leave them out.
+CONSTANTS = (
+    "np.pi", "2 / np.pi", "2 * np.pi", "180 / np.pi", "np.sqrt(np.pi)", "np.sqrt(2 * np.pi)", "np.sqrt(2 / np.pi)",
+    "np.sqrt(2)", "np.log(2)", "np.e",
+)  # fmt: skip
 UNARY_CALLS = ("exp", "log", "sqrt", "sin", "cos", "tanh", "sign", "abs", "square")
 
 
@@ -113,6 +118,8 @@ def _taken(access: tuple[str, Any], value: Any) -> Any:
 def unary_forms(some: Sequence[Form], numpy: str) -> list[Form]:
     """Return forms of one thing each, themselves first; `numpy` is what the module is called, empty if it is not."""
     found = [*some, *(Form(text, ATOM, 1, _numbers(some, float(text))) for text in ("2", "0.5", "3"))]
+    if numpy:
+        found += [_constant(some, text, numpy) for text in CONSTANTS]
     with np.errstate(all="ignore"):
         for form in some:
             found += _simple(form)
@@ -120,6 +127,14 @@ def unary_forms(some: Sequence[Form], numpy: str) -> list[Form]:
             if form.values[0].ndim and form.values[0].dtype.kind == "f":
                 found += _called(form, numpy)
     return _unlike(found)[:MOST_UNARY]
+
+
+def _constant(some: Sequence[Form], text: str, numpy: str) -> Form:
+    value = float(eval(text, {"np": np}))
+    size = text.count(" ") + text.count("sqrt") + 1
+    return Form(
+        text.replace("np.", f"{numpy}."), PRODUCT if " " in text else ATOM, size, _numbers(some, value)
+    )
 
 
 def _numbers(some: Sequence[Form], value: float) -> tuple[Array, ...]:

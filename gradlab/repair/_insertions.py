@@ -159,21 +159,16 @@ def elements_exchanged(node: ast.AST) -> Iterator[ast.AST]:
 
 
 # few of each node, and many
-LIKELY: tuple[tuple[str, Edit], ...] = (
-    ("sign", minus_put),
-    ("adds up", accumulated),
-    ("transpose", transposed),
-    ("order", elements_exchanged),
-    ("operator", operators_changed),
-    ("new array", written_anew),
-    ("copy", copied),
+LIKELY: tuple[Edit, ...] = (
+    minus_put,
+    accumulated,
+    transposed,
+    elements_exchanged,
+    operators_changed,
+    written_anew,
+    copied,
 )
-OTHERS: tuple[tuple[str, Edit], ...] = (
-    ("sum", axes_summed),
-    ("bound", bounds_dropped),
-    ("number", numbers_changed),
-    ("condition", conditions_negated),
-)
+OTHERS: tuple[Edit, ...] = (axes_summed, bounds_dropped, numbers_changed, conditions_negated)
 
 
 def operands_put(names: Sequence[str]) -> Edit:
@@ -195,8 +190,8 @@ def operands_put(names: Sequence[str]) -> Edit:
     return edit
 
 
-def calls_put(functions: Sequence[ast.FunctionDef], names: Sequence[str]) -> Edit:
-    """Return the edit that wraps a value in a call which one of some functions makes of another.
+def calls_put(near: Sequence[ast.AST], names: Sequence[str]) -> Edit:
+    """Return the edit that wraps a value in a call which some code nearby makes of another.
 
     What it takes besides stays as it is, or, where that is one variable, is any of those in scope.
     """
@@ -209,23 +204,20 @@ def calls_put(functions: Sequence[ast.FunctionDef], names: Sequence[str]) -> Edi
             key = call.func.attr + key.partition("attr=")[2] if isinstance(call.func, ast.Attribute) else key
         pool.setdefault(key, (call, is_method))
 
-    for function in functions:
-        for node in ast.walk(function):
-            if not isinstance(node, ast.Call) or isinstance(node.func, ast.Call | ast.Subscript):
-                continue
-            own = isinstance(node.func, ast.Attribute) and not isinstance(node.func.value, ast.Name)
-            variants = [node]
-            rest = node.args if own else node.args[1:]
-            if len(rest) == 1 and isinstance(rest[0], ast.Name):
-                first = [] if own else node.args[:1]
-                variants += [
-                    ast.Call(node.func, [*first, ast.Name(n, ast.Load())], node.keywords) for n in names
-                ]
-            for call in variants:
-                if call.args and not isinstance(call.args[0], ast.Starred):
-                    add(call, False)
-                if isinstance(call.func, ast.Attribute):
-                    add(call, True)
+    for node in near:
+        if not isinstance(node, ast.Call) or isinstance(node.func, ast.Call | ast.Subscript):
+            continue
+        own = isinstance(node.func, ast.Attribute) and not isinstance(node.func.value, ast.Name)
+        variants = [node]
+        rest = node.args if own else node.args[1:]
+        if len(rest) == 1 and isinstance(rest[0], ast.Name):
+            first = [] if own else node.args[:1]
+            variants += [ast.Call(node.func, [*first, ast.Name(n, ast.Load())], node.keywords) for n in names]
+        for call in variants:
+            if call.args and not isinstance(call.args[0], ast.Starred):
+                add(call, False)
+            if isinstance(call.func, ast.Attribute):
+                add(call, True)
 
     def edit(node: ast.AST) -> Iterator[ast.AST]:
         if not is_value(node) or not isinstance(node, ast.expr):

@@ -1,7 +1,6 @@
 """What an expression lacks: forms that, put in its place or beside it, give the gradients that are wanted."""
 
 import ast
-import linecache
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import ModuleType
@@ -13,7 +12,8 @@ from gradlab.node import Array
 from gradlab.repair._forms import ATOM, SUM, Form, as_array, atoms, joined, unary_forms
 from gradlab.repair._rendering import tokens_of
 from gradlab.repair._responses import Response
-from gradlab.repair._source_function import SourceFunction, file_tree
+from gradlab.repair._source_function import SourceFunction
+from gradlab.repair._suspects import Suspect
 
 # Methods of arrays that leave them as they are, and how many expressions of the same file are tried.
 HARMLESS = {
@@ -34,13 +34,14 @@ class Fit(NamedTuple):
     form: Form
 
 
-def mended_expressions(told: Response, function: SourceFunction, tolerance: float) -> Iterator[ast.expr]:
+def mended_expressions(told: Response, suspect: Suspect, tolerance: float) -> Iterator[ast.expr]:
     """Yield what could stand in the place of an expression so that it gives what is wanted, the smallest first."""
     node = told.place.node
     assert isinstance(node, ast.expr)
     known = atoms(told.scopes)
     names = {form.text for form in known}
-    some = unary_forms([*known, *_written_forms(told, function, known, names)], _numpy_name(function))
+    written = _written_forms(told, suspect, known, names)
+    some = unary_forms([*known, *written], _numpy_name(suspect.function))
     fits = [*_elementwise(told, tolerance, some), *_by_matrices(told, tolerance, some)]
     if not fits:
         fits = list(_pairs(told, tolerance, sorted(some, key=lambda form: form.size)[:MOST_PAIRED]))
@@ -54,24 +55,17 @@ def _numpy_name(function: SourceFunction) -> str:
     return next((name for name in ("np", "numpy", "torch", "jnp") if name in space), "")
 
 
-def neighbours(function: SourceFunction) -> list[ast.FunctionDef]:
-    """Return the functions of the class, or of the module, that a function stands in."""
-    around: Any = function.path[-2] if len(function.path) > 1 else None
-    if around is None:
-        around = file_tree(function.file, "".join(linecache.getlines(function.file)))
-    return [node for node in getattr(around, "body", []) if isinstance(node, ast.FunctionDef)]
-
-
 def _written_forms(
-    told: Response, function: SourceFunction, known: Sequence[Form], names: set[str]
+    told: Response, suspect: Suspect, known: Sequence[Form], names: set[str]
 ) -> Iterator[Form]:
     """Yield expressions of the same file that can be computed here, and its functions of one thing in scope."""
-    space = function.functions[0].__globals__
+    space = suspect.function.functions[0].__globals__
     in_scope = frozenset(set.intersection(*(set(scope) for scope in told.scopes)))
-    near = [function.body, *neighbours(function)]
-    texts = dict.fromkeys(_expressions(near, in_scope, space))
+    texts = dict.fromkeys(_expressions(suspect.near, in_scope, space))
     texts |= {
-        f"{name}({form.text})": None for name in _functions_of_one(function.body, space) for form in known
+        f"{name}({form.text})": None
+        for name in _functions_of_one(suspect.function.body, space)
+        for form in known
     }
     for text in list(texts)[:MOST_WRITTEN]:
         if text in names:
@@ -89,14 +83,11 @@ def _functions_of_one(body: ast.FunctionDef, space: Mapping[str, Any]) -> list[s
     return [name for name in dict.fromkeys(found) if callable(space.get(name))]
 
 
-def _expressions(
-    functions: Sequence[ast.FunctionDef], names: frozenset[str], space: Mapping[str, Any]
-) -> Iterator[str]:
+def _expressions(near: Sequence[ast.AST], names: frozenset[str], space: Mapping[str, Any]) -> Iterator[str]:
     """Yield the texts of expressions that take nothing but some names, and call nothing that could do harm."""
-    for function in functions:
-        for node in ast.walk(function):
-            if isinstance(node, ast.BinOp | ast.Call) and _is_harmless(node, names, space):
-                yield ast.unparse(node)
+    for node in near:
+        if isinstance(node, ast.BinOp | ast.Call) and _is_harmless(node, names, space):
+            yield ast.unparse(node)
 
 
 def _is_harmless(node: ast.expr, names: frozenset[str], space: Mapping[str, Any]) -> bool:

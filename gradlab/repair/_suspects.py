@@ -1,7 +1,7 @@
 """The functions that a wrong backward runs through, and which places in them can be at fault."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,13 +21,17 @@ from gradlab.repair._source_function import SourceFunction, source_function
 
 @dataclass(frozen=True, eq=False)
 class Suspect:
-    """A function that backward runs through, and what was seen of it."""
+    """A function that backward runs through, and what was seen of it.
+
+    `near` is the syntax of its file that ran in forward or backward: nothing else of a file is ever called.
+    """
 
     function: SourceFunction
     seen: Executed
     in_forward: bool
     judge: Judge
     base: Array | None
+    near: Sequence[ast.AST]
 
     def is_suspicious(self, place: SyntaxPlace) -> bool:
         """Return whether a place ran, and what its statement gives there can explain what the gradients lack."""
@@ -79,8 +83,13 @@ def suspects_of(
         forward, backward = executed(
             functions, trial.forward, lambda run: trial.node.backward(run[1], g) if run else None
         )
+    near: dict[str, list[ast.AST]] = {}
+    for function, *both in zip(functions, forward, backward, strict=True):
+        lines = both[0].lines | both[1].lines
+        ran_here = (place.node for place in places(function.body) if ran(place, lines))
+        near.setdefault(function.file, []).extend(ran_here)
     suspects = [
-        Suspect(function, seen, bool(seen.lines & before.lines), judge, base)
+        Suspect(function, seen, bool(seen.lines & before.lines), judge, base, near[function.file])
         for function, seen, before in zip(functions, backward, forward, strict=True)
         if seen.lines
     ]

@@ -12,7 +12,7 @@ from gradlab.node import Array
 from gradlab.repair._forms import as_array
 from gradlab.repair._insertions import LIKELY, OTHERS, Edit, calls_put, operands_put
 from gradlab.repair._judge import Judge
-from gradlab.repair._missing_forms import mended_expressions, neighbours
+from gradlab.repair._missing_forms import mended_expressions
 from gradlab.repair._responses import response, value_places
 from gradlab.repair._source_function import SourceFunction
 from gradlab.repair._suspects import Suspect
@@ -24,7 +24,6 @@ class Candidate(NamedTuple):
     function: SourceFunction
     place: SyntaxPlace
     new: ast.AST
-    kind: str
 
 
 def faults_undone(
@@ -32,9 +31,15 @@ def faults_undone(
 ) -> Iterator[Candidate]:
     """Yield the edits that people's mistakes are made of: most lead back as they lead there."""
     for suspect in suspects:
-        for kind, place, new in source_edits(suspect.function.body):
-            if suspect.is_suspicious(place):
-                yield Candidate(suspect.function, place, new, kind)
+        for _, place, new in source_edits(suspect.function.body):
+            if suspect.is_suspicious(place) and not _asks_for_none(place.node):
+                yield Candidate(suspect.function, place, new)
+
+
+def _asks_for_none(node: ast.AST) -> bool:
+    """Return whether a condition tells what is there already from what is not yet: there is no other side to it."""
+    test = node.test if isinstance(node, ast.If | ast.While | ast.IfExp) else node
+    return isinstance(test, ast.Compare) and any(isinstance(op, ast.Is | ast.IsNot) for op in test.ops)
 
 
 def likely_insertions(
@@ -51,28 +56,28 @@ def other_insertions(
     """Yield the edits of which there are many: axes, bounds, numbers; and operands where backward raises."""
     for suspect in suspects:
         # nothing is known of what it lacks then, and all that is in scope is tried
-        operands = [("operand", operands_put(_array_names(suspect)))] if base is None else []
+        operands = [operands_put(_array_names(suspect))] if base is None else []
         yield from _edited(suspect, [*OTHERS, *operands])
 
 
-def _edited(suspect: Suspect, edits: Sequence[tuple[str, Edit]]) -> Iterator[Candidate]:
+def _edited(suspect: Suspect, edits: Sequence[Edit]) -> Iterator[Candidate]:
     for place in places(suspect.function.body):
         if suspect.is_suspicious(place):
-            for kind, edit in edits:
+            for edit in edits:
                 for new in edit(place.node):
-                    yield Candidate(suspect.function, place, new, kind)
+                    yield Candidate(suspect.function, place, new)
 
 
 def calls(
     judge: Judge, suspects: Sequence[Suspect], base: Array | None, goes_on: Callable[[], bool]
 ) -> Iterator[Candidate]:
-    """Yield the edits that put a call in which stands elsewhere in the same file."""
+    """Yield the edits that put a call in which ran elsewhere in the same file."""
     for suspect in suspects:
-        edit = calls_put([suspect.function.body, *neighbours(suspect.function)], _array_names(suspect))
+        edit = calls_put(suspect.near, _array_names(suspect))
         for place in places(suspect.function.body):
             if suspect.is_suspicious(place):
                 for new in edit(place.node):
-                    yield Candidate(suspect.function, place, new, "call")
+                    yield Candidate(suspect.function, place, new)
 
 
 def _array_names(suspect: Suspect) -> list[str]:
@@ -104,8 +109,8 @@ def forms(
                 # what a part of it gives can explain no more
                 cleared.update(map(id, ast.walk(place.node)))
                 continue
-            for new in mended_expressions(told, suspect.function, tolerance):
-                yield Candidate(suspect.function, place, new, "form")
+            for new in mended_expressions(told, suspect, tolerance):
+                yield Candidate(suspect.function, place, new)
 
 
 Tier = Callable[[Judge, Sequence[Suspect], Array | None, Callable[[], bool]], Iterator[Candidate]]

@@ -22,6 +22,8 @@ class Repair:
         The change as a unified diff; empty where only the line is known.
     proven_with : str
         What the mended backward was held to.
+    mistake : str
+        The name of the mistake that it takes back, one of `gradlab.diagnosis.NAMES`; empty if it has none.
     text, mended : str
         The whole file before and after.
     """
@@ -32,6 +34,7 @@ class Repair:
     after: str
     diff: str = ""
     proven_with: str = ""
+    mistake: str = ""
     text: str = ""
     mended: str = ""
 
@@ -68,4 +71,4 @@ def repair_of(file: str, text: str, mended: str, proven_with: str) -> Repair:
     new = "\n".join(line for c in changes for line in after[c[3] : c[4]])
     shown = _shown(file)
     diff = "\n".join(difflib.unified_diff(before, after, shown, shown, lineterm="", n=2))
-    return Repair(file, first[1] + 1, old.strip(), new.strip(), diff, proven_with, text, mended)
+    return Repair(file, first[1] + 1, old.strip(), new.strip(), diff, proven_with, text=text, mended=mended)

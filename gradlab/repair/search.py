@@ -14,6 +14,7 @@ from gradlab.faults.syntax_places import places, temporarily_replaced
 from gradlab.node import Array
 from gradlab.repair._insertions import accumulated
 from gradlab.repair._judge import Judge, judge_of
+from gradlab.repair._mistake_names import mistake_of
 from gradlab.repair._reachable import reachable
 from gradlab.repair._rendering import Change, edited_text, tokens_of
 from gradlab.repair._responses import response
@@ -101,7 +102,7 @@ def _added_up(judge: Judge, suspects: Sequence[Suspect]) -> Iterator[list[Candid
             new = [e for e in accumulated(place.node) if isinstance(e, ast.Expr)]
             if new and place.node is place.statement and ran(place, suspect.seen.lines):
                 placed(new[0], place.node)
-                edits.append(Candidate(suspect.function, place, new[0], "adds up"))
+                edits.append(Candidate(suspect.function, place, new[0]))
         if len(edits) > 1:
             with held(edits):
                 fits = judge.fits(judge.gradients())
@@ -191,4 +192,7 @@ def _shown(edits: Sequence[Candidate], proven_with: str) -> Repair | None:
             stack.enter_context(temporarily_replaced(edit.place, edit.new))
         changes = [Change(edit.place.node, edit.new) for edit in edits]
         mended = edited_text(text, changes, [edit.function.definition for edit in edits])
-    return repair_of(file, text, mended, proven_with) if mended else None
+    if not mended:
+        return None
+    mistakes = filter(None, map(mistake_of, edits))
+    return replace(repair_of(file, text, mended, proven_with), mistake=next(mistakes, ""))

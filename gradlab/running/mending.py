@@ -2,20 +2,27 @@
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from warnings import warn
 
-from gradlab.checks.trial import Trial
+from gradlab.checks.trial import Trial, interruptible
+from gradlab.diagnosis import Finding
 from gradlab.repair import find_repairs
+from gradlab.repair.proposal import Repair
 from gradlab.report import Report, Row
 from gradlab.running.options import CheckOptions
 from gradlab.verdict import Verdict
 
 # What the search may take of what is left, in seconds; and the seeds that a repair is proven at, beside the given one.
 MOST_SECONDS, SEEDS = 5.0, (1009, 2003)
+# The names of mistakes that say where a gradient is off, or how far, and not what was done.
+WHERE = {
+    "additive-bias", "border", "masked-region", "missing-term", "not-finite", "other-approximation", "single-element",
+    "tie-or-kink",
+}  # fmt: skip
 NUMERICAL = "matches_numerical"
 PACKAGE = str(Path(__file__).parents[1])
 
@@ -65,7 +72,27 @@ def with_repairs(report: Report, trial: Trial, options: CheckOptions, again: Aga
         what = f"the search for a repair of {trial.node.name} raised {type(error).__name__}: {error}"
         warn(f"{what}: please report it", stacklevel=2)
         return report
-    return replace(report, repairs=found) if found else report
+    if not found:
+        return report
+    return replace(report, repairs=found, findings=_named_by(found[0], report, trial.node.name))
+
+
+def _named_by(repair: Repair, report: Report, node: str) -> Mapping[str, Sequence[Finding]]:
+    """Return a report's findings with the mistake that a repair takes back.
+
+    It comes before names that say where gradients are wrong, or how far, and is left out where one says what is.
+    """
+    known = report.findings.get(node, ())
+    if not repair.mistake or any(f.name not in WHERE and f.confidence and not f.warns for f in known):
+        return report.findings
+    same = [finding for finding in known if finding.name == repair.mistake]
+    if same:
+        return {**report.findings, node: [*same, *(finding for finding in known if finding not in same)]}
+    wrong = {row.primal for row in report.rows if row.verdict is Verdict.WRONG and row.check == NUMERICAL}
+    primal = next(iter(wrong)) if len(wrong) == 1 else ""
+    evidence = f"with line {repair.line} of {repair.shown_file} changed, all checks pass"
+    named = Finding(repair.mistake, primal, 1.0, evidence, "see the repair")
+    return {**report.findings, node: [named, *known]}
 
 
 def _cuts(report: Report) -> bool:
@@ -90,7 +117,9 @@ def _is_alone() -> bool:
     mine = threading.get_ident()
     for thread, frame in sys._current_frames().items():
         while thread != mine and frame is not None:
-            if frame.f_code.co_filename.startswith(PACKAGE):
+            file = frame.f_code.co_filename
+            # a thread that interrupts calls may be about to end
+            if file.startswith(PACKAGE) and file != interruptible.__file__:
                 return False
             frame = frame.f_back  # type: ignore[assignment]
     return True

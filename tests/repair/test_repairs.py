@@ -8,8 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from gradlab import check_gradient, check_layer, check_vjp
-from gradlab.checks.trial.interruptible import within
+from gradlab import check_gradient, check_layer, check_vjp, numerical_gradient
 from gradlab.running import mending
 
 RNG = np.random.default_rng(0)
@@ -246,7 +245,13 @@ def test_a_way_back_that_forward_makes_anew_in_each_call(written):
 def test_none_is_looked_for_while_another_thread_is_in_gradlab(written):
     module = written(AFFINE.format(**RIGHT | {"dW": "x.T @ -g"}))
     inside, over = threading.Event(), threading.Event()
-    thread = threading.Thread(target=within, args=(None, lambda: (inside.set(), over.wait(60)), None))
+
+    def waiting(x):
+        inside.set()
+        over.wait(60)
+        return 0.0
+
+    thread = threading.Thread(target=numerical_gradient, args=(waiting, np.zeros(1)))
     thread.start()
     try:
         assert inside.wait(60)
@@ -262,3 +267,34 @@ def test_what_was_not_looked_at_to_the_end_is_not_proven(written, monkeypatch):
     cuts = iter([False])
     monkeypatch.setattr(mending, "_cuts", lambda report: next(cuts, True))
     assert not [repair for repair in affine_report(module).repairs if repair.diff]
+
+
+SIDE_EFFECTS = """
+CALLED = []
+
+
+def train(g):
+    CALLED.append(g)
+    return 2 * g
+
+
+def report(x, g):
+    return train(g) * x
+
+
+def forward(x, verbose=False):
+    if verbose:
+        train(x)
+    return x**2, x
+
+
+def backward(x, g):
+    return (x * g,)
+"""
+
+
+def test_nothing_is_called_that_forward_and_backward_did_not_call(written):
+    module = written(SIDE_EFFECTS)
+    (repair,) = check_vjp(module.forward, module.backward, (X,)).repairs
+    assert "train" not in repair.after
+    assert module.CALLED == []

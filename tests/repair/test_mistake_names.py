@@ -1,0 +1,101 @@
+"""A mended line tells what the mistake was."""
+
+import ast
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from gradlab import check_vjp
+from gradlab.diagnosis import NAMES
+from gradlab.faults.syntax_places import places
+from gradlab.repair._mistake_names import MISTAKES, mistake_of
+from gradlab.repair._tiers import Candidate
+
+NAMED = [
+    ("dx[i] = dy", "dx[i] = dy", "dx[i] += dy", "last-write-wins"),
+    ("dx[i] += dy", "dx[i] += dy", "np.add.at(dx, i, dy)", "last-write-wins"),
+    ("self.dW += dW", "self.dW += dW", "self.dW = dW", "accumulates"),
+    ("return -dy", "-dy", "dy", "sign-flipped"),
+    ("return a - b", "a - b", "a + b", "sign-flipped"),
+    ("dx -= dy", "dx -= dy", "dx += dy", "sign-flipped"),
+    ("return x.T @ dy", "x.T", "x", "transposed"),
+    ("return np.dot(dy, w)", "w", "np.transpose(w)", "transposed"),
+    ("return dy.transpose(0, 2, 1)", "dy.transpose(0, 2, 1)", "dy.transpose(2, 0, 1)", "axes-permuted"),
+    ("return dy", "dy", "dy.sum(axis=0)", "missing-broadcast-sum"),
+    ("return (dy, dy)", "dy", "np.sum(dy, axis=0)", "missing-broadcast-sum"),
+    ("return dy - dy.sum(axis=0)", "dy.sum(axis=0)", "dy.sum(axis=1)", "wrong-sum-axis"),
+    ("return np.mean(dy, 0)", "np.mean(dy, 0)", "np.mean(dy, axis=1)", "wrong-sum-axis"),
+    ("dx = np.empty_like(x)", "np.empty_like(x)", "np.zeros_like(x)", "nondeterministic"),
+    ("x = x.astype(np.float32)", "x.astype(np.float32)", "x", "float32-round-trip"),
+    ("return np.hstack([a, b])", "[a, b]", "[b, a]", "columns-exchanged"),
+    ("return (a, b)", "(a, b)", "(b, a)", "swapped-primals"),
+    ("return dy * (x > 0)", "x > 0", "x >= 0", "tie-or-kink"),
+    ("return dy * (x > 0)", "x", "y", "masked-region"),
+    ("return np.where(m, dy, 0)", "m", "~m", "masked-region"),
+    ("return dy * h[t + 1]", "t + 1", "t", "shifted"),
+    ("for t in range(T - 1):\n    dx[t] = 1", "T - 1", "T", "border"),
+    ("return p * dy", "dy", "dy - (p * dy).sum()", "missing-term"),
+    ("return dy / 2", "dy / 2", "dy", "constant-factor"),
+    ("return dy", "dy", "dy / len(x)", "constant-factor"),
+    ("return dy", "dy", "dy / x.shape[0]", "constant-factor"),
+    ("return 3 * dy", "3", "2", "constant-factor"),
+    ("return dy.sum(0)", "dy.sum(0)", "dy.mean(0)", "constant-factor"),
+    ("return 0.8 * dy", "0.8", "0.7978845608", "rounded-constants"),
+    ("return dy", "dy", "dy * x", ""),
+    ("return f(dy)", "f(dy)", "g(dy)", ""),
+]
+
+
+@pytest.mark.parametrize(("statement", "old", "new", "name"), NAMED)
+def test_the_name_of_an_edit(statement, old, new, name):
+    body = ast.parse(f"def backward(dy):\n{'    ' + statement.replace(chr(10), chr(10) + '    ')}").body[0]
+    statements = isinstance(ast.parse(new).body[0], ast.Assign | ast.AugAssign)
+    place = next(p for p in places(body) if not isinstance(p.node, ast.Return) and ast.unparse(p.node) == old)
+    tree = ast.parse(new).body[0]
+    whole = statements or isinstance(place.node, ast.stmt)
+    edit = Candidate(SimpleNamespace(body=body), place, tree if whole else tree.value)
+    assert mistake_of(edit) == name
+
+
+def test_the_names_are_those_of_the_diagnosis():
+    assert {name for name, _ in MISTAKES} <= set(NAMES)
+
+
+def softmax(x):
+    p = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+    return p, p
+
+
+def softmax_backward(p, g):
+    return (p * (g - (p * g).sum(axis=0, keepdims=True)),)
+
+
+def relu_like(x):
+    return np.where(x > 0, x, 0), x
+
+
+def relu_like_backward(x, g):
+    return (np.zeros_like(g) * x,)
+
+
+X = np.array([[0.3, -0.2, 1.1], [0.7, 0.4, -0.6]])
+
+
+def sine(x):
+    return x * np.sin(x), x
+
+
+def sine_backward(x, g):
+    return (g * (np.sin(x) - x * np.cos(x)),)
+
+
+def test_a_proven_edit_names_the_mistake():
+    assert check_vjp(sine, sine_backward, (X,), repair=False).faults[0].name != "sign-flipped"
+    fault = check_vjp(sine, sine_backward, (X,)).faults[0]
+    assert (fault.name, fault.confidence) == ("sign-flipped", 1)
+    assert "all checks pass: see the repair" in fault.sentence
+
+
+def test_what_the_diagnosis_is_sure_of_stays_first():
+    assert check_vjp(relu_like, relu_like_backward, (X,)).faults[0].name == "zero-gradient"
