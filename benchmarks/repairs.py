@@ -1,10 +1,12 @@
 """How many wrong backward passes are mended: ``python benchmarks/repairs.py --output reports``.
 
-Mutants of the registered nodes, drawn at random, and the wrong layers and functions of the corpora.
+Mutants of the registered nodes, drawn at random; the wrong layers and functions of the corpora; wrong functions of
+torch and JAX, where these are installed.
 """
 
 import argparse
 import ast
+import importlib.util
 import inspect
 import linecache
 import random
@@ -18,6 +20,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from time import perf_counter
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,17 +36,21 @@ from gradlab.faults.normal_form import normal_form
 from gradlab.node import Node
 from gradlab.nodes import NODES
 from gradlab.repair import find_repairs
+from gradlab.repair.proposal import Repair
 from gradlab.report.envelope import environment
 from gradlab.report.files import write_atomically
 from gradlab.report.pages import made_by
 from gradlab.report.tables import table
 from gradlab.running.check_rows import first_wrong, run_checks
 from gradlab.verdict import Verdict
+from tests.adapters.framework._wrong_everywhere import WRONG
+from tests.adapters.framework.test_same_everywhere import IN_JAX, in_jax, in_numpy, in_torch
 from tests.corpora.strangers.catalogue import FIRST, SECOND, THIRD
 from tests.corpora.strangers.outcome import PACKAGE
 
 # The search for one repair may take so long, and a mended function is held to so many seeds that no search has used.
-SECONDS, FRESH_SEEDS, FULL_SEEDS = 10.0, range(100, 120), (200, 201)
+SECONDS, FRESH_SEEDS, FULL_SEEDS, FRESH_CALLS = 10.0, range(100, 120), (200, 201), range(100, 105)
+CORPORA, STRANGERS = {"first": FIRST, "second": SECOND, "third": THIRD}, "tests.corpora.strangers"
 EXACT = ("the original's source", "the original's, bit for bit")
 RIGHT = (*EXACT, "another right one")
 
@@ -71,6 +78,7 @@ def main() -> None:
     parts = [
         mutants_section(args.mutants, args.seed, args.workers, style),
         corpora_section(args.workers, style),
+        frameworks_section(style),
     ]
     text = "\n\n".join(parts)
     if args.output:
@@ -174,36 +182,54 @@ def _judged(node: Node, source: str, function: str) -> str:
     return RIGHT[-1]
 
 
+@dataclass(frozen=True)
+class Told:
+    """What is told of one wrong entry.
+
+    Attributes
+    ----------
+    mended : bool
+        Whether a repair is shown.
+    named : bool or None
+        Whether its wrong line is among those that are changed or named; None where its author does not say.
+    seconds : float
+        Of the whole call.
+    held : bool
+        Whether the mended source passes at seeds that the search has not used.
+    """
+
+    mended: bool
+    named: bool | None
+    seconds: float
+    held: bool
+
+
 def corpora_section(workers: int, style: str) -> str:
     rows = []
-    for title, entries in (("first", FIRST), ("second", SECOND), ("third", THIRD)):
-        wrong = [e for e in entries if e.truth == "wrong"]
-        found = list(_over(workers, partial(judged_entry, title), [e.name for e in wrong]))
-        mended, lined = sum(o[0] for o in found), [o[1] for o in found if o[1] is not None]
-        lines = f"{sum(lined)} of {len(lined)}" if lined else ""
-        times = sorted(o[2] for o in found)
-        rows.append(
-            (
-                title,
-                str(len(wrong)),
-                f"{mended} ({mended / len(wrong):.0%})",
-                lines,
-                f"{np.median(times):.1f} s",
-            )
-        )
+    rejected = []
+    for title, entries in CORPORA.items():
+        wrong = [e.name for e in entries if e.truth == "wrong"]
+        found = list(_over(workers, partial(judged_entry, title), wrong))
+        mended, lined = sum(o.mended for o in found), [o.named for o in found if o.named is not None]
+        rejected += [name for name, o in zip(wrong, found, strict=True) if not o.held]
+        lines = f"{sum(lined)} of {len(lined)} ({sum(lined) / len(lined):.0%})" if lined else ""
+        time = f"{np.median([o.seconds for o in found]):.1f} s"
+        rows.append((title, str(len(wrong)), f"{mended} ({mended / len(wrong):.0%})", lines, time))
     said = (
         "Of each wrong layer, net, loss or function of the three corpora of strangers, one call with default "
         "arguments. The authors of the third say which lines are wrong: it is counted whether one of these is "
-        "changed, or among the three that are named where nothing was mended. The time is that of the whole call."
+        "changed, or among the three that are named where nothing was mended. The time is that of the whole call. "
+        f"Each mended source is called at the {len(FRESH_CALLS)} seeds {min(FRESH_CALLS)} to {max(FRESH_CALLS)}, "
+        f"which no search has used: {len(rejected)} were rejected there{': ' * bool(rejected)}{'; '.join(rejected)}."
     )
     headers = ("corpus", "wrong", "mended", "the wrong line named", "time")
     return "\n\n".join(["## Strangers' layers and functions", said, table(headers, rows, style)])
 
 
-def judged_entry(corpus: str, name: str) -> tuple[bool, bool | None, float]:
-    """Return whether an entry is mended, whether its wrong line is named, and the seconds that it took."""
+def judged_entry(corpus: str, name: str) -> Told:
+    """Return what is told of an entry, and whether its mended source holds."""
     warnings.simplefilter("ignore")
-    entry = next(e for e in {"first": FIRST, "second": SECOND, "third": THIRD}[corpus] if e.name == name)
+    entry = next(e for e in CORPORA[corpus] if e.name == name)
     start = perf_counter()
     try:
         repairs = entry.call(PACKAGE).repairs
@@ -213,7 +239,64 @@ def judged_entry(corpus: str, name: str) -> tuple[bool, bool | None, float]:
     lines = [line.strip() for line in entry.line.splitlines()]
     told = [part.strip() for repair in repairs for part in repair.before.splitlines()]
     named = any(line in part or part in line for line in lines for part in told if part)
-    return any(repair.mended for repair in repairs), named if lines else None, seconds
+    mended = [repair for repair in repairs if repair.mended]
+    held = all(_holds(corpus, name, repair) for repair in mended)
+    return Told(bool(mended), named if lines else None, seconds, held)
+
+
+def _holds(corpus: str, name: str, repair: Repair) -> bool:
+    """Return whether the entry of a mended source passes at seeds that no search has used."""
+    own = {key: module for key, module in sys.modules.items() if key.startswith(STRANGERS)}
+    key, old = next((k, m) for k, m in own.items() if m.__file__ == repair.file)
+    mended = ModuleType(key)
+    mended.__dict__.update(__file__=repair.file, __package__=old.__package__, __spec__=old.__spec__)
+    for other in own:
+        del sys.modules[other]
+    try:
+        sys.modules[key] = mended
+        exec(compile(repair.mended, repair.file, "exec"), mended.__dict__)
+        catalogue = importlib.import_module(f"{STRANGERS}.catalogue")
+        entry = next(e for e in getattr(catalogue, corpus.upper()) if e.name == name)
+        return all(entry.call(_at_seed(seed)).ok for seed in FRESH_CALLS)
+    finally:
+        for other in [k for k in sys.modules if k.startswith(STRANGERS)]:
+            del sys.modules[other]
+        sys.modules.update(own)
+
+
+def _at_seed(seed: int) -> SimpleNamespace:
+    return SimpleNamespace(
+        **{
+            name: partial(value, repair=False, seed=seed) if name.startswith("check_") else value
+            for name, value in vars(PACKAGE).items()
+        }
+    )
+
+
+def frameworks_section(style: str) -> str:
+    rows = []
+    for title, package, check, kinds in (
+        ("NumPy", "numpy", in_numpy, list(WRONG)),
+        ("torch", "torch", in_torch, list(WRONG)),
+        ("JAX", "jax", in_jax, IN_JAX),
+    ):
+        if importlib.util.find_spec(package) is None:
+            rows.append((title, str(len(kinds)), f"{title} is not installed", ""))
+            continue
+        mended, times = 0, []
+        for kind in kinds:
+            start = perf_counter()
+            mended += any(repair.mended for repair in check(kind).repairs)
+            times.append(perf_counter() - start)
+        rows.append(
+            (title, str(len(kinds)), f"{mended} ({mended / len(kinds):.0%})", f"{np.median(times):.1f} s")
+        )
+    said = (
+        "The wrong functions of `tests/adapters/framework/_wrong_everywhere.py`, each as a pair for NumPy, as a "
+        "`torch.autograd.Function` and as a `jax.custom_vjp`; what writes into an argument there is none of in JAX."
+    )
+    headers = ("in", "wrong", "mended", "time")
+    return "\n\n".join(["## torch and JAX", said, table(headers, rows, style)])
 
 
 def _over(workers: int, judge: Any, items: Iterable[Any]) -> Iterable[Any]:

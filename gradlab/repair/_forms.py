@@ -40,12 +40,10 @@ class Form(NamedTuple):
 
 def as_array(value: Any) -> Array | None:
     """Return what is a number or an array of real numbers as an array of NumPy's; None for anything else."""
-    if isinstance(value, bool | str | bytes | type(None)):
+    if isinstance(value, bool | str | bytes | type | type(None)):
         return None
-    if hasattr(value, "detach"):
-        value = value.detach()
     try:
-        array = np.asarray(value)
+        array = np.asarray(value.detach() if hasattr(value, "detach") else value)
     except Exception:
         return None
     if array.dtype.kind not in "fiub" or array.size > LARGEST or isinstance(value, list | tuple | dict):

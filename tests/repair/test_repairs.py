@@ -298,3 +298,26 @@ def test_nothing_is_called_that_forward_and_backward_did_not_call(written):
     (repair,) = check_vjp(module.forward, module.backward, (X,)).repairs
     assert "train" not in repair.after
     assert module.CALLED == []
+
+
+HOLDS_A_CLASS = """
+class Held:
+    def detach(self):
+        return 1.0
+
+
+def forward(x):
+    kind = Held
+    return x**3, (x, kind)
+
+
+def backward(residuals, g):
+    x, kind = residuals
+    return (x**2 * g,)
+"""
+
+
+def test_a_class_in_scope_is_no_array(written):
+    module = written(HOLDS_A_CLASS)
+    (repair,) = check_vjp(module.forward, module.backward, (X,)).repairs
+    assert "3" in repair.after
