@@ -115,16 +115,18 @@ def _taken(access: tuple[str, Any], value: Any) -> Any:
 
 def unary_forms(some: Sequence[Form], numpy: str) -> list[Form]:
     """Return forms of one thing each, themselves first; `numpy` is what the module is called, empty if it is not."""
-    found = [*some, *(Form(text, ATOM, 1, _numbers(some, float(text))) for text in ("2", "0.5", "3"))]
+    numbers = [Form(text, ATOM, 1, _numbers(some, float(text))) for text in ("2", "0.5", "3")]
     if numpy:
-        found += [_constant(some, text, numpy) for text in CONSTANTS]
+        numbers += [_constant(some, text, numpy) for text in CONSTANTS]
+    found = [*some]
     with np.errstate(all="ignore"):
         for form in some:
             found += _simple(form)
         for form in some:
             if form.values[0].ndim and form.values[0].dtype.kind == "f":
                 found += _called(form, numpy)
-    return _unlike(found)[:MOST_UNARY]
+    # a length may be equal to one of the numbers, and at other lengths it is not
+    return [*numbers, *_unlike(found)[:MOST_UNARY]]
 
 
 def _constant(some: Sequence[Form], text: str, numpy: str) -> Form:

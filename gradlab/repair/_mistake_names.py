@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from typing import NamedTuple
 
 from gradlab.faults.syntax_nodes import number_in
@@ -139,7 +140,7 @@ class _Untransposed(ast.NodeTransformer):
 
 
 def _untransposed(node: ast.AST) -> str:
-    return ast.dump(_Untransposed().visit(ast.parse(ast.unparse(node), mode="eval")))
+    return ast.dump(_Untransposed().visit(deepcopy(node)))
 
 
 def _is_transposed(it: Difference) -> bool:

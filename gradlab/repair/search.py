@@ -15,6 +15,7 @@ from gradlab.node import Array
 from gradlab.repair._insertions import accumulated
 from gradlab.repair._judge import Judge, judge_of
 from gradlab.repair._mistake_names import mistake_of
+from gradlab.repair._other_lengths import counts, is_right_at_other_lengths
 from gradlab.repair._reachable import reachable
 from gradlab.repair._rendering import Change, edited_text, tokens_of
 from gradlab.repair._responses import response
@@ -56,6 +57,8 @@ def find_repairs(
             break
         with held(edits):
             proven = not rejected()
+            if proven and counts(edits):
+                proven = is_right_at_other_lengths(trial)
         judge.put_back()
         if proven and (repair := _shown(edits, proven_with)):
             return [repair]

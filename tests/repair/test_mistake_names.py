@@ -42,6 +42,7 @@ NAMED = [
     ("return 3 * dy", "3", "2", "constant-factor"),
     ("return dy.sum(0)", "dy.sum(0)", "dy.mean(0)", "constant-factor"),
     ("return 0.8 * dy", "0.8", "0.7978845608", "rounded-constants"),
+    ("return dy[1:]", "1:", ":-1", "shifted"),
     ("return dy", "dy", "dy * x", ""),
     ("return f(dy)", "f(dy)", "g(dy)", ""),
 ]
@@ -52,7 +53,9 @@ def test_the_name_of_an_edit(statement, old, new, name):
     body = ast.parse(f"def backward(dy):\n{'    ' + statement.replace(chr(10), chr(10) + '    ')}").body[0]
     statements = isinstance(ast.parse(new).body[0], ast.Assign | ast.AugAssign)
     place = next(p for p in places(body) if not isinstance(p.node, ast.Return) and ast.unparse(p.node) == old)
-    tree = ast.parse(new).body[0]
+    tree = ast.parse(f"x[{new}]" if ":" in new else new).body[0]
+    if ":" in new:
+        tree.value = tree.value.slice
     whole = statements or isinstance(place.node, ast.stmt)
     edit = Candidate(SimpleNamespace(body=body), place, tree if whole else tree.value)
     assert mistake_of(edit) == name

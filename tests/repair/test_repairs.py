@@ -321,3 +321,33 @@ def test_a_class_in_scope_is_no_array(written):
     module = written(HOLDS_A_CLASS)
     (repair,) = check_vjp(module.forward, module.backward, (X,)).repairs
     assert "3" in repair.after
+
+
+COUNTED = """
+import numpy as np
+
+
+def cube(x):
+    return x**3, x
+
+
+def cube_backward(x, g):
+    return (x**2 * g,)
+
+
+def mean(x):
+    return x.mean(axis=1), x
+
+
+def mean_backward(x, g):
+    return (np.ones_like(x) * g[:, None],)
+"""
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (3, 2), (2, 3)])
+def test_a_number_and_a_length_that_are_equal(written, shape):
+    module, x = written(COUNTED), RNG.standard_normal(shape)
+    (of_cube,) = check_vjp(module.cube, module.cube_backward, (x,)).repairs
+    assert of_cube.after == "return (x**2 * g * 3,)"
+    (of_mean,) = check_vjp(module.mean, module.mean_backward, (x,)).repairs
+    assert of_mean.after == "return (np.ones_like(x) * g[:, None] / x.shape[1],)"
