@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         numerical_vjp,
     )
     from gradlab.report import Fault, GradientError, Report, Row
+    from gradlab.running.check_jvp import check_jvp
     from gradlab.running.check_vjp import check_vjp
     from gradlab.running.verify import verify
     from gradlab.verdict import Verdict
@@ -46,6 +47,7 @@ __all__ = [
     "check_hessian",
     "check_jacobian",
     "check_jax",
+    "check_jvp",
     "check_layer",
     "check_torch",
     "check_vjp",
@@ -83,6 +85,7 @@ _HOMES = {
         "numerical_vjp",
     ),
     "report": ("Fault", "GradientError", "Report", "Row"),
+    "running.check_jvp": ("check_jvp",),
     "running.check_vjp": ("check_vjp",),
     "running.verify": ("verify",),
     "verdict": ("Verdict",),

@@ -3,7 +3,7 @@
 import ast
 import io
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from itertools import product
 from typing import NamedTuple
@@ -30,22 +30,29 @@ def edited_text(text: str, changes: Sequence[Change], intended: Sequence[ast.AST
     intended : sequence of ast.AST
         The whole changed definitions, by which the text is proved.
     """
+    # a file may hold the intended definition already, in another place
+    before = [_count(text, one) for one in intended]
+
+    def gives(edited: str) -> bool:
+        """Return whether a text has each definition that is intended once more."""
+        return all(_count(edited, one) == n + 1 for one, n in zip(intended, before, strict=True))
+
     for anew, outer in product((False, True), (False, True)):
         wrapped: set[str] = set()
         parts = _edited(text, changes, anew, wrapped, outer)
-        if not _gives(parts.text, intended):
+        if not gives(parts.text):
             # brackets around every part that has an operator, and then away with those that are not needed
             wrapped = set(parts.compound)
-            if not _gives(_edited(text, changes, anew, wrapped, outer).text, intended):
+            if not gives(_edited(text, changes, anew, wrapped, outer).text):
                 continue
             for segment in parts.compound:
-                if _gives(_edited(text, changes, anew, wrapped - {segment}, outer).text, intended):
+                if gives(_edited(text, changes, anew, wrapped - {segment}, outer).text):
                     wrapped.discard(segment)
-        return _without_brackets(text, changes, _edited(text, changes, anew, wrapped, outer).text, intended)
+        return _without_brackets(text, changes, _edited(text, changes, anew, wrapped, outer).text, gives)
     return None
 
 
-def _without_brackets(text: str, changes: Sequence[Change], edited: str, intended: Sequence[ast.AST]) -> str:
+def _without_brackets(text: str, changes: Sequence[Change], edited: str, gives: Callable[[str], bool]) -> str:
     """Return a text without brackets that stood around what was changed, where they are not needed any more."""
     if len(changes) != 1:
         return edited
@@ -55,7 +62,7 @@ def _without_brackets(text: str, changes: Sequence[Change], edited: str, intende
     if edited[start - 1 : start] + edited[stop : stop + 1] != "()":
         return edited
     plain = edited[: start - 1] + edited[start:stop] + edited[stop + 1 :]
-    return plain if _gives(plain, intended) else edited
+    return plain if gives(plain) else edited
 
 
 class _Edited(NamedTuple):
@@ -76,13 +83,14 @@ def _edited(text: str, changes: Sequence[Change], anew: bool, wrapped: set[str],
     return _Edited(edited, compound)
 
 
-def _gives(text: str, intended: Sequence[ast.AST]) -> bool:
-    """Return whether a text has definitions that are the intended ones."""
+def _count(text: str, definition: ast.AST) -> int:
+    """Return how often a definition stands in a text; -1 where that is no Python."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
-        return False
-    return all(any(_anew(node) == _anew(one) for node in _alike(tree, one)) for one in intended)
+        return -1
+    wanted = _anew(definition)
+    return sum(_anew(node) == wanted for node in _alike(tree, definition))
 
 
 def _alike(tree: ast.AST, definition: ast.AST) -> Iterator[ast.AST]:

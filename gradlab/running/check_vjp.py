@@ -77,13 +77,14 @@ def report_on_functions(
     options: CheckOptions,
     *,
     settings: Mapping[str, Any] | None = None,
+    checks: Mapping[str, Check] | None = None,
     fixed_shapes: bool = False,
     **more: bool,
 ) -> Report:
     """Return the report of `check_vjp`.
 
-    `fixed_shapes` says that the primals' shapes have a meaning: others are tried only in a process of its own. What
-    there is `more` is said to the trial.
+    `checks` are those that run, by default those that the options name. `fixed_shapes` says that the primals' shapes
+    have a meaning: others are tried only in a process of its own. What there is `more` is said to the trial.
     """
     if isinstance(primals, np.ndarray | np.generic) or not hasattr(primals, "__len__"):
         raise TypeError(f"primals is {type(primals).__name__}: pass a tuple of arrays, (x,) or (x, w)")
@@ -99,10 +100,7 @@ def report_on_functions(
     sample = Sample("given", arrays, dict(settings or {}))
     title = str(options.name or getattr(forward, "__name__", type(forward).__name__))
     node = Node(title, "own", forward, backward, lambda rng: iter([sample]))
-    run = select_checks(options.checks)
-    if options.checks is None and not options.strict:
-        # somebody who checks a function of their own in double precision has not asked for another
-        run = {name: check for name, check in run.items() if name != "works_in_float32"}
+    run = checks_of(options) if checks is None else checks
 
     def report(sheltered: bool) -> Report:
         return _report(node, sample, run, options, fixed_shapes=fixed_shapes, sheltered=sheltered, **more)
@@ -128,6 +126,15 @@ def _report(
         findings = explain([trial], rows)
     found = Report(rows, environment(seed=options.seed), explored=explored, findings=findings)
     return with_repairs(found, trial, options, lambda other: _report(node, sample, run, other, **told))
+
+
+def checks_of(options: CheckOptions) -> Mapping[str, Check]:
+    """Return the checks that options name, or else all that a function of somebody's own is held to."""
+    chosen = select_checks(options.checks)
+    if options.checks is None and not options.strict:
+        # somebody who checks a function of their own in double precision has not asked for another
+        return {name: check for name, check in chosen.items() if name != "works_in_float32"}
+    return chosen
 
 
 def _refuse_arguments(

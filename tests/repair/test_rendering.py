@@ -69,3 +69,17 @@ def test_a_text_that_does_not_give_the_tree_is_none():
     assert (
         edited_text("def f(x):\n    return x\n", [Change(node, ast.Name("y", ast.Load()))], [other]) is None
     )
+
+
+def test_the_intended_definition_elsewhere_in_the_file_proves_nothing():
+    right = "class Right:\n    def f(x, y):\n        return x * (y + x)\n\n\n"
+    wrong = "class Wrong:\n    def f(x, y):\n        return x * (y)\n"
+    tree = ast.parse(right + wrong)
+    (function,) = tree.body[1].body
+    for node in ast.walk(function):
+        node._is_of_file = True
+    place = next(p for p in places(function) if getattr(p.node, "id", "") == "y")
+    new = ast.BinOp(place.node, ast.Add(), ast.Name("x", ast.Load()))
+    with temporarily_replaced(place, new):
+        text = edited_text(right + wrong, [Change(place.node, new)], [function])
+    assert text == right + wrong.replace("(y)", "(y + x)")
