@@ -10,7 +10,9 @@ import numpy as np
 from gradlab.checks import Check, Trial
 from gradlab.node import Array
 from gradlab.report import Report
-from gradlab.running.check_vjp import checks_of, report_on_functions
+from gradlab.report.envelope import environment
+from gradlab.running.check_rows import run_checks
+from gradlab.running.check_vjp import checks_of, node_of, report_on_functions
 from gradlab.running.options import CheckKeywords, options_of, takes_options
 from gradlab.running.tangents import Jvp, judged_tangents, transposed
 from gradlab.verdict import CheckResult
@@ -81,12 +83,14 @@ def check_jvp(
         return transposed(at(others, several))(xs, g)
 
     own = forward_mode(lambda trial: at(trial.settings(), isinstance(trial.output, tuple)))
-    small = sum(map(np.size, primals)) <= MOST_TRANSPOSED
-    chosen = {NAME: own, **checks_of(options)} if small else {"matches_numerical": own}
-    looks = options if small else replace(options, explore=False)
-    return report_on_functions(
-        forward_with_primals, backward, primals, looks, settings=settings, checks=chosen
-    )
+    if sum(map(np.size, primals)) <= MOST_TRANSPOSED:
+        chosen = {NAME: own, **checks_of(options)}
+        return report_on_functions(
+            forward_with_primals, backward, primals, options, settings=settings, checks=chosen
+        )
+    node, sample = node_of(forward_with_primals, backward, primals, options.name, settings)
+    rows = list(run_checks([options.trial(node, sample)], {"matches_numerical": own}))
+    return Report(rows, environment(seed=options.seed))
 
 
 def forward_mode(jvp_at: Callable[[Trial], Jvp]) -> Check:

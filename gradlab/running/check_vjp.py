@@ -86,26 +86,13 @@ def report_on_functions(
     `checks` are those that run, by default those that the options name. `fixed_shapes` says that the primals' shapes
     have a meaning: others are tried only in a process of its own. What there is `more` is said to the trial.
     """
-    if isinstance(primals, np.ndarray | np.generic) or not hasattr(primals, "__len__"):
-        raise TypeError(f"primals is {type(primals).__name__}: pass a tuple of arrays, (x,) or (x, w)")
-    if len(primals) == 0:
-        raise ValueError(
-            "there are no primals, so there is nothing to differentiate: pass at least one array"
-        )
-    arrays = tuple(float_primal(x, f"primal {i}") for i, x in enumerate(primals))
-    check_elements(arrays)
-    if not isinstance(settings, Mapping | None):
-        raise TypeError(f"settings is {settings!r}: pass a dict of forward's keyword arguments")
-    _refuse_arguments(forward, arrays, settings or {})
-    sample = Sample("given", arrays, dict(settings or {}))
-    title = str(options.name or getattr(forward, "__name__", type(forward).__name__))
-    node = Node(title, "own", forward, backward, lambda rng: iter([sample]))
+    node, sample = node_of(forward, backward, primals, options.name, settings)
     run = checks_of(options) if checks is None else checks
 
     def report(sheltered: bool) -> Report:
         return _report(node, sample, run, options, fixed_shapes=fixed_shapes, sheltered=sheltered, **more)
 
-    return sheltered_report(report, options, title) if fixed_shapes else report(False)
+    return sheltered_report(report, options, node.name) if fixed_shapes else report(False)
 
 
 def _report(
@@ -126,6 +113,38 @@ def _report(
         findings = explain([trial], rows)
     found = Report(rows, environment(seed=options.seed), explored=explored, findings=findings)
     return with_repairs(found, trial, options, lambda other: _report(node, sample, run, other, **told))
+
+
+def node_of(
+    forward: Callable[..., tuple[Any, Any]],
+    backward: Callable[[Any, Any], tuple[Array, ...]],
+    primals: Sequence[Array],
+    name: str | None,
+    settings: Mapping[str, Any] | None,
+) -> tuple[Node, Sample]:
+    """Return two functions as a node, and the primals that they are given as its sample.
+
+    Raises
+    ------
+    TypeError
+        If a primal is no array of floats, or `forward` takes others.
+    ValueError
+        If there are no primals, or none has an element.
+    """
+    if isinstance(primals, np.ndarray | np.generic) or not hasattr(primals, "__len__"):
+        raise TypeError(f"primals is {type(primals).__name__}: pass a tuple of arrays, (x,) or (x, w)")
+    if len(primals) == 0:
+        raise ValueError(
+            "there are no primals, so there is nothing to differentiate: pass at least one array"
+        )
+    arrays = tuple(float_primal(x, f"primal {i}") for i, x in enumerate(primals))
+    check_elements(arrays)
+    if not isinstance(settings, Mapping | None):
+        raise TypeError(f"settings is {settings!r}: pass a dict of forward's keyword arguments")
+    _refuse_arguments(forward, arrays, settings or {})
+    sample = Sample("given", arrays, dict(settings or {}))
+    title = str(name or getattr(forward, "__name__", type(forward).__name__))
+    return Node(title, "own", forward, backward, lambda rng: iter([sample])), sample
 
 
 def checks_of(options: CheckOptions) -> Mapping[str, Check]:
