@@ -153,7 +153,7 @@ def _chosen(
         # the numbers are judged in their own precision, and nothing is known in another
         bits = {"leaves_arguments_unchanged", "owns_its_memory", "shapes_and_dtypes"}
         return {name: CHECKS[name] for name in CHECKS if name in bits}
-    return {name: check for name, check in CHECKS.items() if name not in without} | dict(own_checks)
+    return {name: check for name, check in {**CHECKS, **own_checks}.items() if name not in without}
 
 
 def _trial(pair: FunctionPair[Any], options: CheckOptions, half: bool, sheltered: bool) -> Trial:

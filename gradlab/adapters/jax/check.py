@@ -26,7 +26,8 @@ def check_jax(
     checked in float64, whether or not ``jax_enable_x64`` is set.
 
     The checks are those of `check_vjp` without those of memory and layout, which JAX's arrays do not show. Where a
-    derivative was written by hand there is one more: ``second_derivative``. Gradients in bfloat16 and float16 are
+    derivative was written by hand, or they are asked for, there are more: ``second_derivative``, and, for a
+    ``jax.custom_jvp``, ``forward_mode``. Gradients in bfloat16 and float16 are
     judged by the tolerances of their own dtype, and the rest of the contract in float64.
 
     Parameters
@@ -68,7 +69,7 @@ def check_jax(
         import jax
 
         from gradlab.adapters.jax.call import call_of
-        from gradlab.adapters.jax.own_checks import jax_checks
+        from gradlab.adapters.jax.own_checks import jax_checks, unasked
         from gradlab.adapters.jax.pair import jax_pair, same_in
     except ModuleNotFoundError as error:
         if error.name not in ("jax", "jaxlib"):
@@ -79,5 +80,5 @@ def check_jax(
     # what is drawn depends on the precision
     asked = options.checks is not None or (not pair.may_not_end and same_in(pair, "float32"))
     drawn = () if asked else ("works_in_float32",)
-    meaningless = (*MEANINGLESS, *drawn)
+    meaningless = (*MEANINGLESS, *drawn, *unasked(pair))
     return report_on_pair(pair, options, jax_checks(pair), meaningless, {"jax": jax.__version__})

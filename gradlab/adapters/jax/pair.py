@@ -15,7 +15,7 @@ from gradlab.node import Array, as_tuple
 
 # What a derivative written by hand is called in a jaxpr, a loop that ends when it ends, and what takes a place in an
 # array.
-HAND_WRITTEN = "custom_vjp_call"
+HAND_WRITTEN, OWN_JVP = "custom_vjp_call", "custom_jvp_call"
 LOOP = "while["
 INDEXES = ("gather", "scatter", "dynamic_slice", "dynamic_update_slice")
 # The compiler takes as long as some hundred evaluations, which a right gradient does not need at the given shapes.
@@ -40,6 +40,8 @@ class JaxPair(FunctionPair[JaxCall]):
     by_hand : bool
         Whether some derivative in it was written by hand, so that it may keep things between calls. What is JAX's
         own keeps nothing and is compiled, which takes less time than to run it once.
+    own_jvp : bool
+        Whether some tangent in it was written by hand.
     steady : bool or None
         Whether its value depends on nothing but its arrays, so that it may be compiled although a derivative in it was
         written by hand; None as long as that is not tried.
@@ -54,6 +56,7 @@ class JaxPair(FunctionPair[JaxCall]):
     """
 
     by_hand: bool = True
+    own_jvp: bool = False
     steady: bool | None = False
     evaluations: int = 0
     indexes: bool = True
@@ -177,6 +180,7 @@ def jax_pair(call: JaxCall) -> JaxPair:
     program = _program(pair, given)
     # what cannot be traced cannot be compiled either
     pair.by_hand = program is None or HAND_WRITTEN in program
+    pair.own_jvp = program is not None and OWN_JVP in program
     pair.indexes = program is None or any(name in program for name in INDEXES)
     pair.may_not_end = program is not None and LOOP in program
     try:

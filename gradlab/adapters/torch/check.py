@@ -22,9 +22,10 @@ def check_torch(
     that takes no other precision than its own is evaluated in that, and the noise is measured. A module runs as a
     copy, from the same buffers and the same random state every time, so that it is left as it was.
 
-    There are three checks more than for `check_vjp`: ``saves_for_backward`` (are inputs and outputs kept so that torch
+    There are more checks than for `check_vjp`: ``saves_for_backward`` (are inputs and outputs kept so that torch
     notices what is written into them?), ``unused_outputs`` (is an output that nobody used as good as one whose
-    cotangent is zero?) and ``second_derivative`` (is it right, or refused aloud?). Gradients in bfloat16 and float16
+    cotangent is zero?), ``second_derivative`` (is it right, or refused aloud?), and, where a Function has its own `jvp`
+    or it is asked for, ``forward_mode`` (are the tangents those of forward?). Gradients in bfloat16 and float16
     are judged by the tolerances of their own dtype, and the rest of the contract in float64.
 
     Parameters
@@ -75,7 +76,7 @@ def check_torch(
 
         from gradlab.adapters.torch.call import call_of, held_random_state
         from gradlab.adapters.torch.execution_mode import one_thread_if_small, torch_pair
-        from gradlab.adapters.torch.own_checks import torch_checks
+        from gradlab.adapters.torch.own_checks import torch_checks, unasked
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
@@ -87,6 +88,6 @@ def check_torch(
             pair = torch_pair(call)
             refuse_without_derivative(pair, "torch")
             # what is drawn depends on the precision
-            meaningless = ("works_in_float32",) if pair.draws else ()
+            meaningless = [*unasked(pair), *(["works_in_float32"] if pair.draws else [])]
             version = {"torch": str(torch.__version__)}
             return report_on_pair(pair, options, torch_checks(pair), meaningless, version)

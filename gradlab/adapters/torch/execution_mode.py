@@ -94,6 +94,8 @@ def _recorded(call: TorchCall) -> TorchPair:
             )
             eps = max(torch.finfo(y.dtype).eps for y in residuals.outputs)
             pair.output_eps = eps if eps > torch.finfo(torch.float32).eps else 0.0
+            written = (getattr(node, "_forward_cls", None) for node in residuals.graph)
+            pair.functions = frozenset(function for function in written if function is not None)
             live = tuple(y.requires_grad for y in residuals.outputs)
             pair.live = live if any(live) and not all(live) else ()
             return pair

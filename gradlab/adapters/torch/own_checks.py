@@ -1,13 +1,17 @@
 """The checks for torch alone: saved tensors, outputs that nobody used, second derivatives."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
+from gradlab.adapters.framework.forward_mode import NAME as FORWARD_MODE
+from gradlab.adapters.framework.forward_mode import forward_mode
 from gradlab.adapters.framework.leaves import first_line
 from gradlab.adapters.framework.second_derivative import NAME, NotTwiceError, second_derivative
+from gradlab.adapters.torch.forward_mode import has_own_jvp, tangents_of
 from gradlab.adapters.torch.pair import TorchPair, TorchResiduals
 from gradlab.adapters.torch.returned_gradients import nodes
 from gradlab.adapters.torch.tensors import numbers, tensor_of
@@ -26,7 +30,13 @@ def torch_checks(pair: TorchPair) -> dict[str, Check]:
         "saves_for_backward": _each(lambda trial: _saves_for_backward(pair, trial)),
         "unused_outputs": _each(lambda trial: _unused_outputs(pair, trial)),
         NAME: second_derivative(lambda count: _gradient(pair, count), pair.narrow),
+        FORWARD_MODE: forward_mode(partial(tangents_of, pair)),
     }
+
+
+def unasked(pair: TorchPair) -> list[str]:
+    """Return the checks that nobody needs who has not written what they look at, unless they are asked for."""
+    return [] if has_own_jvp(pair) else [FORWARD_MODE]
 
 
 def _each(check: Callable[[Trial], Iterator[CheckResult]]) -> Check:

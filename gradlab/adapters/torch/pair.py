@@ -68,6 +68,8 @@ class TorchPair(FunctionPair[TorchCall]):
         Those of the axes of arrays that the function holds beside its arguments, which so do not grow with them.
     output_eps : float
         The rounding of outputs of half precision; 0 where there are none.
+    functions : frozenset of type
+        The torch.autograd.Functions that it goes through.
     live : tuple of bool
         Which of the floating outputs require a gradient, if some do not: the others are left out. Empty if all count.
     """
@@ -78,6 +80,7 @@ class TorchPair(FunctionPair[TorchCall]):
     takes_integers: bool = False
     held_lengths: frozenset[int] = frozenset()
     output_eps: float = 0.0
+    functions: frozenset[Any] = frozenset()
     live: tuple[bool, ...] = ()
     calls: int = 0
 
@@ -110,7 +113,7 @@ class TorchPair(FunctionPair[TorchCall]):
             for t in leaves:
                 t.requires_grad_()
             given = [t.clone() for t in leaves] if self.through_copies else leaves
-            outputs = self._outputs(given, held, common)
+            outputs = self.outputs(given, held, common)
         arrays = (*primals, *[settings.get(leaf.name) for leaf in self.call.held.values()])
         _write_back(arrays, (*given, *held.values()), before)
         return TorchResiduals(leaves, outputs, tuple(primals), common)
@@ -137,10 +140,19 @@ class TorchPair(FunctionPair[TorchCall]):
         common = common_dtype(self.leaves, primals, self.narrow)
         with torch.no_grad():
             tensors = self.tensors(primals, common)
-            outputs = self._outputs(tensors, self.call.settings(settings, common), common)
+            outputs = self.outputs(tensors, self.call.settings(settings, common), common)
             return single_or_tuple(map(numbers, outputs))
 
-    def _outputs(self, tensors: Sequence[torch.Tensor], held: Any, common: Any) -> list[torch.Tensor]:
+    def outputs(self, tensors: Sequence[torch.Tensor], held: Any, common: Any) -> list[torch.Tensor]:
+        """Return the floating outputs for some tensors, and those that are not differentiated.
+
+        Raises
+        ------
+        LinAlgError, ValueError
+            In place of what torch raises.
+        TypeError
+            If there are none.
+        """
         # what NumPy's functions raise outside a domain, and without an inverse
         try:
             returned = self.call.run(tensors, held, common)

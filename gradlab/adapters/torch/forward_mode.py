@@ -1,0 +1,49 @@
+"""The tangents that torch computes, by dual numbers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.autograd import forward_ad
+
+from gradlab.adapters.framework.forward_mode import NotForwardError
+from gradlab.adapters.framework.function_pair import single_or_tuple
+from gradlab.adapters.framework.leaves import common_dtype, first_line
+from gradlab.adapters.torch.pair import TorchPair
+from gradlab.adapters.torch.tensors import numbers, tensor_of
+from gradlab.node import Array
+
+# What torch says where a function has no forward mode, or what it needs is none of it.
+REFUSALS = ("forward AD", "forward mode", "forward-mode", "jvp")
+
+
+def has_own_jvp(pair: TorchPair) -> bool:
+    """Return whether a torch.autograd.Function in a graph has a forward mode written by hand."""
+    return any(function.jvp is not torch.autograd.Function.jvp for function in pair.functions)
+
+
+def tangents_of(
+    pair: TorchPair, primals: Sequence[Array], tangents: Sequence[Array], settings: dict[str, Any]
+) -> Any:
+    """Return the tangents of the floating outputs for those of the primals.
+
+    Raises
+    ------
+    NotForwardError
+        If torch says that there is no forward mode.
+    """
+    common = common_dtype(pair.leaves, primals, pair.narrow)
+    held = pair.call.settings(settings, common)
+    leaves = pair.tensors(primals, common)
+    moves = [tensor_of(t, x.dtype, x.device) for t, x in zip(tangents, leaves, strict=True)]
+    with forward_ad.dual_level():
+        duals = [forward_ad.make_dual(x, t) for x, t in zip(leaves, moves, strict=True)]
+        try:
+            outputs = pair.outputs(duals, held, common)
+        except (NotImplementedError, ValueError, RuntimeError) as error:
+            said = first_line(error.__cause__ or error)
+            if any(word in said for word in REFUSALS):
+                raise NotForwardError(f"no forward mode, and it says so: {said}") from error
+            raise
+        parts = [(y, forward_ad.unpack_dual(y).tangent) for y in outputs]
+        return single_or_tuple(numbers(torch.zeros_like(y) if t is None else t) for y, t in parts)
