@@ -39,6 +39,13 @@ def framework_options(options: CheckOptions) -> CheckOptions:
     return options
 
 
+def check_order(order: Any) -> None:
+    """Raise ValueError unless `order` is the order of a derivative, or None."""
+    if order is not None and order not in range(1, MOST_ORDERS + 1):
+        raise ValueError(f"order is {order!r}: give a whole number from 1 to {MOST_ORDERS}, or None")
+
+
+MOST_ORDERS = 5
 # Gradients behind outputs of half precision may be so many units in their last place off, and so may differences.
 COARSE_ULPS = 16
 

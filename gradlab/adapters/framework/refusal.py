@@ -34,6 +34,13 @@ def refuse_without_derivative(pair: FunctionPair[Any], package: str, *, by_hand:
             raise TypeError(f"{package} has no derivative of {pair.name}, {said}: {cure}") from error
 
 
+def raised_by(package: str, error: BaseException) -> bool:
+    """Return whether a package itself says by an exception that it cannot do something."""
+    names = _packages(error)
+    refuses = isinstance(error, NotImplementedError | AssertionError)
+    return bool(names) and (all(name == package for name in names) or (refuses and names[-1] == package))
+
+
 def _packages(error: BaseException) -> list[str]:
     """Return the packages of the frames that an exception came through, after the last of gradlab's."""
     names = [

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Unpack
 
-from gradlab.adapters.framework.pair_report import framework_options, report_on_pair
+from gradlab.adapters.framework.pair_report import check_order, framework_options, report_on_pair
 from gradlab.adapters.framework.refusal import refuse_without_derivative
 from gradlab.report import Report
 from gradlab.running.options import CheckKeywords, options_of, takes_options
@@ -17,6 +17,7 @@ def check_jax(
     fn: Any,
     *arrays: Any,
     settings: Mapping[str, Any] | None = None,
+    order: int | None = None,
     **keywords: Unpack[CheckKeywords],
 ) -> Report:
     """Check the gradients that JAX computes for a function, most of all for one with a ``jax.custom_vjp``.
@@ -39,6 +40,10 @@ def check_jax(
         else is passed on.
     settings : mapping, optional
         Keyword arguments of `fn`, which are not differentiated.
+    order : int, optional
+        Up to which order derivatives are checked, 1 to 5: the gradient of the gradient, and so on, by reverse and by
+        forward mode over reverse mode; what is wrong is an error. By default the second one is looked at too, where a
+        derivative was written by hand, and what is wrong in it is a warning.
 
     Returns
     -------
@@ -65,6 +70,7 @@ def check_jax(
     'constant-factor'
     """
     options = framework_options(options_of(check_jax, keywords))
+    check_order(order)
     try:
         import jax
 
@@ -80,5 +86,5 @@ def check_jax(
     # what is drawn depends on the precision
     asked = options.checks is not None or (not pair.may_not_end and same_in(pair, "float32"))
     drawn = () if asked else ("works_in_float32",)
-    meaningless = (*MEANINGLESS, *drawn, *unasked(pair))
-    return report_on_pair(pair, options, jax_checks(pair), meaningless, {"jax": jax.__version__})
+    meaningless = (*MEANINGLESS, *drawn, *unasked(pair, order))
+    return report_on_pair(pair, options, jax_checks(pair, order), meaningless, {"jax": jax.__version__})

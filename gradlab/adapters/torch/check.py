@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Unpack
 
-from gradlab.adapters.framework.pair_report import framework_options, report_on_pair
+from gradlab.adapters.framework.pair_report import check_order, framework_options, report_on_pair
 from gradlab.adapters.framework.refusal import refuse_without_derivative
 from gradlab.report import Report
 from gradlab.running.options import CheckKeywords, options_of, takes_options
@@ -14,6 +14,7 @@ def check_torch(
     fn: Any,
     *tensors: Any,
     settings: Mapping[str, Any] | None = None,
+    order: int | None = None,
     **keywords: Unpack[CheckKeywords],
 ) -> Report:
     """Check the gradients that torch computes for a function, most of all for one with a hand-written backward.
@@ -39,6 +40,10 @@ def check_torch(
         passed on.
     settings : mapping, optional
         Keyword arguments of `fn`, which are not differentiated.
+    order : int, optional
+        Up to which order derivatives are checked, 1 to 5: the gradient of the gradient, and so on, by reverse and by
+        forward mode over reverse mode; what is wrong is an error. By default the second one is looked at too, and what
+        is wrong in it is a warning.
 
     Returns
     -------
@@ -71,6 +76,7 @@ def check_torch(
     'constant-factor'
     """
     options = framework_options(options_of(check_torch, keywords))
+    check_order(order)
     try:
         import torch
 
@@ -90,4 +96,4 @@ def check_torch(
             # what is drawn depends on the precision
             meaningless = [*unasked(pair), *(["works_in_float32"] if pair.draws else [])]
             version = {"torch": str(torch.__version__)}
-            return report_on_pair(pair, options, torch_checks(pair), meaningless, version)
+            return report_on_pair(pair, options, torch_checks(pair, order), meaningless, version)

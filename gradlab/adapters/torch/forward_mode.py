@@ -1,6 +1,8 @@
 """The tangents that torch computes, by dual numbers."""
 
+import warnings
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -22,6 +24,31 @@ def has_own_jvp(pair: TorchPair) -> bool:
     return any(function.jvp is not torch.autograd.Function.jvp for function in pair.functions)
 
 
+@cache
+def _load_decompositions() -> None:
+    """Have torch load what it needs for the first dual number: it warns of itself then."""
+    with warnings.catch_warnings(), forward_ad.dual_level():
+        warnings.simplefilter("ignore")
+        forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
+
+
+def dual_level() -> Any:
+    """Return the context in which dual numbers can be made."""
+    _load_decompositions()
+    return forward_ad.dual_level()
+
+
+def dual(x: torch.Tensor, tangent: Array) -> torch.Tensor:
+    """Return a tensor with its tangent; as it is where it does not move, for which a jvp is given None, or zeros."""
+    return forward_ad.make_dual(x, tensor_of(tangent, x.dtype, x.device)) if tangent.any() else x
+
+
+def tangent_of(y: torch.Tensor) -> torch.Tensor | None:
+    """Return the tangent of a tensor, None if it has none."""
+    found: torch.Tensor | None = forward_ad.unpack_dual(y).tangent
+    return found
+
+
 def tangents_of(
     pair: TorchPair, primals: Sequence[Array], tangents: Sequence[Array], settings: dict[str, Any]
 ) -> Any:
@@ -35,9 +62,8 @@ def tangents_of(
     common = common_dtype(pair.leaves, primals, pair.narrow)
     held = pair.call.settings(settings, common)
     leaves = pair.tensors(primals, common)
-    moves = [tensor_of(t, x.dtype, x.device) for t, x in zip(tangents, leaves, strict=True)]
-    with forward_ad.dual_level():
-        duals = [forward_ad.make_dual(x, t) for x, t in zip(leaves, moves, strict=True)]
+    with dual_level():
+        duals = list(map(dual, leaves, tangents))
         try:
             outputs = pair.outputs(duals, held, common)
         except (NotImplementedError, ValueError, RuntimeError) as error:
@@ -45,5 +71,5 @@ def tangents_of(
             if any(word in said for word in REFUSALS):
                 raise NotForwardError(f"no forward mode, and it says so: {said}") from error
             raise
-        parts = [(y, forward_ad.unpack_dual(y).tangent) for y in outputs]
+        parts = [(y, tangent_of(y)) for y in outputs]
         return single_or_tuple(numbers(torch.zeros_like(y) if t is None else t) for y, t in parts)

@@ -2,35 +2,31 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 
 from gradlab.adapters.framework.forward_mode import NAME as FORWARD_MODE
 from gradlab.adapters.framework.forward_mode import forward_mode
+from gradlab.adapters.framework.higher_derivatives import higher_derivatives
 from gradlab.adapters.framework.leaves import first_line
-from gradlab.adapters.framework.second_derivative import NAME, NotTwiceError, second_derivative
 from gradlab.adapters.torch.forward_mode import has_own_jvp, tangents_of
+from gradlab.adapters.torch.gradient_function import gradient_function, numbers_or_zeros
 from gradlab.adapters.torch.pair import TorchPair, TorchResiduals
-from gradlab.adapters.torch.returned_gradients import nodes
-from gradlab.adapters.torch.tensors import numbers, tensor_of
+from gradlab.adapters.torch.tensors import tensor_of
 from gradlab.checks import Check, Trial
 from gradlab.checks.trial.gradient_comparison import compare_two_gradients
 from gradlab.node import Array, as_tuple
 from gradlab.verdict import CheckResult, Verdict
 
-# The nodes that raise when a second backward comes to them, which no gradient of a single tensor does.
-REFUSALS = ("Error", "NotImplemented")
 
-
-def torch_checks(pair: TorchPair) -> dict[str, Check]:
+def torch_checks(pair: TorchPair, order: int | None) -> dict[str, Check]:
     """Return the checks for torch alone, by name."""
     return {
         "saves_for_backward": _each(lambda trial: _saves_for_backward(pair, trial)),
         "unused_outputs": _each(lambda trial: _unused_outputs(pair, trial)),
-        NAME: second_derivative(lambda count: _gradient(pair, count), pair.narrow),
         FORWARD_MODE: forward_mode(partial(tangents_of, pair)),
+        **higher_derivatives(partial(gradient_function, pair), pair.narrow, order),
     }
 
 
@@ -98,7 +94,9 @@ def _unused_outputs(pair: TorchPair, trial: Trial) -> Iterator[CheckResult]:
         given[used] = tensor_of(cotangents[used], y.dtype, y.device)
         where = f"only output {used} is used"
         try:
-            found = [_numbers(d, x) for d, x in zip(pair.pulled(residuals, given), expected, strict=True)]
+            found = [
+                numbers_or_zeros(d, x) for d, x in zip(pair.pulled(residuals, given), expected, strict=True)
+            ]
         except Exception as error:
             cure = "allow for None among the cotangents, or leave them to be materialized as zeros"
             yield CheckResult(Verdict.WRONG, note=f"raised {first_line(error)} where {where}: {cure}")
@@ -113,56 +111,3 @@ def _unused_outputs(pair: TorchPair, trial: Trial) -> Iterator[CheckResult]:
             yield CheckResult(Verdict.WRONG, wrong[0].primal, note=note)
             return
     yield CheckResult(Verdict.PASS)
-
-
-def _numbers(d: torch.Tensor | None, like: Array) -> Array:
-    return np.zeros_like(like) if d is None else numbers(d)
-
-
-def _gradient(pair: TorchPair, count: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return the gradient as a function of primals and cotangents, and torch's gradient of that."""
-
-    def forward(*arguments: Array, **settings: Any) -> tuple[Any, Any]:
-        residuals = pair.record(arguments[:count], settings)
-        cotangents = [
-            tensor_of(np.asarray(g), y.dtype, y.device).requires_grad_()
-            for g, y in zip(arguments[count:], residuals.outputs, strict=True)
-        ]
-        found = _with_graph(residuals, cotangents)
-        shown = tuple(_numbers(d, x) for d, x in zip(found, arguments[:count], strict=True))
-        return shown if len(shown) > 1 else shown[0], (found, (*residuals.leaves, *cotangents))
-
-    def backward(residuals: Any, v: Any) -> tuple[Array, ...]:
-        found, leaves = residuals
-        kept = [
-            (d, part) for d, part in zip(found, as_tuple(v), strict=True) if d is not None and d.requires_grad
-        ]
-        if not kept:
-            return tuple(np.zeros_like(numbers(leaf)) for leaf in leaves)
-        given = [tensor_of(np.asarray(part), d.dtype, d.device) for d, part in kept]
-        try:
-            second = torch.autograd.grad(
-                [d for d, _ in kept], leaves, given, retain_graph=True, allow_unused=True
-            )
-        except RuntimeError as error:
-            raise NotTwiceError(f"no second derivative, and it says so: {first_line(error)}") from error
-        return tuple(_numbers(d, numbers(leaf)) for d, leaf in zip(second, leaves, strict=True))
-
-    return forward, backward
-
-
-def _with_graph(
-    residuals: TorchResiduals, cotangents: Sequence[torch.Tensor]
-) -> Sequence[torch.Tensor | None]:
-    kept = [(y, g) for y, g in zip(residuals.outputs, cotangents, strict=True) if y.requires_grad]
-    if not kept:
-        return [None] * len(residuals.leaves)
-    try:
-        found: Sequence[torch.Tensor | None] = torch.autograd.grad(
-            [y for y, _ in kept], residuals.leaves, [g for _, g in kept], create_graph=True, allow_unused=True
-        )
-    except RuntimeError as error:
-        raise NotTwiceError(f"no second derivative, and it says so: {first_line(error)}") from error
-    if any(type(node).__name__ in REFUSALS for node in nodes([d.grad_fn for d in found if d is not None])):
-        raise NotTwiceError("no second derivative, and it says so: backward is marked once_differentiable")
-    return found
