@@ -18,6 +18,7 @@ CONSTANTS = (
     "np.pi", "2 / np.pi", "2 * np.pi", "180 / np.pi", "np.sqrt(np.pi)", "np.sqrt(2 * np.pi)", "np.sqrt(2 / np.pi)",
     "np.sqrt(2)", "np.log(2)", "np.e",
 )  # fmt: skip
+NUMBERS = ("2", "0.5", "3", "4")
 UNARY_CALLS = ("exp", "log", "sqrt", "sin", "cos", "tanh", "sign", "abs", "square")
 
 
@@ -74,6 +75,8 @@ def atoms(scopes: Sequence[Mapping[str, Any]]) -> list[Form]:
     for form in list(found):
         for axis, length in enumerate(form.values[0].shape):
             add(f"{form.text}.shape[{axis}]", [length] * len(scopes), 3)
+        if form.values[0].ndim > 1:
+            add(f"{form.text}.size", [value.size for value in form.values], 2)
     return found
 
 
@@ -115,7 +118,7 @@ def _taken(access: tuple[str, Any], value: Any) -> Any:
 
 def unary_forms(some: Sequence[Form], numpy: str) -> list[Form]:
     """Return forms of one thing each, themselves first; `numpy` is what the module is called, empty if it is not."""
-    numbers = [Form(text, ATOM, 1, _numbers(some, float(text))) for text in ("2", "0.5", "3")]
+    numbers = [Form(text, ATOM, 1, _numbers(some, float(text))) for text in NUMBERS]
     if numpy:
         numbers += [_constant(some, text, numpy) for text in CONSTANTS]
     found = [*some]

@@ -158,6 +158,13 @@ def elements_exchanged(node: ast.AST) -> Iterator[ast.AST]:
             yield changed(node, elts=[*node.elts[:i], other, one, *node.elts[i + 2 :]])
 
 
+def parts_joined(node: ast.AST) -> Iterator[ast.AST]:
+    """Make one array of several."""
+    if isinstance(node, ast.Tuple | ast.List) and isinstance(node.ctx, ast.Load) and len(node.elts) > 1:
+        for name in ("hstack", "stack", "concatenate"):
+            yield ast.Call(parsed(f"np.{name}"), [node], [])
+
+
 # few of each node, and many
 LIKELY: tuple[Edit, ...] = (
     minus_put,
@@ -167,12 +174,13 @@ LIKELY: tuple[Edit, ...] = (
     operators_changed,
     written_anew,
     copied,
+    parts_joined,
 )
 OTHERS: tuple[Edit, ...] = (axes_summed, bounds_dropped, numbers_changed, conditions_negated)
 
 
 def operands_put(names: Sequence[str]) -> Edit:
-    """Return the edit that joins a value with a variable: a product, a matrix product, a sum, a shape."""
+    """Return the edit that joins a value with a variable: a product, a matrix product, a sum, a shape, an index."""
 
     def edit(node: ast.AST) -> Iterator[ast.AST]:
         if not is_value(node) or not isinstance(node, ast.expr):
@@ -186,6 +194,7 @@ def operands_put(names: Sequence[str]) -> Edit:
             yield ast.BinOp(node, ast.Add(), other)
             yield method_call(node, "reshape", other)
             yield method_call(node, "reshape", parsed(f"{name}.shape"))
+            yield ast.Subscript(node, other, ast.Load())
 
     return edit
 
@@ -210,9 +219,12 @@ def calls_put(near: Sequence[ast.AST], names: Sequence[str]) -> Edit:
         own = isinstance(node.func, ast.Attribute) and not isinstance(node.func.value, ast.Name)
         variants = [node]
         rest = node.args if own else node.args[1:]
+        first = [] if own else node.args[:1]
         if len(rest) == 1 and isinstance(rest[0], ast.Name):
-            first = [] if own else node.args[:1]
             variants += [ast.Call(node.func, [*first, ast.Name(n, ast.Load())], node.keywords) for n in names]
+        elif len(rest) == 1 and getattr(rest[0], "attr", "") == "shape":
+            shapes = [parsed(f"{n}.shape") for n in names]
+            variants += [ast.Call(node.func, [*first, shape], node.keywords) for shape in shapes]
         for call in variants:
             if call.args and not isinstance(call.args[0], ast.Starred):
                 add(call, False)

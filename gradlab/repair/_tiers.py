@@ -55,8 +55,9 @@ def other_insertions(
 ) -> Iterator[Candidate]:
     """Yield the edits of which there are many: axes, bounds, numbers; and operands where backward raises."""
     for suspect in suspects:
-        # nothing is known of what it lacks then, and all that is in scope is tried
-        operands = [operands_put(_array_names(suspect))] if base is None else []
+        # nothing is known of what it lacks where it raises, or gives another shape: all that is in scope is tried
+        unknown = base is None or not np.isfinite(base).all()
+        operands = [operands_put(_array_names(suspect))] if unknown else []
         yield from _edited(suspect, [*OTHERS, *operands])
 
 

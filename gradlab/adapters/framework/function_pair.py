@@ -42,12 +42,15 @@ class FunctionPair(ABC, Generic[Call]):
         The primals for which no gradient came back: it is taken as zero.
     recast : dict of str
         The primals whose gradient came back in another dtype, which the framework then changed, and in which.
+    meant : FunctionPair or None
+        The function whose gradient the gradient is meant to be, where it is not this one's.
     """
 
     call: Call
     narrow: bool = False
     absent: set[str] = field(default_factory=set)
     recast: dict[str, str] = field(default_factory=dict)
+    meant: "FunctionPair[Any] | None" = None
 
     @property
     def name(self) -> str:
@@ -68,6 +71,12 @@ class FunctionPair(ABC, Generic[Call]):
     def left_out(self) -> str:
         """What a row says of outputs that are left out; empty if there are none."""
         return ""
+
+    def note_of(self, primal: str) -> str:
+        """Return what a row says of how a primal is held."""
+        leaf = next((leaf for leaf in self.leaves if leaf.name == primal), None)
+        parts = f"the last axis has the real and the imaginary part of {primal}"
+        return "; ".join(filter(None, [self.left_out, parts if leaf and leaf.is_complex else ""]))
 
     @cached_property
     def settings(self) -> Mapping[str, Array]:

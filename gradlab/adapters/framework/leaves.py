@@ -28,12 +28,15 @@ class Leaf:
         What its owner calls its dtype ("bfloat16").
     home : object
         What makes an array like it of numbers: the framework's own dtype, and the device.
+    is_complex : bool
+        Whether it holds complex numbers: `value` has their real and imaginary parts along one axis more, its last.
     """
 
     name: str
     value: Array
     dtype: str
     home: Any
+    is_complex: bool = False
 
     @property
     def differentiated(self) -> bool:
@@ -43,7 +46,7 @@ class Leaf:
 
 def carried(dtype: str) -> type[np.floating[Any]]:
     """Return the NumPy dtype in which numbers of this floating dtype are held."""
-    return np.float64 if dtype == "float64" else np.float32
+    return np.float64 if dtype in ("float64", "complex128") else np.float32
 
 
 def common_dtype(leaves: Sequence[Leaf], primals: Sequence[Array], narrow: bool) -> Any:

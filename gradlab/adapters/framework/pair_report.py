@@ -177,7 +177,7 @@ def _trial(pair: FunctionPair[Any], options: CheckOptions, half: bool, sheltered
         node,
         sample,
         ValueTrial,
-        value=pair.value,
+        value=(pair.meant or pair).value,
         fixed_shapes=not _is_python(getattr(pair.call, "function", None)),
         sheltered=sheltered and options.explore == "all",
         holds_integers=integers,
@@ -229,8 +229,8 @@ def _differs_in_last_bits(trial: Trial) -> bool:
 
 def _told(row: Row, pair: FunctionPair[Any], trial: Trial) -> Row:
     """Return a row with the note on its primal's gradient: absent, recast, or of another forward."""
-    if row.check == "matches_numerical" and (left_out := pair.left_out):
-        row = replace(row, note="; ".join(filter(None, [row.note, left_out])))
+    if row.check == "matches_numerical" and (told := pair.note_of(row.primal)):
+        row = replace(row, note="; ".join(filter(None, [row.note, told])))
     if row.check == "matches_numerical" and row.verdict is Verdict.WRONG and row.primal in pair.absent:
         note = f"no gradient of {row.primal} came back, which counts as zero"
         return replace(row, note="; ".join(filter(None, [row.note, note])))

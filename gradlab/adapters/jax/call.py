@@ -47,7 +47,13 @@ class JaxCall:
     @cached_property
     def in_double(self) -> bool:
         """Whether an array was given in float64."""
-        return any(leaf.dtype == "float64" for leaf in (*self.leaves, *self.held.values()))
+        return any(leaf.dtype in ("float64", "complex128") for leaf in (*self.leaves, *self.held.values()))
+
+    @cached_property
+    def of_complex(self) -> set[int]:
+        """Where complex numbers stand among the parts."""
+        leaves = {**dict(zip(self.places, self.leaves, strict=True)), **self.held}
+        return {i for i, leaf in leaves.items() if leaf.is_complex}
 
     def arrays(self, primals: Sequence[Array], common: Any) -> list[Any]:
         """Return the primals in their own dtypes, or in a common one, on their own devices.
@@ -70,19 +76,28 @@ class JaxCall:
         """
         parts = list(self.parts)
         for i, x in [*zip(self.places, arrays, strict=True), *settings.items()]:
-            parts[i] = jnp.asarray(x) if isinstance(x, np.ndarray) else x
+            x = jnp.asarray(x) if isinstance(x, np.ndarray) else x
+            parts[i] = _joined(x) if i in self.of_complex else x
         args, kwargs = jax.tree_util.tree_unflatten(self.tree, parts)
         returned = self.function(*args, **kwargs)
         outputs = [y for y in jax.tree_util.tree_leaves(returned) if isinstance(y, jax.Array | np.ndarray)]
-        if any(jnp.iscomplexobj(y) for y in outputs):
-            cure = "check a function that returns its real and its imaginary part"
-            raise TypeError(f"{self.name} returned complex numbers: {cure}")
+        # a complex output is two real ones, each with a cotangent of its own
+        outputs = [jnp.stack([y.real, y.imag], -1) if jnp.iscomplexobj(y) else y for y in outputs]
         floating = tuple(y for y in outputs if jnp.issubdtype(y.dtype, jnp.floating))
         if not floating:
             what = "None" if returned is None else f"a value of type {type(returned).__name__} without floats"
             cure = "return arrays of floats, alone or in a pytree"
             raise TypeError(f"{self.name} returned {what}, nothing to differentiate: {cure}")
         return floating
+
+
+def _joined(parts: Any) -> Any:
+    """Return the complex numbers whose real and imaginary parts stand in the last axis."""
+    if parts.ndim == 0 or parts.shape[-1] != 2:
+        raise ValueError(
+            f"the parts of complex numbers have shape {parts.shape}: its last axis must be of two"
+        )
+    return jax.lax.complex(parts[..., 0], parts[..., 1])
 
 
 def _placed(leaf: Leaf, x: Any, common: Any) -> Any:
@@ -163,8 +178,9 @@ def _leaf(name: str, x: Any) -> Leaf:
         raise TypeError(f"{name} is a sparse array: pass it dense, for example {name}.todense()")
     dtype = str(x.dtype)
     if jnp.iscomplexobj(x):
-        cure = "pass its real and its imaginary part, as arrays of floats"
-        raise TypeError(f"{name} is {dtype}, and gradients are checked in real numbers: {cure}")
+        held = np.asarray(x)
+        parts = np.stack([held.real, held.imag], -1)
+        return Leaf(name, parts, dtype, (parts.dtype, _elsewhere(x)), is_complex=True)
     if x.dtype.kind == "O":
         raise TypeError(f"{name} is an array of objects: pass it as floats")
     floating = jnp.issubdtype(x.dtype, jnp.floating)
@@ -173,6 +189,10 @@ def _leaf(name: str, x: Any) -> Leaf:
         raise TypeError(f"{name} is {dtype}, which gradients are not checked in: {cure}")
     held = np.asarray(x)
     value = np.array(held.astype(carried(dtype)) if floating else held)
+    return Leaf(name, value, dtype, (held.dtype, _elsewhere(x)))
+
+
+def _elsewhere(x: Any) -> Any:
+    """Return the device that an array is on, None if it is the default one."""
     devices = x.devices() if isinstance(x, jax.Array) else set()
-    elsewhere = len(devices) == 1 and devices != jnp.zeros(()).devices()
-    return Leaf(name, value, dtype, (held.dtype, next(iter(devices)) if elsewhere else None))
+    return next(iter(devices)) if len(devices) == 1 and devices != jnp.zeros(()).devices() else None

@@ -1,8 +1,9 @@
 """Gradients that JAX computes: of any function, most of all of one with a jax.custom_vjp."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
+from gradlab.adapters.framework.intended import meaningless_for, same_outputs
 from gradlab.adapters.framework.pair_report import check_order, framework_options, report_on_pair
 from gradlab.adapters.framework.refusal import refuse_without_derivative
 from gradlab.report import Report
@@ -18,6 +19,7 @@ def check_jax(
     *arrays: Any,
     settings: Mapping[str, Any] | None = None,
     order: int | None = None,
+    intended: Callable[..., Any] | None = None,
     **keywords: Unpack[CheckKeywords],
 ) -> Report:
     """Check the gradients that JAX computes for a function, most of all for one with a ``jax.custom_vjp``.
@@ -36,14 +38,18 @@ def check_jax(
     fn : callable
         ``fn(*arrays, **settings)`` returns arrays, alone or in a pytree; those that are not of floats are ignored.
     *arrays
-        Its arguments. Every array of floats is differentiated, also inside a pytree, where its path is its name; all
-        else is passed on.
+        Its arguments. Every array of floats or complex numbers is differentiated, also inside a pytree, where its path
+        is its name; of complex numbers the real and the imaginary part are. All else is passed on.
     settings : mapping, optional
         Keyword arguments of `fn`, which are not differentiated.
     order : int, optional
         Up to which order derivatives are checked, 1 to 5: the gradient of the gradient, and so on, by reverse and by
         forward mode over reverse mode; what is wrong is an error. By default the second one is looked at too, where a
         derivative was written by hand, and what is wrong in it is a warning.
+    intended : callable, optional
+        The function whose gradient the gradient is meant to be, where that is not the one of `fn`: the identity for a
+        straight-through estimator, a plain function for one that clips or stops. It is given the same arguments, and
+        returns as much. Derivatives of higher order are not looked at then.
 
     Returns
     -------
@@ -55,7 +61,7 @@ def check_jax(
         If JAX is not installed.
     TypeError
         If `fn` is no function, returns nothing to differentiate, has no derivative in JAX, or is given no array of
-        real, dense floats.
+        dense floats.
     ValueError
         If `fn` raises at these arguments.
 
@@ -83,8 +89,10 @@ def check_jax(
         raise ImportError("check_jax needs JAX: pip install 'gradlab[jax]'") from error
     pair = jax_pair(call_of(fn, arrays, settings or {}, options.name))
     refuse_without_derivative(pair, "jax", by_hand=pair.by_hand)
+    if intended is not None:
+        pair.meant = same_outputs(pair, jax_pair(call_of(intended, arrays, settings or {}, options.name)))
     # what is drawn depends on the precision
     asked = options.checks is not None or (not pair.may_not_end and same_in(pair, "float32"))
     drawn = () if asked else ("works_in_float32",)
-    meaningless = (*MEANINGLESS, *drawn, *unasked(pair, order))
+    meaningless = (*MEANINGLESS, *meaningless_for(pair), *drawn, *unasked(pair, order))
     return report_on_pair(pair, options, jax_checks(pair, order), meaningless, {"jax": jax.__version__})

@@ -106,7 +106,7 @@ class JaxPair(FunctionPair[JaxCall]):
         """Return what the backward of a custom_vjp returned, if it has another shape than it should have."""
         function = hand_written(self.call.function)
         plain = self.call.places == tuple(range(len(self.call.parts)))
-        if function is None or not plain or function.nondiff_argnums:
+        if function is None or not plain or function.nondiff_argnums or self.call.of_complex:
             return None
         _, saved = function.fwd(*residuals.arrays)
         found = function.bwd(saved, given if len(given) > 1 else given[0])

@@ -92,7 +92,8 @@ def _values(tensor: torch.Tensor) -> torch.Tensor:
 
 def _leaf(tensor: torch.Tensor) -> torch.Tensor:
     values = _values(tensor.detach()).clone()
-    return values.requires_grad_(tensor.requires_grad) if values.is_floating_point() else values
+    differentiated = values.is_floating_point() or values.is_complex()
+    return values.requires_grad_(tensor.requires_grad) if differentiated else values
 
 
 def _rebuilder(tensor: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:

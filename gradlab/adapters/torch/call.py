@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,16 @@ import torch
 
 from gradlab.adapters.framework.leaves import Leaf, Path, argument_names, distinct_names
 from gradlab.adapters.torch.argument_forms import by_values
-from gradlab.adapters.torch.tensors import FLOATS, OF_NUMPY, each_tensor, leaf_of, tensor_of, with_tensors
+from gradlab.adapters.torch.tensors import (
+    FLOATS,
+    OF_NUMPY,
+    each_tensor,
+    in_parts,
+    joined_parts,
+    leaf_of,
+    tensor_of,
+    with_tensors,
+)
 from gradlab.node import Array
 
 INPUT, SETTING, PARAMETER = "input", "setting", "parameter"
@@ -54,7 +63,7 @@ class TorchCall:
         """Return the primals as tensors in their own dtypes, or in a common one, on their own devices."""
         shared = None if common is None else OF_NUMPY[np.dtype(common)]
         return [
-            tensor_of(x, shared or dtype, device)
+            tensor_of(x, shared or in_parts(dtype), device)
             for x, (dtype, device) in zip(primals, self.homes, strict=True)
         ]
 
@@ -70,12 +79,15 @@ class TorchCall:
             dtype, device = leaf.home
             if leaf.differentiated and common is not None:
                 dtype = OF_NUMPY[np.dtype(common)]
-            made[path] = tensor_of(np.asarray(given.get(leaf.name, leaf.value)), dtype, device)
+            numbers = np.asarray(given.get(leaf.name, leaf.value))
+            made[path] = tensor_of(numbers, in_parts(dtype), device)
         return made
 
     def run(self, tensors: Sequence[torch.Tensor], settings: Mapping[Path, torch.Tensor], common: Any) -> Any:
         """Return what the function gives, from the same random state and buffers in every run."""
-        filled = {**settings, **dict(zip(self.inputs, tensors, strict=False))}
+        tensors = [joined_parts(t, leaf) for t, leaf in zip(tensors, self.leaves, strict=True)]
+        held = {path: joined_parts(t, self.held[path]) for path, t in settings.items()}
+        filled = {**held, **dict(zip(self.inputs, tensors, strict=False))}
         args = [with_tensors(part, filled.__getitem__, (0, i)) for i, part in enumerate(self.args)]
         kwargs = {key: with_tensors(x, filled.__getitem__, (1, key)) for key, x in self.kwargs.items()}
         self.seed_generators(self.seed)
@@ -160,7 +172,7 @@ def call_of(
     function, args = by_values(function, args, kwargs)
     found = [*_arguments(args, kwargs, names), *_parameters(function)]
     unique = distinct_names([leaf.name for _, _, leaf in found])
-    found = [(k, p, Leaf(n, f.value, f.dtype, f.home)) for n, (k, p, f) in zip(unique, found, strict=True)]
+    found = [(k, p, replace(f, name=n)) for n, (k, p, f) in zip(unique, found, strict=True)]
     primals = [entry for entry in found if entry[0] != SETTING]
     if not primals:
         cure = f"pass at least one tensor of {', '.join(FLOATS.values())}"

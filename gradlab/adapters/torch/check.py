@@ -1,8 +1,9 @@
 """Gradients that torch computes: of functions, of modules with their parameters, of a torch.autograd.Function."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
+from gradlab.adapters.framework.intended import meaningless_for, same_outputs
 from gradlab.adapters.framework.pair_report import check_order, framework_options, report_on_pair
 from gradlab.adapters.framework.refusal import refuse_without_derivative
 from gradlab.report import Report
@@ -15,6 +16,7 @@ def check_torch(
     *tensors: Any,
     settings: Mapping[str, Any] | None = None,
     order: int | None = None,
+    intended: Callable[..., Any] | None = None,
     **keywords: Unpack[CheckKeywords],
 ) -> Report:
     """Check the gradients that torch computes for a function, most of all for one with a hand-written backward.
@@ -35,15 +37,19 @@ def check_torch(
         ``fn(*tensors, **settings)`` returns tensors, alone or in tuples, lists and dicts; those that are not of floats
         are ignored. Every parameter of a module is differentiated, and named as in ``named_parameters()``.
     *tensors
-        Its arguments. Every tensor of floats is differentiated, also in tuples, lists and dicts; where some of them
-        require a gradient, only those. Of a sparse tensor the values are, at the places that it has. All else is
-        passed on.
+        Its arguments. Every tensor of floats or complex numbers is differentiated, also in tuples, lists and dicts;
+        where some of them require a gradient, only those. Of a sparse tensor the values are, at the places that it
+        has; of complex numbers the real and the imaginary part. All else is passed on.
     settings : mapping, optional
         Keyword arguments of `fn`, which are not differentiated.
     order : int, optional
         Up to which order derivatives are checked, 1 to 5: the gradient of the gradient, and so on, by reverse and by
         forward mode over reverse mode; what is wrong is an error. By default the second one is looked at too, and what
         is wrong in it is a warning.
+    intended : callable, optional
+        The function whose gradient the gradient is meant to be, where that is not the one of `fn`: the identity for a
+        straight-through estimator, a plain function for one that clips or stops. It is given the same arguments, and
+        returns as much. Derivatives of higher order are not looked at then.
 
     Returns
     -------
@@ -55,7 +61,7 @@ def check_torch(
         If torch is not installed.
     TypeError
         If `fn` is no function, returns nothing to differentiate, has no derivative in torch, or is given no tensor of
-        real floats.
+        floats.
     ValueError
         If `fn` raises at these arguments.
 
@@ -93,7 +99,14 @@ def check_torch(
         with held_random_state(call):
             pair = torch_pair(call)
             refuse_without_derivative(pair, "torch")
+            if intended is not None:
+                means = call_of(intended, tensors, settings or {}, options.name, options.seed)
+                pair.meant = same_outputs(pair, torch_pair(means))
             # what is drawn depends on the precision
-            meaningless = [*unasked(pair), *(["works_in_float32"] if pair.draws else [])]
+            meaningless = [
+                *meaningless_for(pair),
+                *unasked(pair),
+                *(["works_in_float32"] if pair.draws else []),
+            ]
             version = {"torch": str(torch.__version__)}
             return report_on_pair(pair, options, torch_checks(pair, order), meaningless, version)

@@ -12,6 +12,7 @@ from gradlab.node import Array
 
 FLOATS = {torch.float64: "float64", torch.float32: "float32", torch.float16: "float16"}
 FLOATS |= {torch.bfloat16: "bfloat16"}
+COMPLEX = {torch.complex128: "complex128", torch.complex64: "complex64"}
 OF_NUMPY = {np.dtype(np.float64): torch.float64, np.dtype(np.float32): torch.float32}
 CPU = torch.device("cpu")
 
@@ -54,14 +55,14 @@ def leaf_of(name: str, tensor: torch.Tensor) -> Leaf:
         raise TypeError(f"{name} is a {_kind(tensor)} tensor: pass it dense, for example {name}.to_dense()")
     if tensor.device.type == "meta":
         raise TypeError(f"{name} is on the device 'meta' and holds no numbers: pass it on a real device")
-    if tensor.is_complex():
-        cure = "pass its real and its imaginary part, as tensors of floats"
-        raise TypeError(
-            f"{name} is {name_of(tensor.dtype)}, and gradients are checked in real numbers: {cure}"
+    if tensor.is_complex() and tensor.dtype in COMPLEX:
+        parts = torch.view_as_real(tensor.detach().resolve_conj())
+        return Leaf(
+            name, numbers(parts), COMPLEX[tensor.dtype], (tensor.dtype, tensor.device), is_complex=True
         )
     floating = tensor.is_floating_point()
-    if (floating and tensor.dtype not in FLOATS) or tensor.is_quantized:
-        cure = f"pass it as one of {', '.join(FLOATS.values())}"
+    if (floating and tensor.dtype not in FLOATS) or tensor.is_quantized or tensor.is_complex():
+        cure = f"pass it as one of {', '.join([*FLOATS.values(), *COMPLEX.values()])}"
         raise TypeError(f"{name} is {name_of(tensor.dtype)}, which cannot be differentiated: {cure}")
     held = tensor.detach()
     value = held.to(OF_NUMPY[np.dtype(carried(FLOATS[tensor.dtype]))]) if floating else held
@@ -116,6 +117,20 @@ def tensor_of(x: Array, dtype: torch.dtype, device: torch.device) -> torch.Tenso
         return tensor_of(np.ascontiguousarray(row), dtype, device).expand(x.shape)
     laid = torch.empty_strided(x.shape, strides, dtype=dtype, device=device)
     return laid.copy_(tensor_of(np.ascontiguousarray(x), dtype, device))
+
+
+def in_parts(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype of the real and imaginary parts of a complex one, and any other as it is."""
+    return dtype.to_real() if dtype.is_complex else dtype
+
+
+def joined_parts(tensor: torch.Tensor, leaf: Leaf) -> torch.Tensor:
+    """Return the complex numbers whose parts stand in a tensor's last axis, if the leaf is of such."""
+    if not leaf.is_complex:
+        return tensor
+    if tensor.dim() and tensor.shape[-1] == 2 and tensor.stride(-1) != 1:
+        tensor = tensor.contiguous()
+    return torch.view_as_complex(tensor)
 
 
 def same_numbers(a: torch.Tensor, b: torch.Tensor) -> bool:

@@ -201,8 +201,6 @@ BAD = {
     "returns None": (lambda x: None, (array(2),), "returned None, nothing to differentiate: return arrays"),
     "returns integers": (jnp.argmax, (array(2),), "nothing to differentiate: return arrays"),
     "no function": (3, (array(2),), "fn is int, which is no function: pass a function"),
-    "complex": (jnp.abs, (array(2) + 1j,), "gradients are checked in real numbers: pass"),
-    "complex output": (jnp.fft.fft, (array(4),), "returned complex numbers: check a function"),
     "float8": (jnp.abs, (jnp.ones(2, jnp.float8_e5m2),), "gradients are not checked in: pass it as"),
     "objects": (lambda x: x, (np.array([{}]),), "is an array of objects: pass it as floats"),
 }

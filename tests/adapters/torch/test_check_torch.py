@@ -271,7 +271,6 @@ BAD = {
         (tensor(2, 2).to_sparse(),),
         "coo tensor: pass it dense",
     ),
-    "complex": (torch.abs, (tensor(2).to(torch.complex128),), "gradients are checked in real numbers: pass"),
     "meta": (torch.abs, (tensor(2).to("meta"),), "on the device 'meta' and holds no numbers: pass it"),
     "float8": (torch.abs, (tensor(2).to(torch.float8_e5m2),), "cannot be differentiated: pass it as"),
     "lazy": (nn.LazyLinear(2), (tensor(2, 3),), "parameters without a shape as yet: call it once"),
