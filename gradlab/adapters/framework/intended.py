@@ -10,6 +10,7 @@ from gradlab.node import as_tuple
 # What forward and the gradient are to agree in, and do not where the gradient is another function's.
 OF_FORWARD = (
     "matches_reference",
+    "hessian_is_symmetric",
     "second_derivative",
     "third_derivative",
     "fourth_derivative",
