@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from math import isfinite
 
 from gradlab import checks as check_room
 from gradlab.checks.exploration.derived_inputs import derivation
@@ -17,6 +18,7 @@ from gradlab.verdict import CheckResult, Verdict
 MOVING = {"any_layout", "finite_where_expected", "repeatable", "works_in_float32"}
 # How much of what is left exploring leaves for the diagnosis of what is wrong already.
 FOR_THE_DIAGNOSIS = 0.25
+BATCH_OF_ONE = "batch cut to 1"
 
 Judged = tuple[Trial, CheckResult]
 
@@ -157,7 +159,9 @@ def _found_row(trial: Trial, check: str, found: check_room.ExploredFault) -> Row
     told = (found.result.note, f"not at the given primals, but at others: {python}")
     note = "; ".join(filter(None, told))
     row = replace(row, sample=f"{trial.sample.name}, {found.how}", note=note)
-    if found.meant or trial.elsewhere is Verdict.WRONG:
+    # of a single example a deviation is 0, and what is divided by it nothing that anybody means
+    alone = found.how == BATCH_OF_ONE and row.analytic is not None and not isfinite(row.analytic)
+    if (found.meant and not alone) or trial.elsewhere is Verdict.WRONG:
         return row
     return replace(row, verdict=trial.elsewhere, note=trial.told_elsewhere(note))
 

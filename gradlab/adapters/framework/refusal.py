@@ -37,7 +37,8 @@ def refuse_without_derivative(pair: FunctionPair[Any], package: str, *, by_hand:
 def raised_by(package: str, error: BaseException) -> bool:
     """Return whether a package itself says by an exception that it cannot do something."""
     names = _packages(error)
-    refuses = isinstance(error, NotImplementedError | AssertionError)
+    says = any(word in str(error) for word in ("not support", "not implement"))
+    refuses = says or isinstance(error, NotImplementedError | AssertionError)
     return bool(names) and (all(name == package for name in names) or (refuses and names[-1] == package))
 
 

@@ -1,6 +1,7 @@
 """Gradients that JAX computes: of any function, most of all of one with a jax.custom_vjp."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Unpack
 
 from gradlab.adapters.framework.intended import meaningless_for, same_outputs
@@ -10,6 +11,7 @@ from gradlab.report import Report
 from gradlab.running.options import CheckKeywords, options_of, takes_options
 
 # JAX's arrays have no layout that anybody sees, and nobody writes into them.
+FORWARD_ONLY = ("forward_mode", "batched")
 MEANINGLESS = ("any_layout", "leaves_arguments_unchanged", "owns_its_memory")
 
 
@@ -60,7 +62,8 @@ def check_jax(
     ImportError
         If JAX is not installed.
     TypeError
-        If `fn` is no function, returns nothing to differentiate, has no derivative in JAX, or is given no array of
+        If `fn` is no function, returns nothing to differentiate, has no derivative in JAX (of one with forward mode
+        alone, as through a `while_loop`, that is checked), or is given no array of
         dense floats.
     ValueError
         If `fn` raises at these arguments.
@@ -81,14 +84,21 @@ def check_jax(
         import jax
 
         from gradlab.adapters.jax.call import call_of
-        from gradlab.adapters.jax.own_checks import jax_checks, unasked
+        from gradlab.adapters.jax.own_checks import has_forward_mode, jax_checks, unasked
         from gradlab.adapters.jax.pair import jax_pair, same_in
     except ModuleNotFoundError as error:
         if error.name not in ("jax", "jaxlib"):
             raise
         raise ImportError("check_jax needs JAX: pip install 'gradlab[jax]'") from error
     pair = jax_pair(call_of(fn, arrays, settings or {}, options.name))
-    refuse_without_derivative(pair, "jax", by_hand=pair.by_hand)
+    try:
+        refuse_without_derivative(pair, "jax", by_hand=pair.by_hand)
+    except TypeError:
+        if not has_forward_mode(pair):
+            raise
+        # nothing is wrong with a function that JAX differentiates in forward mode alone
+        options = replace(options, checks=FORWARD_ONLY, explore=False)
+        pair.reverse = False
     if intended is not None:
         pair.meant = same_outputs(pair, jax_pair(call_of(intended, arrays, settings or {}, options.name)))
     # what is drawn depends on the precision

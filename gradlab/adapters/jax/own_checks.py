@@ -8,12 +8,15 @@ from typing import Any
 import jax
 import numpy as np
 
+from gradlab.adapters.framework.batched import NAME as BATCHED
+from gradlab.adapters.framework.batched import batched
 from gradlab.adapters.framework.forward_mode import NAME as FORWARD_MODE
 from gradlab.adapters.framework.forward_mode import NotForwardError, forward_mode
 from gradlab.adapters.framework.function_pair import single_or_tuple
 from gradlab.adapters.framework.higher_derivatives import GradientFunction, NotTwiceError, higher_derivatives
 from gradlab.adapters.framework.leaves import first_line
 from gradlab.adapters.framework.refusal import raised_by
+from gradlab.adapters.jax.batches import batches_of
 from gradlab.adapters.jax.call import double_precision, numbers
 from gradlab.adapters.jax.pair import JaxPair
 from gradlab.checks import Check
@@ -24,8 +27,19 @@ def jax_checks(pair: JaxPair, order: int | None) -> dict[str, Check]:
     """Return the checks for JAX alone, by name."""
     return {
         FORWARD_MODE: forward_mode(partial(_tangents, pair)),
+        BATCHED: batched(batches_of(pair)),
         **higher_derivatives(partial(_gradient_function, pair), pair.narrow, order),
     }
+
+
+def has_forward_mode(pair: JaxPair) -> bool:
+    """Return whether JAX gives tangents of a function."""
+    given = [leaf.value for leaf in pair.leaves]
+    try:
+        _tangents(pair, given, given, dict(pair.settings))
+        return True
+    except Exception:
+        return False
 
 
 def unasked(pair: JaxPair, order: int | None) -> list[str]:
@@ -34,6 +48,7 @@ def unasked(pair: JaxPair, order: int | None) -> list[str]:
     return [
         *(["second_derivative"] if order is None and not by_hand else []),
         *([] if pair.own_jvp else [FORWARD_MODE]),
+        *([] if by_hand or pair.own_vmap else [BATCHED]),
     ]
 
 

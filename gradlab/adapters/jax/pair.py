@@ -15,7 +15,7 @@ from gradlab.node import Array, as_tuple
 
 # What a derivative written by hand is called in a jaxpr, a loop that ends when it ends, and what takes a place in an
 # array.
-HAND_WRITTEN, OWN_JVP = "custom_vjp_call", "custom_jvp_call"
+HAND_WRITTEN, OWN_JVP, OWN_VMAP = "custom_vjp_call", "custom_jvp_call", "custom_vmap_call"
 LOOP = "while["
 INDEXES = ("gather", "scatter", "dynamic_slice", "dynamic_update_slice")
 # The compiler takes as long as some hundred evaluations, which a right gradient does not need at the given shapes.
@@ -40,8 +40,10 @@ class JaxPair(FunctionPair[JaxCall]):
     by_hand : bool
         Whether some derivative in it was written by hand, so that it may keep things between calls. What is JAX's
         own keeps nothing and is compiled, which takes less time than to run it once.
-    own_jvp : bool
-        Whether some tangent in it was written by hand.
+    own_jvp, own_vmap : bool
+        Whether some tangent in it, or some batching rule, was written by hand.
+    reverse : bool
+        Whether JAX has a reverse mode of it.
     steady : bool or None
         Whether its value depends on nothing but its arrays, so that it may be compiled although a derivative in it was
         written by hand; None as long as that is not tried.
@@ -57,6 +59,8 @@ class JaxPair(FunctionPair[JaxCall]):
 
     by_hand: bool = True
     own_jvp: bool = False
+    own_vmap: bool = False
+    reverse: bool = True
     steady: bool | None = False
     evaluations: int = 0
     indexes: bool = True
@@ -75,11 +79,13 @@ class JaxPair(FunctionPair[JaxCall]):
         common = common_dtype(self.leaves, primals, self.narrow)
         return common, self.call.in_double if common is None else common == np.float64
 
-    def forward(self, *primals: Array, **settings: Any) -> tuple[Any, JaxResiduals]:
-        """Return the floating outputs, and the pullback."""
+    def forward(self, *primals: Array, **settings: Any) -> tuple[Any, JaxResiduals | None]:
+        """Return the floating outputs, and the pullback, if JAX has one."""
         common, double = self.precision(primals)
         with double_precision(double):
             arrays, held = self.call.arrays(primals, common), self.call.settings(settings, common)
+            if not self.reverse:
+                return single_or_tuple(map(numbers, self.call.run(arrays, held))), None
             if self.by_hand:
                 arrays = list(map(jax.numpy.asarray, arrays))
                 outputs, pull = jax.vjp(lambda *xs: self.call.run(xs, held), *arrays)
@@ -181,6 +187,7 @@ def jax_pair(call: JaxCall) -> JaxPair:
     # what cannot be traced cannot be compiled either
     pair.by_hand = program is None or HAND_WRITTEN in program
     pair.own_jvp = program is not None and OWN_JVP in program
+    pair.own_vmap = program is not None and OWN_VMAP in program
     pair.indexes = program is None or any(name in program for name in INDEXES)
     pair.may_not_end = program is not None and LOOP in program
     try:

@@ -6,10 +6,13 @@ from functools import partial
 import numpy as np
 import torch
 
+from gradlab.adapters.framework.batched import NAME as BATCHED
+from gradlab.adapters.framework.batched import batched
 from gradlab.adapters.framework.forward_mode import NAME as FORWARD_MODE
 from gradlab.adapters.framework.forward_mode import forward_mode
 from gradlab.adapters.framework.higher_derivatives import higher_derivatives
 from gradlab.adapters.framework.leaves import first_line
+from gradlab.adapters.torch.batches import batches_of
 from gradlab.adapters.torch.forward_mode import has_own_jvp, tangents_of
 from gradlab.adapters.torch.gradient_function import gradient_function, numbers_or_zeros
 from gradlab.adapters.torch.pair import TorchPair, TorchResiduals
@@ -26,13 +29,17 @@ def torch_checks(pair: TorchPair, order: int | None) -> dict[str, Check]:
         "saves_for_backward": _each(lambda trial: _saves_for_backward(pair, trial)),
         "unused_outputs": _each(lambda trial: _unused_outputs(pair, trial)),
         FORWARD_MODE: forward_mode(partial(tangents_of, pair)),
+        BATCHED: batched(batches_of(pair)),
         **higher_derivatives(partial(gradient_function, pair), pair.narrow, order),
     }
 
 
 def unasked(pair: TorchPair) -> list[str]:
     """Return the checks that nobody needs who has not written what they look at, unless they are asked for."""
-    return [] if has_own_jvp(pair) else [FORWARD_MODE]
+    return [
+        *([] if has_own_jvp(pair) else [FORWARD_MODE]),
+        *([] if pair.functions else [BATCHED]),
+    ]
 
 
 def _each(check: Callable[[Trial], Iterator[CheckResult]]) -> Check:
