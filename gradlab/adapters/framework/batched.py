@@ -19,6 +19,7 @@ ROUNDING = 10
 # What the frameworks say where they cannot do it, of which nobody's rule is at fault.
 REFUSALS = (
     "support", "implement", "batching rule", "vmap: ", "functorch", "in-place", "data-dependent", "item()", "Tracer",
+    "incompatible",
 )  # fmt: skip
 
 Axes = tuple[int | None, ...]

@@ -10,11 +10,11 @@ import numpy as np
 from gradlab.adapters.foreign_pair.convention import named
 from gradlab.adapters.framework.function_pair import FunctionPair
 from gradlab.adapters.framework.own_precision import is_half, own_precision
-from gradlab.checks import CHECKS, Check, Trial
+from gradlab.checks import CHECKS, Check, Trial, quiet
 from gradlab.checks.exploration.other_shapes import integers_in
 from gradlab.checks.trial.gradient_comparison import compare_two_gradients
 from gradlab.diagnosis import Finding
-from gradlab.node import Node, Sample
+from gradlab.node import Node, Sample, as_tuple
 from gradlab.report import Report, Row
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import explore_trials, run_checks
@@ -23,7 +23,7 @@ from gradlab.running.mending import with_repairs
 from gradlab.running.options import CheckOptions
 from gradlab.running.selection import UnknownNameError, select_checks
 from gradlab.running.shelter import sheltered_report
-from gradlab.verdict import Verdict
+from gradlab.verdict import ATOL_ULPS, Verdict
 
 
 def framework_options(options: CheckOptions) -> CheckOptions:
@@ -121,6 +121,8 @@ def _report(
         options = replace(options, rtol=COARSE_ULPS * coarse if options.rtol is None else options.rtol)
     chosen = _chosen(options, own_checks, meaningless, half, pair.narrow)
     trial = _trial(pair, options, half, sheltered)
+    if coarse and options.atol is None:
+        trial = replace(trial, atol=_coarse_atol(trial, coarse))
     rows = list(run_checks([trial], chosen))
     looks = bool(options.explore) and not (half and pair.narrow) and not coarse
     more, explored = explore_trials([trial], chosen, rows, looks)
@@ -189,6 +191,36 @@ def _trial(pair: FunctionPair[Any], options: CheckOptions, half: bool, sheltered
         may_not_end=may_not_end,
     )
     return trial
+
+
+def _coarse_atol(trial: Trial, eps: float) -> float:
+    """Return what half precision puts the elements of a gradient off by that are small beside its largest."""
+    try:
+        with quiet():
+            sizes = [float(np.nan_to_num(np.abs(d)).max(initial=0.0)) for d in trial.own_gradients]
+    except Exception:  # which the checks tell
+        return 0.0
+    return ATOL_ULPS * eps * min((size for size in sizes if size), default=0.0)
+
+
+def _is_staircase(pair: FunctionPair[Any]) -> bool:
+    """Return whether a function stands still where its arguments move by less than half precision tells apart."""
+    with quiet():
+        try:
+            here, there = (
+                pair.value(*(leaf.value * (1 + move) for leaf in pair.leaves), **pair.settings)
+                for move in (0.0, 1e-6)
+            )
+        except Exception:
+            return False
+    return all(np.array_equal(a, b) for a, b in zip(as_tuple(here), as_tuple(there), strict=True))
+
+
+def _undecided_on_stairs(row: Row) -> Row:
+    if row.check != "matches_numerical" or row.verdict is not Verdict.WRONG:
+        return row
+    note = "half precision on the way makes stairs of it, which differences cannot judge: leave out the casts"
+    return replace(row, verdict=Verdict.INCONCLUSIVE, note="; ".join(filter(None, [note, row.note])))
 
 
 def _is_python(function: Any) -> bool:

@@ -34,12 +34,16 @@ def refuse_without_derivative(pair: FunctionPair[Any], package: str, *, by_hand:
             raise TypeError(f"{package} has no derivative of {pair.name}, {said}: {cure}") from error
 
 
-def raised_by(package: str, error: BaseException) -> bool:
-    """Return whether a package itself says by an exception that it cannot do something."""
+def says_no(package: str, error: BaseException) -> bool:
+    """Return whether an exception says that something cannot be done, as a package itself, or its user, has it."""
     names = _packages(error)
-    says = any(word in str(error) for word in ("not support", "not implement"))
-    refuses = says or isinstance(error, NotImplementedError | AssertionError)
-    return bool(names) and (all(name == package for name in names) or (refuses and names[-1] == package))
+    own = bool(names) and all(name == package for name in names)
+    # a package may leave its own frames out of what it shows
+    return own or isinstance(error, NotImplementedError | AssertionError) or _says_no(error)
+
+
+def _says_no(error: BaseException) -> bool:
+    return any(word in str(error) for word in ("not support", "not implement"))
 
 
 def _packages(error: BaseException) -> list[str]:

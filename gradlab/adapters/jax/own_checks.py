@@ -15,7 +15,7 @@ from gradlab.adapters.framework.forward_mode import NotForwardError, forward_mod
 from gradlab.adapters.framework.function_pair import single_or_tuple
 from gradlab.adapters.framework.higher_derivatives import GradientFunction, NotTwiceError, higher_derivatives
 from gradlab.adapters.framework.leaves import first_line
-from gradlab.adapters.framework.refusal import raised_by
+from gradlab.adapters.framework.refusal import says_no
 from gradlab.adapters.jax.batches import batches_of
 from gradlab.adapters.jax.call import double_precision, numbers
 from gradlab.adapters.jax.pair import JaxPair
@@ -134,7 +134,7 @@ def _said_aloud() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, NotForwardError) or not raised_by("jax", error):
+        if isinstance(error, NotForwardError) or not says_no("jax", error):
             raise
         raise NotTwiceError(first_line(error)) from error
 

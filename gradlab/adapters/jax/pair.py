@@ -1,5 +1,6 @@
 """A JAX function as the pair of functions of NumPy arrays that every check takes."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -17,6 +18,8 @@ from gradlab.node import Array, as_tuple
 # array.
 HAND_WRITTEN, OWN_JVP, OWN_VMAP = "custom_vjp_call", "custom_jvp_call", "custom_vmap_call"
 LOOP = "while["
+# The rounding of half precision, by what a jaxpr calls it.
+HALF = {r"\bbf16\[": 2.0**-7, r"\bf16\[": 2.0**-10}
 INDEXES = ("gather", "scatter", "dynamic_slice", "dynamic_update_slice")
 # The compiler takes as long as some hundred evaluations, which a right gradient does not need at the given shapes.
 COMPILED_FROM = 60
@@ -42,6 +45,8 @@ class JaxPair(FunctionPair[JaxCall]):
         own keeps nothing and is compiled, which takes less time than to run it once.
     own_jvp, own_vmap : bool
         Whether some tangent in it, or some batching rule, was written by hand.
+    output_eps : float
+        The rounding of half precision, where something is computed in it; else 0.
     reverse : bool
         Whether JAX has a reverse mode of it.
     steady : bool or None
@@ -61,6 +66,7 @@ class JaxPair(FunctionPair[JaxCall]):
     own_jvp: bool = False
     own_vmap: bool = False
     reverse: bool = True
+    output_eps: float = 0.0
     steady: bool | None = False
     evaluations: int = 0
     indexes: bool = True
@@ -189,6 +195,7 @@ def jax_pair(call: JaxCall) -> JaxPair:
     pair.own_jvp = program is not None and OWN_JVP in program
     pair.own_vmap = program is not None and OWN_VMAP in program
     pair.indexes = program is None or any(name in program for name in INDEXES)
+    pair.output_eps = max((eps for name, eps in HALF.items() if re.search(name, program or "")), default=0.0)
     pair.may_not_end = program is not None and LOOP in program
     try:
         pair.value(*given, **pair.settings)

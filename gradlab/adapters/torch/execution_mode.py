@@ -92,8 +92,7 @@ def _recorded(call: TorchCall) -> TorchPair:
             _, residuals = pair.forward(
                 *(leaf.value.copy() for leaf in call.leaves), **_copies(pair.settings)
             )
-            eps = max(torch.finfo(y.dtype).eps for y in residuals.outputs)
-            pair.output_eps = eps if eps > torch.finfo(torch.float32).eps else 0.0
+            pair.output_eps = _half_eps(residuals.outputs)
             written = (getattr(node, "_forward_cls", None) for node in residuals.graph)
             pair.functions = frozenset(function for function in written if function is not None)
             live = tuple(y.requires_grad for y in residuals.outputs)
@@ -139,8 +138,16 @@ def _look_at_operators(pair: TorchPair, primals: Sequence[Array]) -> None:
         shapes = [t.shape for t in seen.given if _storage(t) not in own]
     except Exception:  # not every function runs where operators are seen
         return
+    # autocast, and casts: nothing that comes back has more digits than what it went through
+    pair.output_eps = max(pair.output_eps, _half_eps(seen.made))
     pair.takes_integers = seen.takes_integers
     pair.held_lengths = frozenset(n for shape in shapes for n in shape) - {0, 1}
+
+
+def _half_eps(tensors: Sequence[torch.Tensor]) -> float:
+    """Return the rounding of the coarsest of some tensors, 0 where none is of half precision."""
+    eps = max((torch.finfo(t.dtype).eps for t in tensors if t.is_floating_point()), default=0.0)
+    return eps if eps > torch.finfo(torch.float32).eps else 0.0
 
 
 def _storage(tensor: torch.Tensor) -> int:

@@ -67,7 +67,7 @@ class TorchPair(FunctionPair[TorchCall]):
     held_lengths : frozenset of int
         Those of the axes of arrays that the function holds beside its arguments, which so do not grow with them.
     output_eps : float
-        The rounding of outputs of half precision; 0 where there are none.
+        The rounding of half precision, where outputs, or what is computed on the way to them, are of it; else 0.
     functions : frozenset of type
         The torch.autograd.Functions that it goes through.
     live : tuple of bool
@@ -236,11 +236,23 @@ def _gradients(
         return found
     except torch.linalg.LinAlgError as error:
         raise np.linalg.LinAlgError(first_line(error)) from error
-    except RuntimeError:
+    except RuntimeError as error:
+        if "use_reentrant" in str(error):
+            return _by_backward(outputs, leaves, given)
         refused = any(d.shape != leaves[i].shape for i, d in seen.raw.items())
         if not refused or len(seen.raw) < len(leaves):
             raise
         return [seen.raw[i] for i in range(len(leaves))]
+
+
+def _by_backward(
+    outputs: Sequence[torch.Tensor], leaves: Sequence[torch.Tensor], given: Sequence[torch.Tensor]
+) -> list[torch.Tensor | None]:
+    """Return the gradients that backward leaves in the leaves: a re-entrant checkpoint gives none otherwise."""
+    for leaf in leaves:
+        leaf.grad = None
+    torch.autograd.backward(outputs, given, retain_graph=True)
+    return [leaf.grad for leaf in leaves]
 
 
 def _as_it_came(d: torch.Tensor | None, raw: torch.Tensor | None) -> torch.Tensor | None:
