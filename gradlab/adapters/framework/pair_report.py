@@ -205,11 +205,14 @@ def _coarse_atol(trial: Trial, eps: float) -> float:
 
 def _is_staircase(pair: FunctionPair[Any]) -> bool:
     """Return whether a function stands still where its arguments move by less than half precision tells apart."""
+    dtype = None if pair.narrow else np.float64
     with quiet():
         try:
             here, there = (
-                pair.value(*(leaf.value * (1 + move) for leaf in pair.leaves), **pair.settings)
-                for move in (0.0, 1e-6)
+                pair.value(
+                    *(np.asarray(leaf.value, dtype) * (1 + move) for leaf in pair.leaves), **pair.settings
+                )
+                for move in (0.0, 1e-9)
             )
         except Exception:
             return False
