@@ -92,6 +92,10 @@ class FunctionPair(ABC, Generic[Call]):
         """Return the gradients, as they came from the framework."""
 
     @abstractmethod
+    def output_dtypes(self, residuals: Any) -> list[str]:
+        """Return what the framework calls the dtypes of the outputs."""
+
+    @abstractmethod
     def value(self, *primals: Array, **settings: Any) -> Any:
         """Return the outputs alone, computed as where nothing is differentiated."""
 

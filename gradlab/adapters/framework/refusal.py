@@ -28,7 +28,7 @@ def refuse_without_derivative(pair: FunctionPair[Any], package: str, *, by_hand:
     except Exception as error:
         own, without = _packages(error), isinstance(error, NotImplementedError)
         alone = all(name == package for name in own)
-        if (alone and without) if by_hand else (without or alone or own[-1] == package):
+        if (alone and without) if by_hand else (own[-1:] == [package] or says_no(package, error)):
             cure = "give it one by hand, or pass in settings what it is not differentiated by"
             said = first_line(error).rstrip(".")
             raise TypeError(f"{package} has no derivative of {pair.name}, {said}: {cure}") from error
@@ -43,7 +43,7 @@ def says_no(package: str, error: BaseException) -> bool:
 
 
 def _says_no(error: BaseException) -> bool:
-    return any(word in str(error) for word in ("not support", "not implement"))
+    return any(word in str(error) for word in ("not support", "not implement", "does not work for"))
 
 
 def _packages(error: BaseException) -> list[str]:

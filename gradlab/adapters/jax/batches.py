@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from gradlab.adapters.framework.batched import Axes, Batches
+from gradlab.adapters.framework.leaves import common_dtype
 from gradlab.adapters.jax.call import double_precision, numbers
 from gradlab.adapters.jax.pair import JaxPair
 from gradlab.node import Array
@@ -17,8 +19,8 @@ def batches_of(pair: JaxPair) -> Batches:
     def outputs(
         stacked: Sequence[Array], axes: Axes, cotangents: Sequence[Array], settings: Any
     ) -> tuple[list[Array], list[Array]]:
-        common, double = pair.precision([leaf.value for leaf in pair.leaves])
-        with double_precision(double):
+        common = common_dtype(pair.leaves, stacked, pair.narrow)
+        with double_precision(pair.call.in_double if common is None else common == np.float64):
             held = pair.call.settings(settings, common)
             arrays = list(map(jax.numpy.asarray, pair.call.arrays(stacked, common)))
             of = jax.vmap(lambda *xs: pair.call.run(xs, held), in_axes=axes)

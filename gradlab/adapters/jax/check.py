@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Unpack
 
 from gradlab.adapters.framework.intended import meaningless_for, same_outputs
+from gradlab.adapters.framework.kernel import kernel_report
 from gradlab.adapters.framework.pair_report import check_order, framework_options, report_on_pair
 from gradlab.adapters.framework.refusal import refuse_without_derivative
 from gradlab.report import Report
@@ -22,6 +23,8 @@ def check_jax(
     settings: Mapping[str, Any] | None = None,
     order: int | None = None,
     intended: Callable[..., Any] | None = None,
+    reference: Callable[..., Any] | None = None,
+    budget: float = 2.0,
     **keywords: Unpack[CheckKeywords],
 ) -> Report:
     """Check the gradients that JAX computes for a function, most of all for one with a ``jax.custom_vjp``.
@@ -52,6 +55,13 @@ def check_jax(
         The function whose gradient the gradient is meant to be, where that is not the one of `fn`: the identity for a
         straight-through estimator, a plain function for one that clips or stops. It is given the same arguments, and
         returns as much. Derivatives of higher order are not looked at then.
+    reference : callable, optional
+        The eager function that `fn`, a kernel, stands for. Instead of being held to differences, its outputs, what it
+        writes into its arguments, and its gradients are held to those of the reference in float64, for random
+        cotangents and for such of one sign; the rows, ``kernel``, tell its error beside that of the reference in the
+        arguments' own precision, in units in the last place and in bits.
+    budget : float
+        How many times the reference's error, and one ulp, the kernel's may be.
 
     Returns
     -------
@@ -91,6 +101,9 @@ def check_jax(
             raise
         raise ImportError("check_jax needs JAX: pip install 'gradlab[jax]'") from error
     pair = jax_pair(call_of(fn, arrays, settings or {}, options.name))
+    if reference is not None:
+        eager = jax_pair(call_of(reference, arrays, settings or {}, options.name))
+        return kernel_report(pair, eager, options, budget, {"jax": jax.__version__})
     try:
         refuse_without_derivative(pair, "jax", by_hand=pair.by_hand)
     except TypeError:

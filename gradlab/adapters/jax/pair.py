@@ -132,6 +132,10 @@ class JaxPair(FunctionPair[JaxCall]):
             None if all(d.shape == x.shape for d, x in zip(arrays, residuals.arrays, strict=True)) else arrays
         )
 
+    def output_dtypes(self, residuals: JaxResiduals) -> list[str]:
+        """Return what JAX calls the dtypes of the outputs."""
+        return [str(y.dtype) for y in residuals.outputs]
+
     def value(self, *primals: Array, **settings: Any) -> Any:
         """Return the floating outputs, where nothing is differentiated."""
         common, double = self.precision(primals)

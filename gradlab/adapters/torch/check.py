@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
 from gradlab.adapters.framework.intended import meaningless_for, same_outputs
+from gradlab.adapters.framework.kernel import kernel_report
 from gradlab.adapters.framework.pair_report import check_order, framework_options, report_on_pair
 from gradlab.adapters.framework.refusal import refuse_without_derivative
 from gradlab.report import Report
@@ -17,6 +18,8 @@ def check_torch(
     settings: Mapping[str, Any] | None = None,
     order: int | None = None,
     intended: Callable[..., Any] | None = None,
+    reference: Callable[..., Any] | None = None,
+    budget: float = 2.0,
     **keywords: Unpack[CheckKeywords],
 ) -> Report:
     """Check the gradients that torch computes for a function, most of all for one with a hand-written backward.
@@ -50,6 +53,13 @@ def check_torch(
         The function whose gradient the gradient is meant to be, where that is not the one of `fn`: the identity for a
         straight-through estimator, a plain function for one that clips or stops. It is given the same arguments, and
         returns as much. Derivatives of higher order are not looked at then.
+    reference : callable, optional
+        The eager function that `fn`, a kernel, stands for. Instead of being held to differences, its outputs, what it
+        writes into its arguments, and its gradients are held to those of the reference in float64, for random
+        cotangents and for such of one sign; the rows, ``kernel``, tell its error beside that of the reference in the
+        arguments' own precision, in units in the last place and in bits.
+    budget : float
+        How many times the reference's error, and one ulp, the kernel's may be.
 
     Returns
     -------
@@ -98,6 +108,10 @@ def check_torch(
         call = call_of(fn, tensors, settings or {}, options.name, options.seed)
         with held_random_state(call):
             pair = torch_pair(call)
+            version = {"torch": str(torch.__version__)}
+            if reference is not None:
+                eager = torch_pair(call_of(reference, tensors, settings or {}, options.name, options.seed))
+                return kernel_report(pair, eager, options, budget, version)
             refuse_without_derivative(pair, "torch")
             if intended is not None:
                 means = call_of(intended, tensors, settings or {}, options.name, options.seed)
@@ -108,5 +122,4 @@ def check_torch(
                 *unasked(pair),
                 *(["works_in_float32"] if pair.draws else []),
             ]
-            version = {"torch": str(torch.__version__)}
             return report_on_pair(pair, options, torch_checks(pair, order), meaningless, version)

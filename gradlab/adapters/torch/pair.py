@@ -133,6 +133,10 @@ class TorchPair(FunctionPair[TorchCall]):
             raise ValueError(f"the parameter {leaf.name} has shape {leaf.value.shape}: it takes no other")
         return np.ascontiguousarray(x).reshape(x.shape) if self.draws or is_parameter else x
 
+    def output_dtypes(self, residuals: TorchResiduals) -> list[str]:
+        """Return what torch calls the dtypes of the outputs."""
+        return [name_of(y.dtype) for y in residuals.outputs]
+
     def value(self, *primals: Array, **settings: Any) -> Any:
         """Return the floating outputs, where nothing is recorded."""
         if self.needs_graph:

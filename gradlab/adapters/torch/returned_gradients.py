@@ -4,7 +4,7 @@ The engine sums a gradient of too large a shape, and casts one of another dtype,
 returns is looked at on its way into the engine.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -68,16 +68,17 @@ def watched_functions(graph: Sequence[Any], leaves: Sequence[torch.Tensor]) -> I
         (k, name, k.__dict__[name]) for k, name in owners if not issubclass(torch.autograd.Function, k)
     ]
     try:
-        for c, name, _ in originals:
-            setattr(c, name, staticmethod(partial(_noted, getattr(c, name), seen)))
+        for c, name, original in originals:
+            setattr(c, name, classmethod(partial(_noted, original, seen)))
         yield seen
     finally:
         for c, name, original in originals:
             setattr(c, name, original)
 
 
-def _noted(method: Callable[..., Any], seen: Returned, ctx: Any, *g: Any) -> Any:
-    returned = method(ctx, *g)
+def _noted(original: Any, seen: Returned, owner: type, ctx: Any, *g: Any) -> Any:
+    # bound to the class that asks: one that inherits a classmethod is another class than the one that has it
+    returned = original.__get__(None, owner)(ctx, *g)
     seen.note(ctx, returned)
     return returned
 
