@@ -405,7 +405,6 @@ def test_a_staircase_finer_than_any_step():
     assert not wrongs(check_torch(lambda x: torch.round(x, decimals=3), at))
 
 
-@pytest.mark.xfail(strict=True, reason="forward mode is not looked at")
 def test_a_wrong_derivative_of_the_forward_mode():
     class Square(torch.autograd.Function):
         @staticmethod

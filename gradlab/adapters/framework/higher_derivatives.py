@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from gradlab.adapters.framework.forward_mode import NotForwardError
-from gradlab.adapters.framework.pair_report import ValueTrial
+from gradlab.adapters.framework.pair_report import ValueTrial, has_right_gradients
 from gradlab.checks import Check, Trial, quiet
 from gradlab.checks.trial import map_arrays
 from gradlab.checks.trial.large_primals import directional_outcome
-from gradlab.checks.trial.line_slopes import agrees_along_lines, are_right
+from gradlab.checks.trial.line_slopes import agrees_along_lines
 from gradlab.node import Array, Node, Sample, as_tuple, named_rng
 from gradlab.running.tangents import judged_tangents
 from gradlab.verdict import CheckResult, Verdict
@@ -73,20 +73,11 @@ def _derivative(gradient: Gradient, narrow: bool, order: int, asked: bool) -> Ch
             if any(x.dtype != np.float64 for x in trial.sample.primals):
                 primals = [x.astype(np.float64) for x in trial.primals()]
                 doubles = None if narrow else trial.at("second derivative", primals)
-            if doubles is not None and _has_right_gradients(doubles):
+            if doubles is not None and has_right_gradients(doubles):
                 results = _judged(doubles, gradient, order, asked)
                 yield from ((trial, result) for result in results)
 
     return Check(run, needs_all_samples=False)
-
-
-def _has_right_gradients(trial: Trial) -> bool:
-    with quiet():
-        try:
-            # once more: one that adds up over calls is right the first time
-            return are_right(trial, trial.gradients(trial.cotangent()))
-        except Exception:
-            return False
 
 
 def _judged(trial: Trial, gradient: Gradient, order: int, asked: bool) -> Iterator[CheckResult]:

@@ -13,6 +13,7 @@ from gradlab.adapters.framework.own_precision import is_half, own_precision
 from gradlab.checks import CHECKS, Check, Trial, quiet
 from gradlab.checks.exploration.other_shapes import integers_in
 from gradlab.checks.trial.gradient_comparison import compare_two_gradients
+from gradlab.checks.trial.line_slopes import are_right
 from gradlab.diagnosis import Finding
 from gradlab.node import Node, Sample, as_tuple
 from gradlab.report import Report, Row
@@ -76,6 +77,16 @@ class ValueTrial(Trial):
     def function(self) -> Callable[..., Any]:
         """The function of the primals; it is given copies."""
         return self.counted(lambda *xs: self.value(*map(np.array, xs), **self.settings()))
+
+
+def has_right_gradients(trial: Trial) -> bool:
+    """Return whether the gradients of a trial are right: of others there is nothing more to be said."""
+    with quiet():
+        try:
+            # once more: one that adds up over calls is right the first time
+            return are_right(trial, trial.gradients(trial.cotangent()))
+        except Exception:
+            return False
 
 
 def report_on_pair(

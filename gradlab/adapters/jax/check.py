@@ -8,7 +8,7 @@ from gradlab.adapters.framework.intended import meaningless_for, same_outputs
 from gradlab.adapters.framework.kernel import kernel_report
 from gradlab.adapters.framework.pair_report import check_order, framework_options, report_on_pair
 from gradlab.adapters.framework.refusal import refuse_without_derivative
-from gradlab.report import Report
+from gradlab.report import Explored, Report
 from gradlab.running.options import CheckKeywords, options_of, takes_options
 
 # JAX's arrays have no layout that anybody sees, and nobody writes into them.
@@ -118,4 +118,10 @@ def check_jax(
     asked = options.checks is not None or (not pair.may_not_end and same_in(pair, "float32"))
     drawn = () if asked else ("works_in_float32",)
     meaningless = (*MEANINGLESS, *meaningless_for(pair), *drawn, *unasked(pair, order))
-    return report_on_pair(pair, options, jax_checks(pair, order), meaningless, {"jax": jax.__version__})
+    report = report_on_pair(pair, options, jax_checks(pair, order), meaningless, {"jax": jax.__version__})
+    if pair.reverse:
+        return report
+    told = Explored(
+        pair.name, "given", (), "JAX has no reverse mode of it, and forward mode alone was checked"
+    )
+    return replace(report, explored=[told])
