@@ -72,7 +72,7 @@ def main() -> None:
 
 def section(title: str, story: str, entries: Sequence[Stranger], first: str, style: str) -> str:
     """Return what is said of a corpus, beside what was said of it at first sight."""
-    told = {entry.name: outcome(entry) for entry in tqdm(entries, disable=not sys.stderr.isatty())}
+    told = {entry.name: outcome(entry, PACKAGE) for entry in tqdm(entries, disable=not sys.stderr.isatty())}
     sight = json.loads((CORPORA / "strangers" / first).read_text(encoding="utf-8"))
     columns = [counted(entries, sight), counted(entries, told)]
     lines = [(name, *(f"{column[name]}" for column in columns)) for name in columns[0]]

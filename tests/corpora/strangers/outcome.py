@@ -14,7 +14,7 @@ from ._entry import Stranger
 PACKAGE = SimpleNamespace(
     __name__="gradlab", **{name: getattr(gradlab, name) for name in gradlab.__all__}, check_model=check_model
 )
-# The same without repairs, on which no verdict and no name depends.
+# The same without repairs, on which no verdict depends; a name may come from one.
 WITHOUT_REPAIRS = SimpleNamespace(
     **{
         name: partial(value, repair=False) if name.startswith("check_") else value
@@ -25,10 +25,10 @@ WITHOUT_REPAIRS = SimpleNamespace(
 RIGHT = {"right": ("right", "warned"), "wrong": ("wrong",), "habit": ("warned", "wrong")}
 
 
-def outcome(entry: Stranger) -> tuple[str, str]:
+def outcome(entry: Stranger, package: SimpleNamespace = WITHOUT_REPAIRS) -> tuple[str, str]:
     """Return the verdict of the one call of an entry, and the name of the likeliest mistake."""
     try:
-        report = entry.call(WITHOUT_REPAIRS)
+        report = entry.call(package)
     except Exception:
         return "raised", ""
     verdicts = {str(row.verdict) for row in report.rows}
