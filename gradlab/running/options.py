@@ -19,6 +19,24 @@ from gradlab.numerical.estimate import Method, check_method
 from gradlab.workers.worker_map import Workers
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+# What other checkers call their options, torch's, JAX's and SciPy's, and what stands for them here.
+HABITS = {
+    "eps": "the steps are chosen by themselves, leave it out",
+    "epsilon": "the steps are chosen by themselves, leave it out",
+    "tol": "give rtol= and atol=, or neither, as they follow from the dtype",
+    "raise_exception": "call raise_if_failed() of the report that is returned",
+    "nondet_tol": "what differs from run to run in its last bits is a warning, leave it out",
+    "fast_mode": "directions come first by themselves, leave it out",
+    "check_forward_ad": 'give checks=["forward_mode"]',
+    "check_batched_grad": 'give checks=["batched"]',
+    "check_batched_forward_grad": 'give checks=["batched"]',
+    "check_undefined_grad": 'give checks=["unused_outputs"]',
+    "check_grad_dtypes": 'give checks=["shapes_and_dtypes"]',
+    "check_backward_ad": "reverse mode is what is checked, leave it out",
+    "modes": 'give checks=["forward_mode"] for "fwd"; "rev" is what is checked',
+    "err_msg": "give name=",
+    "direction": "random directions come first by themselves, leave it out",
+}
 # Nobody waits longer for one check among many in a test suite, and most take a tenth of a second.
 MAX_SECONDS = 10.0
 
@@ -228,6 +246,7 @@ def options_of(function: Callable[..., Any], keywords: Mapping[str, Any]) -> Che
         if name not in known:
             near = difflib.get_close_matches(name, parameters, n=1)
             cure = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            cure = HABITS.get(name, cure)
             raise TypeError(f"{function.__name__} takes no {name!r}: {cure}")
     return CheckOptions(**known | dict(keywords))
 

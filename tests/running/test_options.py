@@ -55,7 +55,14 @@ def test_the_keywords_of_the_type_checkers_are_the_options():
 
 
 @pytest.mark.parametrize(
-    "keyword, cure", [("rtoll", r"did you mean rtol\?"), ("nonsense", "there are rtol, atol, seed")]
+    "keyword, cure",
+    [
+        ("rtoll", r"did you mean rtol\?"),
+        ("nonsense", "there are rtol, atol, seed"),
+        ("eps", "the steps are chosen by themselves"),
+        ("tol", "give rtol= and atol="),
+        ("raise_exception", "call raise_if_failed"),
+    ],
 )
 def test_a_keyword_that_does_not_exist_is_told_with_the_cure(keyword, cure):
     with pytest.raises(TypeError, match=f"check_gradient takes no '{keyword}': {cure}"):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from gradlab.verdict import CheckResult, Verdict
 ORDINALS = ("second", "third", "fourth", "fifth")
 
 
-class GradientFunction:
+class GradientFunction(NamedTuple):
     """A function whose values are the gradients of another, as a framework computes them.
 
     Attributes
@@ -34,10 +34,9 @@ class GradientFunction:
         ``tangents(arguments, tangents, settings)``: forward mode over it.
     """
 
-    def __init__(
-        self, forward: Callable[..., Any], backward: Callable[..., Any], tangents: Callable[..., Any]
-    ) -> None:
-        self.forward, self.backward, self.tangents = forward, backward, tangents
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    tangents: Callable[..., Any]
 
 
 # ``gradient(counts)``: differentiated once for each count of cotangents; the first count is that of the primals.

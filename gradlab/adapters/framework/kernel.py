@@ -6,14 +6,14 @@ good: the reference itself, run in the kernel's precision, shows what can be had
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from math import inf, log2
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gradlab.adapters.framework.function_pair import FunctionPair
 from gradlab.adapters.framework.leaves import first_line
-from gradlab.adapters.framework.own_precision import HALF_EPS
+from gradlab.adapters.framework.own_precision import bits_lost, ulp
 from gradlab.checks import quiet
 from gradlab.node import Array, as_tuple, named_rng
 from gradlab.report import Report, Row
@@ -130,15 +130,14 @@ def _row(name: str, how: str, what: str, found: Run, eager: Run, wanted: Array, 
         note = f"{what}: the kernel gives {shape}, and the reference shape {np.shape(wanted)}"
         return Row(name, how, NAME, primal, dtype, Verdict.WRONG, note=note)
     size = float(np.max(np.abs(wanted), initial=0.0))
-    unit = _ulp(size, dtype)
+    unit = ulp(size, dtype)
     off, beside = (_error(a, wanted) for a in (got, eager.arrays[what]))
     worst = np.unravel_index(int(np.argmax(_off(got, wanted))), wanted.shape) if wanted.size else ()
     good = off <= budget * beside + unit
     ratio = off / beside if beside else (inf if off else 1.0)
-    lost = f"{log2(off / unit):.1f} bits" if unit and off > unit else "no bits"
     note = (
         f"{what}: off by {off / unit if unit else 0.0:.2g} ulps, the reference in {dtype} by "
-        f"{beside / unit if unit else 0.0:.2g}, {ratio:.2g} times as much; loses {lost}"
+        f"{beside / unit if unit else 0.0:.2g}, {ratio:.2g} times as much; {bits_lost(off, unit)}"
     )
     if not good:
         cause = "sums in too few bits, or computes something else"
@@ -170,12 +169,3 @@ def _off(found: Array, wanted: Array) -> Array:
 
 def _error(found: Array, wanted: Array) -> float:
     return float(np.max(_off(found, wanted), initial=0.0)) if np.shape(found) == np.shape(wanted) else inf
-
-
-def _ulp(size: float, dtype: str) -> float:
-    """Return the unit in the last place of a number of this size."""
-    if not size or not np.isfinite(size):
-        return 0.0
-    dtype = {"complex128": "float64", "complex64": "float32"}.get(dtype, dtype)
-    eps = HALF_EPS[dtype] if dtype in HALF_EPS else float(np.finfo(dtype).eps)
-    return float(eps * 2.0 ** np.floor(np.log2(size)))

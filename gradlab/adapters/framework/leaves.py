@@ -90,6 +90,14 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}".rstrip(": ")
 
 
+def cure_of_refused(args: Sequence[Any]) -> str:
+    """Return what to do where a function refuses its arguments."""
+    if len(args) == 1 and isinstance(args[0], tuple):
+        # as gradcheck and check_grads have them
+        return "pass its arguments one by one, f, x, y, and not in a tuple"
+    return "call it with these arguments yourself, and pass those that it takes"
+
+
 def roughly_equal(outputs: Any, others: Any) -> bool:
     """Return whether two evaluations are equal up to the rounding of half precision."""
     for a, b in zip(as_tuple(outputs), as_tuple(others), strict=True):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from math import log2
 
 import numpy as np
 
@@ -58,7 +59,24 @@ def _judged(leaves: Sequence[Leaf], trial: Trial) -> Iterator[CheckResult]:
     ratio = HALF_EPS[coarsest] / float(np.finfo(np.float32).eps)
     for name, d, estimate in zip(trial.names, gradients, trial.estimates, strict=True):
         atol = ratio * atol_for(estimate, np.float32) if trial.atol is None else trial.atol
-        yield compare(d, estimate, rtol=rtol, atol=atol, primal=name)
+        result = compare(d, estimate, rtol=rtol, atol=atol, primal=name)
+        size, off = (float(np.max(np.abs(x), initial=0.0)) for x in (estimate.value, d - estimate.value))
+        lost = bits_lost(off, ulp(size, coarsest))
+        yield replace(result, note="; ".join(filter(None, [result.note, lost])))
+
+
+def ulp(size: float, dtype: str) -> float:
+    """Return the unit in the last place of a number of this size; 0 for no number."""
+    if not size or not np.isfinite(size):
+        return 0.0
+    dtype = {"complex128": "float64", "complex64": "float32"}.get(dtype, dtype)
+    eps = HALF_EPS[dtype] if dtype in HALF_EPS else float(np.finfo(dtype).eps)
+    return float(eps * 2.0 ** np.floor(np.log2(size)))
+
+
+def bits_lost(off: float, unit: float) -> str:
+    """Return how many of the bits of a number an error takes, in words."""
+    return f"loses {log2(off / unit):.1f} bits" if unit and off > unit else "loses no bits"
 
 
 def _rtol(dtype: str) -> float:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from gradlab.adapters.framework.function_pair import FunctionPair, single_or_tuple
-from gradlab.adapters.framework.leaves import common_dtype, first_line, roughly_equal
+from gradlab.adapters.framework.leaves import common_dtype, cure_of_refused, first_line, roughly_equal
 from gradlab.adapters.jax.call import JaxCall, double_precision, numbers
 from gradlab.node import Array, as_tuple
 
@@ -207,7 +207,7 @@ def jax_pair(call: JaxCall) -> JaxPair:
     except Exception as error:
         if isinstance(error, TypeError) and str(error).startswith(f"{call.name} returned"):
             raise
-        cure = "call it with these arguments yourself, and pass those that it takes"
+        cure = cure_of_refused(jax.tree_util.tree_unflatten(call.tree, call.parts)[0])
         raise ValueError(f"{call.name} raised {first_line(error)}: {cure}") from error
     pair.narrow = not same_in(pair, np.float64)
     # what its author has compiled is so already

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gradlab.adapters.framework.leaves import first_line, roughly_equal
+from gradlab.adapters.framework.leaves import cure_of_refused, first_line, roughly_equal
 from gradlab.adapters.torch.call import TorchCall
 from gradlab.adapters.torch.pair import TorchPair
 from gradlab.adapters.torch.tensors import each_tensor
@@ -105,7 +105,7 @@ def _recorded(call: TorchCall) -> TorchPair:
     if isinstance(first, TypeError) and str(first).startswith(f"{call.name} returned"):
         raise first
     assert first is not None
-    cure = "call it with these arguments yourself, and pass those that it takes"
+    cure = cure_of_refused(call.args)
     raise ValueError(f"{call.name} raised {first_line(first.__cause__ or first)}: {cure}") from first
 
 
