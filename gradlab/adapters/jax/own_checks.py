@@ -16,10 +16,12 @@ from gradlab.adapters.framework.function_pair import single_or_tuple
 from gradlab.adapters.framework.higher_derivatives import GradientFunction, NotTwiceError, higher_derivatives
 from gradlab.adapters.framework.leaves import first_line
 from gradlab.adapters.framework.refusal import says_no
+from gradlab.adapters.framework.unused_outputs import NAME as UNUSED
+from gradlab.adapters.framework.unused_outputs import unused_outputs
 from gradlab.adapters.jax.batches import batches_of
 from gradlab.adapters.jax.call import double_precision, numbers
 from gradlab.adapters.jax.pair import JaxPair
-from gradlab.checks import Check
+from gradlab.checks import Check, Trial
 from gradlab.node import Array, as_tuple
 
 
@@ -28,8 +30,19 @@ def jax_checks(pair: JaxPair, order: int | None) -> dict[str, Check]:
     return {
         FORWARD_MODE: forward_mode(partial(_tangents, pair)),
         BATCHED: batched(batches_of(pair)),
+        UNUSED: unused_outputs(partial(_gradients_of_one, pair)),
         **higher_derivatives(partial(_gradient_function, pair), pair.narrow, order),
     }
+
+
+def _gradients_of_one(pair: JaxPair, trial: Trial, used: int, g: Array) -> list[Array]:
+    """Return the gradients of one output: what its rule is told of the others is that nobody differentiates them."""
+    common, double = pair.precision(trial.primals())
+    with double_precision(double):
+        held = pair.call.settings(trial.settings(), common)
+        arrays = list(map(jax.numpy.asarray, pair.call.arrays(trial.primals(), common)))
+        y, pull = jax.vjp(lambda *xs: pair.call.run(xs, held)[used], *arrays)
+        return list(map(numbers, pull(jax.numpy.asarray(g, y.dtype))))
 
 
 def has_forward_mode(pair: JaxPair) -> bool:
@@ -49,6 +62,7 @@ def unasked(pair: JaxPair, order: int | None) -> list[str]:
         *(["second_derivative"] if order is None and not by_hand else []),
         *([] if pair.own_jvp else [FORWARD_MODE]),
         *([] if by_hand or pair.own_vmap else [BATCHED]),
+        *([] if by_hand else [UNUSED]),
     ]
 
 

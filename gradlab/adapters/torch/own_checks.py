@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-import numpy as np
 import torch
 
 from gradlab.adapters.framework.batched import NAME as BATCHED
@@ -11,7 +10,8 @@ from gradlab.adapters.framework.batched import batched
 from gradlab.adapters.framework.forward_mode import NAME as FORWARD_MODE
 from gradlab.adapters.framework.forward_mode import forward_mode
 from gradlab.adapters.framework.higher_derivatives import higher_derivatives
-from gradlab.adapters.framework.leaves import first_line
+from gradlab.adapters.framework.unused_outputs import NAME as UNUSED
+from gradlab.adapters.framework.unused_outputs import unused_outputs
 from gradlab.adapters.torch.batches import batches_of
 from gradlab.adapters.torch.forward_mode import has_own_jvp, tangents_of
 from gradlab.adapters.torch.gradient_function import gradient_function, numbers_or_zeros
@@ -19,7 +19,7 @@ from gradlab.adapters.torch.pair import TorchPair, TorchResiduals
 from gradlab.adapters.torch.tensors import tensor_of
 from gradlab.checks import Check, Trial
 from gradlab.checks.trial.gradient_comparison import compare_two_gradients
-from gradlab.node import Array, as_tuple
+from gradlab.node import Array
 from gradlab.verdict import CheckResult, Verdict
 
 
@@ -27,7 +27,7 @@ def torch_checks(pair: TorchPair, order: int | None) -> dict[str, Check]:
     """Return the checks for torch alone, by name."""
     return {
         "saves_for_backward": _each(lambda trial: _saves_for_backward(pair, trial)),
-        "unused_outputs": _each(lambda trial: _unused_outputs(pair, trial)),
+        UNUSED: unused_outputs(partial(_gradients_of_one, pair)),
         FORWARD_MODE: forward_mode(partial(tangents_of, pair)),
         BATCHED: batched(batches_of(pair)),
         **higher_derivatives(partial(gradient_function, pair), pair.narrow, order),
@@ -87,34 +87,11 @@ def _gradients_after(
         return ()
 
 
-def _unused_outputs(pair: TorchPair, trial: Trial) -> Iterator[CheckResult]:
-    """Leave out the cotangents of all outputs but one: they count as zero."""
-    cotangents = as_tuple(trial.cotangent())
-    if len(cotangents) < 2:
-        return
-    for used in range(len(cotangents)):
-        parts = tuple(g if i == used else np.zeros_like(g) for i, g in enumerate(cotangents))
-        expected = trial.gradients(parts)
-        residuals = pair.record(trial.primals(), trial.settings())
-        y = residuals.outputs[used]
-        given: list[torch.Tensor | None] = [None] * len(cotangents)
-        given[used] = tensor_of(cotangents[used], y.dtype, y.device)
-        where = f"only output {used} is used"
-        try:
-            found = [
-                numbers_or_zeros(d, x) for d, x in zip(pair.pulled(residuals, given), expected, strict=True)
-            ]
-        except Exception as error:
-            cure = "allow for None among the cotangents, or leave them to be materialized as zeros"
-            yield CheckResult(Verdict.WRONG, note=f"raised {first_line(error)} where {where}: {cure}")
-            return
-        results = [
-            compare_two_gradients(trial, i, a, b)
-            for i, (a, b) in enumerate(zip(found, expected, strict=True))
-        ]
-        wrong = [result for result in results if result.verdict is Verdict.WRONG]
-        if wrong:
-            note = f"another gradient than for a cotangent of zeros where {where}: allow for None among the cotangents"
-            yield CheckResult(Verdict.WRONG, wrong[0].primal, note=note)
-            return
-    yield CheckResult(Verdict.PASS)
+def _gradients_of_one(pair: TorchPair, trial: Trial, used: int, g: Array) -> list[Array]:
+    """Return the gradients where no cotangent comes for any output but one."""
+    residuals = pair.record(trial.primals(), trial.settings())
+    y = residuals.outputs[used]
+    given: list[torch.Tensor | None] = [None] * len(residuals.outputs)
+    given[used] = tensor_of(g, y.dtype, y.device)
+    pairs = zip(pair.pulled(residuals, given), trial.primals(), strict=True)
+    return [numbers_or_zeros(d, x) for d, x in pairs]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from copy import copy
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ CPU = torch.device("cpu")
 
 
 def each_tensor(value: Any, path: Path = ()) -> Iterator[tuple[Path, torch.Tensor]]:
-    """Yield the tensors in nested tuples, lists and dicts, each with the keys that lead to it."""
+    """Yield the tensors in nested tuples, lists, dicts and dataclasses, each with the keys that lead to it."""
     if isinstance(value, torch.Tensor):
         yield path, value
     elif isinstance(value, dict):
@@ -27,6 +28,9 @@ def each_tensor(value: Any, path: Path = ()) -> Iterator[tuple[Path, torch.Tenso
     elif isinstance(value, tuple | list):
         for i, part in enumerate(value):
             yield from each_tensor(part, (*path, i))
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from each_tensor(getattr(value, field.name), (*path, field.name))
 
 
 def with_tensors(value: Any, make: Callable[[Path], Any], path: Path = ()) -> Any:
@@ -40,6 +44,12 @@ def with_tensors(value: Any, make: Callable[[Path], Any], path: Path = ()) -> An
     if isinstance(value, tuple | list):
         new = [with_tensors(part, make, (*path, i)) for i, part in enumerate(value)]
         return type(value)(*new) if hasattr(value, "_fields") else type(value)(new)
+    if is_dataclass(value) and not isinstance(value, type):
+        made = copy(value)
+        for field in fields(value):
+            part = with_tensors(getattr(value, field.name), make, (*path, field.name))
+            object.__setattr__(made, field.name, part)  # also where it is frozen
+        return made
     return value
 
 
