@@ -1,14 +1,17 @@
 """Gradients that torch computes: of functions, of modules with their parameters, of a torch.autograd.Function."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, Unpack
 
 from gradlab.adapters.framework.intended import meaningless_for, same_outputs
 from gradlab.adapters.framework.kernel import kernel_report
 from gradlab.adapters.framework.pair_report import check_order, framework_options, report_on_pair
 from gradlab.adapters.framework.refusal import refuse_without_derivative
-from gradlab.report import Report
-from gradlab.running.options import CheckKeywords, options_of, takes_options
+from gradlab.report import Report, Row
+from gradlab.running.options import CheckKeywords, CheckOptions, options_of, takes_options
+from gradlab.verdict import Verdict
 
 
 @takes_options()
@@ -23,6 +26,9 @@ def check_torch(
     **keywords: Unpack[CheckKeywords],
 ) -> Report:
     """Check the gradients that torch computes for a function, most of all for one with a hand-written backward.
+
+    Of a module, or a function of several, whose gradient is wrong, each submodule and each Function is checked alone on
+    the tensors that it was given, and the rows name those that are wrong by themselves.
 
     Everything is evaluated on the device of the tensors. The numerical side evaluates the function in float64; one
     that takes no other precision than its own is evaluated in that, and the noise is measured. A module runs as a
@@ -97,6 +103,7 @@ def check_torch(
         import torch
 
         from gradlab.adapters.torch.call import call_of, held_random_state
+        from gradlab.adapters.torch.culprits import culprits, is_composed
         from gradlab.adapters.torch.execution_mode import one_thread_if_small, torch_pair
         from gradlab.adapters.torch.own_checks import torch_checks, unasked
     except ModuleNotFoundError as error:
@@ -122,4 +129,31 @@ def check_torch(
                 *unasked(pair),
                 *(["works_in_float32"] if pair.draws else []),
             ]
-            return report_on_pair(pair, options, torch_checks(pair, order), meaningless, version)
+            report = report_on_pair(pair, options, torch_checks(pair, order), meaningless, version)
+            if report.ok or options.checks is not None or not is_composed(call, pair):
+                return report
+            return _blamed(report, culprits(pair, partial(_is_right, options)))
+
+
+def _is_right(options: CheckOptions, part: Any) -> bool:
+    """Return whether a part of a module has a right gradient at what it was given; True if that cannot be told."""
+    only = ["matches_numerical"]
+    try:
+        return check_torch(
+            part.function, *part.args, seed=options.seed, checks=only, explore=False, repair=False
+        ).ok
+    except Exception:
+        return True
+
+
+def _blamed(report: Report, names: Sequence[str]) -> Report:
+    """Return a report whose wrong gradients tell which parts are wrong by themselves."""
+    if not names:
+        return report
+    note = f"by {'themselves' if len(names) > 1 else 'itself'} wrong: {', '.join(names)}"
+
+    def told(row: Row) -> Row:
+        wrong = row.check == "matches_numerical" and row.verdict is Verdict.WRONG
+        return replace(row, note="; ".join(filter(None, [note, row.note]))) if wrong else row
+
+    return replace(report, rows=[told(row) for row in report.rows])
