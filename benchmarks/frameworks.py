@@ -30,7 +30,7 @@ CORPUS = Path(__file__).parents[1] / "tests" / "corpora" / "frameworks"
 FIRST_SIGHT = json.loads((CORPUS / "first_sight.json").read_text(encoding="utf-8"))
 STORY = """Functions by row of what there is to be asked, wrong in just that and right in every respect, written by
 people who had not read the checks; each truth was proved by means of their own. One call each, with the defaults, but
-for `order=`, `intended=` and, where there will be any, `transforms=`. The first sight of a row was taken before anybody
+for `order=`, `intended=` and `transforms=`. The first sight of a row was taken before anybody
 who mends had seen an entry of it: wrong ones rejected, right ones passed. Rows whose checks are not written yet have
 the figures of the day on which the corpus came, and in JAX none."""
 KERNELS = """Ten kinds of fused kernel beside an eager reference, in each of the precisions that the author speaks of:

@@ -119,9 +119,9 @@ def _compared(
     try:
         found = batches.outputs(stacked, axes, [np.stack(g) for g in zip(*cotangents, strict=True)], settings)
     except Exception as error:
-        return _refused(error, called)
+        return refused(error, called)
     for what, some, others in (("outputs", found[0], wanted), ("gradients", found[1], slopes)):
-        if others and not _same(some, others):
+        if others and not same_arrays(some, others):
             return CheckResult(Verdict.WRONG, note=f"{called} gives other {what} than one by one")
     return CheckResult(Verdict.PASS)
 
@@ -141,15 +141,15 @@ def _over_cotangents(trial: Trial, batches: Batches) -> Iterator[CheckResult]:
         try:
             found = of(trial.primals(), stacked, trial.settings())
         except Exception as error:
-            yield _refused(error, called)
+            yield refused(error, called)
             continue
-        if _same(found, wanted):
+        if same_arrays(found, wanted):
             yield CheckResult(Verdict.PASS)
         else:
             yield CheckResult(Verdict.WRONG, note=f"{called} gives other gradients than one by one")
 
 
-def _refused(error: Exception, called: str) -> CheckResult:
+def refused(error: Exception, called: str) -> CheckResult:
     """Return the result where a batch raised: a pass if the framework says that it cannot do it."""
     said = first_line(error.__cause__ or error)
     if isinstance(error, NotImplementedError) or any(word in said for word in REFUSALS):
@@ -157,7 +157,8 @@ def _refused(error: Exception, called: str) -> CheckResult:
     return CheckResult(Verdict.WRONG, note=f"{called} raised {said}")
 
 
-def _same(found: Sequence[Array], wanted: Sequence[Array]) -> bool:
+def same_arrays(found: Sequence[Array], wanted: Sequence[Array]) -> bool:
+    """Return whether arrays are the same up to the rounding of another order of operations."""
     if len(found) != len(wanted):
         return False
     for a, b in zip(found, wanted, strict=True):

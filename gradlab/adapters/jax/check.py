@@ -1,6 +1,6 @@
 """Gradients that JAX computes: of any function, most of all of one with a jax.custom_vjp."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Unpack
 
@@ -25,6 +25,7 @@ def check_jax(
     intended: Callable[..., Any] | None = None,
     reference: Callable[..., Any] | None = None,
     budget: float = 2.0,
+    transforms: bool | str | Sequence[str] | None = None,
     **keywords: Unpack[CheckKeywords],
 ) -> Report:
     """Check the gradients that JAX computes for a function, most of all for one with a ``jax.custom_vjp``.
@@ -62,6 +63,9 @@ def check_jax(
         arguments' own precision, in units in the last place and in bits.
     budget : float
         How many times the reference's error, and one ulp, the kernel's may be.
+    transforms : bool or str or sequence of str, optional
+        Under which transforms outputs and gradients are to be the same, True for all: "jit", "jit of the gradient",
+        "checkpoint", "linearize" and "scan".
 
     Returns
     -------
@@ -118,7 +122,9 @@ def check_jax(
     asked = options.checks is not None or (not pair.may_not_end and same_in(pair, "float32"))
     drawn = () if asked else ("works_in_float32",)
     meaningless = (*MEANINGLESS, *meaningless_for(pair), *drawn, *unasked(pair, order))
-    report = report_on_pair(pair, options, jax_checks(pair, order), meaningless, {"jax": jax.__version__})
+    report = report_on_pair(
+        pair, options, jax_checks(pair, order, transforms), meaningless, {"jax": jax.__version__}
+    )
     if pair.reverse:
         return report
     told = Explored(

@@ -16,18 +16,23 @@ from gradlab.adapters.framework.function_pair import single_or_tuple
 from gradlab.adapters.framework.higher_derivatives import GradientFunction, NotTwiceError, higher_derivatives
 from gradlab.adapters.framework.leaves import first_line
 from gradlab.adapters.framework.refusal import says_no
+from gradlab.adapters.framework.transformed import NAME as TRANSFORMS
+from gradlab.adapters.framework.transformed import chosen_transforms, transformed
 from gradlab.adapters.framework.unused_outputs import NAME as UNUSED
 from gradlab.adapters.framework.unused_outputs import unused_outputs
 from gradlab.adapters.jax.batches import batches_of
 from gradlab.adapters.jax.call import double_precision, numbers
 from gradlab.adapters.jax.pair import JaxPair
+from gradlab.adapters.jax.transforms import transforms_of
 from gradlab.checks import Check, Trial
 from gradlab.node import Array, as_tuple
 
 
-def jax_checks(pair: JaxPair, order: int | None) -> dict[str, Check]:
+def jax_checks(pair: JaxPair, order: int | None, transforms: Any) -> dict[str, Check]:
     """Return the checks for JAX alone, by name."""
+    asked = chosen_transforms(transforms, transforms_of(pair))
     return {
+        **({TRANSFORMS: transformed(asked)} if asked else {}),
         FORWARD_MODE: forward_mode(partial(_tangents, pair)),
         BATCHED: batched(batches_of(pair)),
         UNUSED: unused_outputs(partial(_gradients_of_one, pair)),

@@ -23,6 +23,7 @@ def check_torch(
     intended: Callable[..., Any] | None = None,
     reference: Callable[..., Any] | None = None,
     budget: float = 2.0,
+    transforms: bool | str | Sequence[str] | None = None,
     **keywords: Unpack[CheckKeywords],
 ) -> Report:
     """Check the gradients that torch computes for a function, most of all for one with a hand-written backward.
@@ -66,6 +67,9 @@ def check_torch(
         arguments' own precision, in units in the last place and in bits.
     budget : float
         How many times the reference's error, and one ulp, the kernel's may be.
+    transforms : bool or str or sequence of str, optional
+        Under which transforms outputs and gradients are to be the same, True for all: "checkpoint", "torch.func.vjp"
+        and "compile" (traced, and run by torch itself).
 
     Returns
     -------
@@ -129,7 +133,9 @@ def check_torch(
                 *unasked(pair),
                 *(["works_in_float32"] if pair.draws else []),
             ]
-            report = report_on_pair(pair, options, torch_checks(pair, order), meaningless, version)
+            report = report_on_pair(
+                pair, options, torch_checks(pair, order, transforms), meaningless, version
+            )
             if report.ok or options.checks is not None or not is_composed(call, pair):
                 return report
             return _blamed(report, culprits(pair, partial(_is_right, options)))

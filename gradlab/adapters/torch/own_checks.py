@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -10,6 +11,8 @@ from gradlab.adapters.framework.batched import batched
 from gradlab.adapters.framework.forward_mode import NAME as FORWARD_MODE
 from gradlab.adapters.framework.forward_mode import forward_mode
 from gradlab.adapters.framework.higher_derivatives import higher_derivatives
+from gradlab.adapters.framework.transformed import NAME as TRANSFORMS
+from gradlab.adapters.framework.transformed import chosen_transforms, transformed
 from gradlab.adapters.framework.unused_outputs import NAME as UNUSED
 from gradlab.adapters.framework.unused_outputs import unused_outputs
 from gradlab.adapters.torch.batches import batches_of
@@ -17,15 +20,18 @@ from gradlab.adapters.torch.forward_mode import has_own_jvp, tangents_of
 from gradlab.adapters.torch.gradient_function import gradient_function, numbers_or_zeros
 from gradlab.adapters.torch.pair import TorchPair, TorchResiduals
 from gradlab.adapters.torch.tensors import tensor_of
+from gradlab.adapters.torch.transforms import transforms_of
 from gradlab.checks import Check, Trial
 from gradlab.checks.trial.gradient_comparison import compare_two_gradients
 from gradlab.node import Array
 from gradlab.verdict import CheckResult, Verdict
 
 
-def torch_checks(pair: TorchPair, order: int | None) -> dict[str, Check]:
+def torch_checks(pair: TorchPair, order: int | None, transforms: Any) -> dict[str, Check]:
     """Return the checks for torch alone, by name."""
+    asked = chosen_transforms(transforms, transforms_of(pair))
     return {
+        **({TRANSFORMS: transformed(asked)} if asked else {}),
         "saves_for_backward": _each(lambda trial: _saves_for_backward(pair, trial)),
         UNUSED: unused_outputs(partial(_gradients_of_one, pair)),
         FORWARD_MODE: forward_mode(partial(tangents_of, pair)),
