@@ -10,7 +10,12 @@ import pytest
 from gradlab.checks.trial.budget import Budget
 from gradlab.checks.trial.interruptible import within
 from gradlab.faults import run_bounded
-from tests.checks.exploration.test_interruptible import here, loop_for_ever, posix  # noqa: F401
+from tests.checks.exploration.test_interruptible import (  # noqa: F401
+    here,
+    in_a_thread,
+    loop_for_ever,
+    posix,
+)
 
 
 @pytest.fixture
@@ -101,7 +106,12 @@ def test_what_swallows_exceptions_is_waited_for(swallow, here, lost):  # noqa: F
         loop_for_ever()
 
     assert here(lambda: within(Budget(), work, "cut off", 0.1)) == "cut off"
-    assert lost == []
+    # from another thread the exception is only sent, and comes when compiled code returns: that may be to a callback
+    late = here is in_a_thread and swallow in (
+        in_a_callback_of_the_collector,
+        in_a_callback_that_is_an_object,
+    )
+    assert len(lost) <= int(late)
 
 
 @posix
