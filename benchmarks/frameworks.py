@@ -69,7 +69,8 @@ def main() -> None:
     if args.json:
         write_atomically(args.json, json.dumps(told, indent=1) + "\n")
     if args.output:
-        command = "python benchmarks/frameworks.py --output reports"
+        only = f"--framework {args.framework} " if args.framework else ""
+        command = f"python benchmarks/frameworks.py {only}--output reports"
         page = f"# Functions of torch and JAX\n\n{made_by(command, environment())}\n\n{text}\n"
         write_atomically(args.output / "frameworks.md", page)
     print(text)
