@@ -55,7 +55,7 @@ def check_jvp(
     Raises
     ------
     TypeError
-        If a primal is no array of floats.
+        If `forward` or `jvp` is no function, or a primal no array of floats.
     ValueError
         If there are no primals, or an option cannot be used.
 
@@ -68,6 +68,9 @@ def check_jvp(
     False
     """
     options = options_of(check_jvp, keywords)
+    for what, function in (("forward", forward), ("jvp", jvp)):
+        if not callable(function):
+            raise TypeError(f"{what} is {function!r}, which is no function: pass one")
     options = replace(options, name=options.name or str(getattr(jvp, "__name__", type(jvp).__name__)))
 
     @wraps(forward)  # which has the names of the primals

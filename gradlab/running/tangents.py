@@ -62,7 +62,8 @@ def _well_formed(trial: Trial, found: Any) -> Any:
     outputs, tangents = as_tuple(trial.output), as_tuple(found)
     shapes = [np.shape(y) for y in outputs], [np.shape(t) for t in tangents]
     if shapes[0] != shapes[1]:
-        raise ValueError(f"the outputs have the shapes {shapes[0]}, and their tangents {shapes[1]}")
+        cure = "return one tangent for each output of forward, of its shape"
+        raise ValueError(f"the outputs have the shapes {shapes[0]}, and their tangents {shapes[1]}: {cure}")
     arrays = tuple(np.asarray(t) for t in tangents)
     return arrays if isinstance(trial.output, tuple) else arrays[0]
 

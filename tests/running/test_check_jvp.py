@@ -143,3 +143,5 @@ def test_misuse():
         check_jvp(layer, layer_jvp, (X, np.ones((4, 2), int)))
     with pytest.raises(ValueError, match="there are no primals"):
         check_jvp(layer, layer_jvp, ())
+    with pytest.raises(TypeError, match="jvp is None, which is no function: pass one"):
+        check_jvp(layer, None, (X, W))

@@ -46,7 +46,7 @@ def kernel_report(
     Raises
     ------
     ValueError
-        If the reference takes no double precision, or gives other shapes than the kernel.
+        If the reference takes no double precision.
     """
     if reference.narrow:
         cure = "give a reference that computes in the precision of its arguments"

@@ -3,6 +3,8 @@
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -40,10 +42,18 @@ def framework_options(options: CheckOptions) -> CheckOptions:
     return options
 
 
-def check_order(order: Any) -> None:
-    """Raise ValueError unless `order` is the order of a derivative, or None."""
-    if order is not None and order not in range(1, MOST_ORDERS + 1):
+def check_asked(order: Any, intended: Any, reference: Any, budget: Any) -> None:
+    """Raise TypeError or ValueError if what a framework's function is to be held to cannot be used."""
+    if order is not None and (isinstance(order, bool) or order not in range(1, MOST_ORDERS + 1)):
         raise ValueError(f"order is {order!r}: give a whole number from 1 to {MOST_ORDERS}, or None")
+    for name, function in (("intended", intended), ("reference", reference)):
+        if function is not None and not callable(function):
+            raise TypeError(f"{name} is {function!r}: give a function of the same arguments, or None")
+    if intended is not None and reference is not None:
+        raise ValueError("a kernel is held to its reference, gradients included: leave intended= out")
+    number = isinstance(budget, Real) and not isinstance(budget, bool)
+    if not (number and 0 <= budget < inf):
+        raise ValueError(f"budget is {budget!r}: give a number from 0 up")
 
 
 MOST_ORDERS = 5

@@ -52,7 +52,9 @@ def chosen_transforms(asked: Any, known: Mapping[str, Transform]) -> Mapping[str
         return {}
     if asked is True:
         return known
-    names = [asked] if isinstance(asked, str) else list(asked)
+    names = [asked] if isinstance(asked, str) else asked
+    if not isinstance(names, Sequence):
+        raise ValueError(f"transforms is {asked!r}: give True, or some of {', '.join(known)}")
     for name in names:
         if name not in known:
             raise ValueError(f"no transform is named {name!r}: there are {', '.join(known)}")

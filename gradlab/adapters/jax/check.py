@@ -6,7 +6,7 @@ from typing import Any, Unpack
 
 from gradlab.adapters.framework.intended import meaningless_for, same_outputs
 from gradlab.adapters.framework.kernel import kernel_report
-from gradlab.adapters.framework.pair_report import check_order, framework_options, report_on_pair
+from gradlab.adapters.framework.pair_report import check_asked, framework_options, report_on_pair
 from gradlab.adapters.framework.refusal import refuse_without_derivative
 from gradlab.report import Explored, Report
 from gradlab.running.options import CheckKeywords, options_of, takes_options
@@ -93,7 +93,7 @@ def check_jax(
     'constant-factor'
     """
     options = framework_options(options_of(check_jax, keywords))
-    check_order(order)
+    check_asked(order, intended, reference, budget)
     try:
         import jax
 

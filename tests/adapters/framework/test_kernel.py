@@ -124,3 +124,21 @@ def test_jax():
     x, w = jnp.asarray(RNG.uniform(0.5, 1.5, (2000, 3)), "bfloat16"), jnp.ones(3, "bfloat16")
     assert check_jax(summed("float32"), x, w, reference=eager).ok
     assert not check_jax(summed("bfloat16"), x, w, reference=eager).ok
+
+
+@pytest.mark.parametrize(
+    ("asked", "cure"),
+    [
+        ({"reference": 3}, "reference is 3: give a function"),
+        ({"intended": 3}, "intended is 3: give a function"),
+        ({"reference": abs, "intended": abs}, "leave intended= out"),
+        ({"reference": abs, "budget": -1}, "budget is -1: give a number from 0 up"),
+        ({"reference": abs, "budget": "2"}, "budget is '2': give a number from 0 up"),
+        ({"reference": abs, "budget": float("nan")}, "budget is nan: give a number from 0 up"),
+        ({"order": True}, "order is True: give a whole number"),
+        ({"transforms": 3}, "transforms is 3: give True, or some of"),
+    ],
+)
+def test_what_cannot_be_asked_for(torch, asked, cure):
+    with pytest.raises((TypeError, ValueError), match=cure):
+        check_torch(abs, torch.ones(3), **asked)
