@@ -166,8 +166,8 @@ class TorchPair(FunctionPair[TorchCall]):
             raise ValueError(first_line(error)) from error
         one = isinstance(returned, torch.Tensor)
         outputs = [returned] if one else [y for _, y in each_tensor(returned)]
-        # a complex output is two real ones, each with a cotangent of its own
-        outputs = [torch.view_as_real(y.resolve_conj()) if y.is_complex() else y for y in outputs]
+        # a complex output is two real ones, each with a cotangent of its own, and in any layout: no view takes that
+        outputs = [torch.stack([y.real, y.imag], -1) if y.is_complex() else y for y in outputs]
         floating = [y for y in outputs if y.is_floating_point()]
         if not floating:
             cure = "return tensors of floats, alone or in tuples, lists and dicts"
