@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 from types import FrameType
 from typing import Any
 
-from gradlab.workers.lost_exceptions import PATIENCE_S, PAUSE_S, is_swallowing
+from gradlab.workers.lost_exceptions import PAUSE_S, Interrupt, Patience, silent_where_lost
 
 
-class _TimeIsUp(BaseException):
-    """Raised when the time is up; no `Exception`, so that code that catches what a node raises lets it through."""
+class _TimeIsUp(Interrupt):
+    """Raised when the time is up."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def run_bounded(function: Callable[[], Any], seconds: float, memory: int | None 
         Of what `function` raises, ``KeyboardInterrupt`` alone is passed on.
     """
     try:
-        with _memory_bound(memory), _time_bound(seconds):
+        with silent_where_lost(), _memory_bound(memory), _time_bound(seconds):
             return BoundedOutcome("returned", function())
     except _TimeIsUp:
         return BoundedOutcome("timed out", note=f"did not end within {seconds:g} s")
@@ -80,10 +79,10 @@ def _time_bound(seconds: float) -> Iterator[None]:
         yield
         return
 
-    patient_until = monotonic() + seconds + PATIENCE_S
+    patience = Patience()
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        if is_swallowing(frame) and monotonic() < patient_until:
+        if patience.must_wait(frame):
             signal.setitimer(signal.ITIMER_REAL, PAUSE_S, seconds)
             return
         raise _TimeIsUp

@@ -7,13 +7,15 @@ from math import inf
 from time import monotonic
 from typing import Any
 
+from gradlab.workers.lost_exceptions import Interrupt
+
 # What one call at primals that nobody gave may take: a share of what is left, so that one that never returns leaves
 # something for the others, and at least so many seconds.
 SHARE, LEAST_S = 0.25, 1.0
 
 
-class OutOfBudget(BaseException):
-    """Raised inside a call that takes more than its share; no `Exception`, so that nobody catches it by the way."""
+class OutOfBudget(Interrupt):
+    """Raised inside a call that takes more than its share."""
 
 
 @dataclass

@@ -6,14 +6,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isinf
-from time import monotonic, sleep
+from time import sleep
 from types import FrameType
 from typing import Any, TypeVar
 
 from gradlab.checks.trial.budget import Budget, OutOfBudget
-from gradlab.workers.lost_exceptions import PATIENCE_S, PAUSE_S, is_swallowing
+from gradlab.workers.lost_exceptions import PAUSE_S, Patience, silent_where_lost
 
 Returned = TypeVar("Returned")
 Otherwise = TypeVar("Otherwise")
@@ -34,22 +34,14 @@ class _Alarm:
         Whether the call has ended, and must not be interrupted any more.
     ringing : bool
         Whether another thread is about to interrupt it at this moment.
-    patient_until : float
-        Until when it is not interrupted where the exception would be lost, in seconds of the monotonic clock.
+    patience : Patience
+        With what would swallow the exception.
     """
 
     rung: bool = False
     over: bool = False
     ringing: bool = False
-    patient_until: float = float("inf")
-
-    def must_wait(self, frame: FrameType | None) -> bool:
-        """Return whether a call whose time is up cannot be interrupted where it is, and is looked at again soon."""
-        if not is_swallowing(frame):
-            self.patient_until = float("inf")
-            return False
-        self.patient_until = min(self.patient_until, monotonic() + PATIENCE_S)
-        return monotonic() < self.patient_until
+    patience: Patience = field(default_factory=Patience)
 
 
 def within(
@@ -93,7 +85,8 @@ def _interrupted(seconds: float, function: Callable[[], Returned], alarm: _Alarm
     if seconds <= 0:
         alarm.rung = True
         raise OutOfBudget
-    return (_by_signal if _is_timer_free() else _by_thread)(seconds, function, alarm)
+    with silent_where_lost():
+        return (_by_signal if _is_timer_free() else _by_thread)(seconds, function, alarm)
 
 
 def _is_timer_free() -> bool:
@@ -113,7 +106,7 @@ def _by_signal(seconds: float, function: Callable[[], Returned], alarm: _Alarm) 
     def ring(number: int, frame: FrameType | None) -> None:
         if alarm.over:
             return
-        if alarm.must_wait(frame):
+        if alarm.patience.must_wait(frame):
             signal.setitimer(signal.ITIMER_REAL, PAUSE_S, again)
             return
         alarm.rung = True
@@ -142,7 +135,7 @@ def _by_thread(seconds: float, function: Callable[[], Returned], alarm: _Alarm) 
         pause = seconds
         while not alarm.over and not awake.acquire(timeout=pause):
             alarm.ringing = True
-            waits = alarm.must_wait(sys._current_frames().get(target))
+            waits = alarm.patience.must_wait(sys._current_frames().get(target))
             if not alarm.over and not waits:
                 alarm.rung = True
                 _raise_in(target, OutOfBudget)
