@@ -25,11 +25,13 @@ def names(limit: int | None) -> list[str]:
     return [f"{name} #{number}" for name in chosen for number in range(SAMPLES)]
 
 
-def small_samples(op: Any) -> list[tuple[Callable[..., Any], list[torch.Tensor]]]:
+def small_samples(
+    op: Any, dtype: torch.dtype = torch.float64
+) -> list[tuple[Callable[..., Any], list[torch.Tensor]]]:
     """Return an operator as functions of their differentiable tensors at its first small samples."""
     small = (
         (fn, tensors)
-        for fn, tensors in samples_of(op, is_differentiated)
+        for fn, tensors in samples_of(op, is_differentiated, dtype)
         if sum(tensor.numel() for tensor in tensors) <= ELEMENTS
     )
     return list(islice(small, SAMPLES))

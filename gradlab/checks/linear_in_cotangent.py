@@ -116,6 +116,8 @@ def _compared(
     elif atol is None and terms is not None:
         size = float(np.nan_to_num(np.abs(relation.expected)).max())
         atol = ROUNDING_ULPS * relation.eps * (relation.size * terms + size) + relation.size * rounding
+    if trial.noise:
+        atol = (atol or 0.0) + relation.size * trial.noise
     if rtol is None:
         rtol = max(rtol_for(relation.found.dtype), ROUNDING_ULPS * relation.eps)
     name = trial.names[relation.i]

@@ -25,7 +25,7 @@ HABITS = {
     "epsilon": "the steps are chosen by themselves, leave it out",
     "tol": "give rtol= and atol=, or neither, as they follow from the dtype",
     "raise_exception": "call raise_if_failed() of the report that is returned",
-    "nondet_tol": "what differs from run to run in its last bits is a warning, leave it out",
+    "nondet_tol": "what differs from call to call in its last bits is a warning, leave it out",
     "fast_mode": "directions come first by themselves, leave it out",
     "check_forward_ad": 'give checks=["forward_mode"]',
     "check_batched_grad": 'give checks=["batched"]',

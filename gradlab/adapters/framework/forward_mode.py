@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from gradlab.adapters.framework.pair_report import has_right_gradients
 from gradlab.checks import Check, Trial
 from gradlab.node import Array
 from gradlab.running.tangents import judged_tangents
@@ -33,7 +34,8 @@ def forward_mode(tangents: Tangents) -> Check:
     def _judged(trial: Trial) -> Iterator[CheckResult]:
         settings = trial.settings()
         try:
-            yield from judged_tangents(trial, lambda xs, ts: tangents(xs, ts, settings))
+            gradients = trial.own_gradients if has_right_gradients(trial) else ()
+            yield from judged_tangents(trial, lambda xs, ts: tangents(xs, ts, settings), gradients)
         except NotForwardError as error:
             yield CheckResult(Verdict.PASS, note=str(error))
 

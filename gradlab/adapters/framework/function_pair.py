@@ -72,6 +72,10 @@ class FunctionPair(ABC, Generic[Call]):
         """What a row says of outputs that are left out; empty if there are none."""
         return ""
 
+    def iterates(self) -> bool:
+        """Return whether a backward that was written by hand has a loop in it."""
+        return False
+
     def note_of(self, primal: str) -> str:
         """Return what a row says of how a primal is held."""
         leaf = next((leaf for leaf in self.leaves if leaf.name == primal), None)

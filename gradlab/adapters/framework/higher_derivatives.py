@@ -55,7 +55,7 @@ def higher_derivatives(gradient: Gradient, narrow: bool, order: int | None) -> d
     gradient : callable
         What it returns raises `NotTwiceError` where the function does not claim to be differentiable so often.
     narrow : bool
-        Whether the function takes no other precision than its own.
+        Whether the function takes no other precision than its own, or computes in half precision on the way.
     order : int, optional
         Up to which order; what is wrong is an error then. By default the second, and what is wrong is a breach.
     """
@@ -111,7 +111,9 @@ def _forward_over_reverse(
     """Compare what forward mode gives over the gradients; nothing where there is no forward mode."""
     settings = there.settings()
     try:
-        for result in judged_tangents(there, lambda xs, ts: function.tangents(xs, ts, settings)):
+        for result in judged_tangents(
+            there, lambda xs, ts: function.tangents(xs, ts, settings), there.own_gradients
+        ):
             if result.verdict is Verdict.WRONG:
                 note = f"the {what} by forward mode over reverse mode is wrong, and by reverse over reverse right"
                 yield replace(result, verdict=verdict, note="; ".join(filter(None, [note, result.note])))
@@ -145,6 +147,8 @@ def _of_the_gradient(trial: Trial, gradient: Gradient, order: int) -> tuple[Valu
         node,
         sample,
         trial.seed,
+        trial.rtol,
+        trial.atol,
         method=trial.method,
         registered=False,
         full_below=0,

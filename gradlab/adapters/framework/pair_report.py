@@ -10,20 +10,22 @@ from typing import Any
 import numpy as np
 
 from gradlab.adapters.foreign_pair.convention import named
+from gradlab.adapters.framework.approximations import undecided_where_approximate
 from gradlab.adapters.framework.function_pair import FunctionPair
+from gradlab.adapters.framework.noise import held_to_noise, is_noise, noise_of, stated
 from gradlab.adapters.framework.own_precision import is_half, own_precision
 from gradlab.checks import CHECKS, Check, Trial, quiet
 from gradlab.checks.exploration.other_shapes import integers_in
 from gradlab.checks.trial.gradient_comparison import compare_two_gradients
 from gradlab.checks.trial.line_slopes import are_right
 from gradlab.diagnosis import Finding
-from gradlab.node import Node, Sample, as_tuple
+from gradlab.node import Node, Sample
 from gradlab.report import Report, Row
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.explanation import explain
 from gradlab.running.mending import with_repairs
-from gradlab.running.options import CheckOptions
+from gradlab.running.options import CheckOptions, check_tolerance
 from gradlab.running.selection import UnknownNameError, select_checks
 from gradlab.running.shelter import sheltered_report
 from gradlab.verdict import ATOL_ULPS, Verdict
@@ -42,7 +44,7 @@ def framework_options(options: CheckOptions) -> CheckOptions:
     return options
 
 
-def check_asked(order: Any, intended: Any, reference: Any, budget: Any) -> None:
+def check_asked(order: Any, intended: Any, reference: Any, budget: Any, nondet_tol: Any) -> None:
     """Raise TypeError or ValueError if what a framework's function is to be held to cannot be used."""
     if order is not None and (isinstance(order, bool) or order not in range(1, MOST_ORDERS + 1)):
         raise ValueError(f"order is {order!r}: give a whole number from 1 to {MOST_ORDERS}, or None")
@@ -54,6 +56,7 @@ def check_asked(order: Any, intended: Any, reference: Any, budget: Any) -> None:
     number = isinstance(budget, Real) and not isinstance(budget, bool)
     if not (number and 0 <= budget < inf):
         raise ValueError(f"budget is {budget!r}: give a number from 0 up")
+    check_tolerance("nondet_tol", nondet_tol)
 
 
 MOST_ORDERS = 5
@@ -105,6 +108,7 @@ def report_on_pair(
     own_checks: Mapping[str, Check],
     meaningless: Iterable[str] = (),
     version: Mapping[str, str] | None = None,
+    nondet_tol: float | None = None,
 ) -> Report:
     """Return the report on a pair; where all is asked for, made in a process of its own.
 
@@ -118,10 +122,12 @@ def report_on_pair(
         The checks that show nothing here, unless they are asked for.
     version : mapping, optional
         Of the framework, for the report's environment.
+    nondet_tol : float, optional
+        By how much gradients may differ from call to call.
     """
 
     def report(sheltered: bool) -> Report:
-        return _report(pair, options, own_checks, meaningless, version, sheltered)
+        return _report(pair, options, own_checks, meaningless, version, nondet_tol, sheltered)
 
     return sheltered_report(report, options, pair.name) if pair.may_die else report(True)
 
@@ -132,6 +138,7 @@ def _report(
     own_checks: Mapping[str, Check],
     meaningless: Iterable[str],
     version: Mapping[str, str] | None,
+    nondet_tol: float | None,
     sheltered: bool,
 ) -> Report:
     half = any(is_half(leaf) for leaf in pair.leaves)
@@ -144,8 +151,15 @@ def _report(
     trial = _trial(pair, options, half, sheltered)
     if coarse and options.atol is None:
         trial = replace(trial, atol=_coarse_atol(trial, coarse))
-    rows = list(run_checks([trial], chosen))
-    looks = bool(options.explore) and not (half and pair.narrow) and not coarse
+    rows, noise = list(run_checks([trial], chosen)), 0.0
+    if any(row.verdict is Verdict.WRONG for row in rows) and not (options.strict and nondet_tol is None):
+        noise = noise_of(trial, nondet_tol)
+    if noise:
+        trial = held_to_noise(trial, noise)
+        rows = list(run_checks([trial], chosen))
+    approximate = undecided_where_approximate(rows, pair, trial)
+    looks = bool(options.explore) and not (half and pair.narrow) and not coarse and approximate == rows
+    rows = approximate
     more, explored = explore_trials([trial], chosen, rows, looks)
     rows += more
     if half and "matches_numerical" in (options.checks or ["matches_numerical"]):
@@ -154,12 +168,17 @@ def _report(
         _told(row, pair, trial)
         for row in (rows if options.strict else _relaxed(rows, trial, pair.meant is not None))
     ]
-    findings = _findings(trial, rows, pair, chosen)
+    # what differs by noise, or by an approximation, needs no diagnosis
+    explained = [row for row in rows if row.verdict is not Verdict.INCONCLUSIVE]
+    if noise:
+        rows = stated(rows, noise, nondet_tol)
+        explained = [row for row in explained if not is_noise(row)]
+    findings = _findings(trial, explained, pair, chosen)
     where = environment(seed=options.seed) | dict(version or {})
     found = Report(rows, where, explored=explored, findings=findings)
 
     def again(other: CheckOptions) -> Report:
-        return _report(pair, other, own_checks, meaningless, version, sheltered)
+        return _report(pair, other, own_checks, meaningless, version, nondet_tol, sheltered)
 
     return with_repairs(found, trial, options, again)
 
@@ -196,8 +215,9 @@ def _trial(pair: FunctionPair[Any], options: CheckOptions, half: bool, sheltered
     forward = named(pair.forward, [leaf.name for leaf in pair.leaves])
     node = Node(pair.name, "own", forward, pair.backward, lambda rng: iter([sample]), reference=pair.value)
     arguments = [getattr(pair.call, part, ()) for part in ("args", "kwargs", "parts")]
-    integers = bool(integers_in([pair.settings, *arguments]).size)
-    integers = integers or getattr(pair, "takes_integers", False)
+    places = bool(integers_in([pair.settings, *arguments], arrays_alone=True).size)
+    places = places or getattr(pair, "takes_integers", False)
+    integers = places or bool(integers_in([pair.settings, *arguments]).size)
     may_not_end = getattr(pair, "may_not_end", False)
     trial: Trial = options.trial(
         node,
@@ -208,6 +228,7 @@ def _trial(pair: FunctionPair[Any], options: CheckOptions, half: bool, sheltered
         fixed_shapes=pair.meant is not None or not _is_python(getattr(pair.call, "function", None)),
         sheltered=sheltered and options.explore == "all" and pair.meant is None,
         holds_integers=integers,
+        holds_places=places,
         held_lengths=getattr(pair, "held_lengths", frozenset()),
         may_not_end=may_not_end,
     )
@@ -222,29 +243,6 @@ def _coarse_atol(trial: Trial, eps: float) -> float:
     except Exception:  # which the checks tell
         return 0.0
     return ATOL_ULPS * eps * min((size for size in sizes if size), default=0.0)
-
-
-def _is_staircase(pair: FunctionPair[Any]) -> bool:
-    """Return whether a function stands still where its arguments move by less than half precision tells apart."""
-    dtype = None if pair.narrow else np.float64
-    with quiet():
-        try:
-            here, there = (
-                pair.value(
-                    *(np.asarray(leaf.value, dtype) * (1 + move) for leaf in pair.leaves), **pair.settings
-                )
-                for move in (0.0, 1e-9)
-            )
-        except Exception:
-            return False
-    return all(np.array_equal(a, b) for a, b in zip(as_tuple(here), as_tuple(there), strict=True))
-
-
-def _undecided_on_stairs(row: Row) -> Row:
-    if row.check != "matches_numerical" or row.verdict is not Verdict.WRONG:
-        return row
-    note = "half precision on the way makes stairs of it, which differences cannot judge: leave out the casts"
-    return replace(row, verdict=Verdict.INCONCLUSIVE, note="; ".join(filter(None, [note, row.note])))
 
 
 def _is_python(function: Any) -> bool:

@@ -26,6 +26,7 @@ def check_jax(
     reference: Callable[..., Any] | None = None,
     budget: float = 2.0,
     transforms: bool | str | Sequence[str] | None = None,
+    nondet_tol: float | None = None,
     **keywords: Unpack[CheckKeywords],
 ) -> Report:
     """Check the gradients that JAX computes for a function, most of all for one with a ``jax.custom_vjp``.
@@ -66,6 +67,10 @@ def check_jax(
     transforms : bool or str or sequence of str, optional
         Under which transforms outputs and gradients are to be the same, True for all: "jit", "jit of the gradient",
         "checkpoint", "linearize" and "scan".
+    nondet_tol : float, optional
+        By how much gradients may differ from call to call, as an absolute number. By default a difference of 1e-5 of
+        the largest element is a warning, and what is larger an error. Gradients are held to no less than ten times what
+        they differ by.
 
     Returns
     -------
@@ -93,7 +98,7 @@ def check_jax(
     'constant-factor'
     """
     options = framework_options(options_of(check_jax, keywords))
-    check_asked(order, intended, reference, budget)
+    check_asked(order, intended, reference, budget, nondet_tol)
     try:
         import jax
 
@@ -122,9 +127,9 @@ def check_jax(
     asked = options.checks is not None or (not pair.may_not_end and same_in(pair, "float32"))
     drawn = () if asked else ("works_in_float32",)
     meaningless = (*MEANINGLESS, *meaningless_for(pair), *drawn, *unasked(pair, order))
-    report = report_on_pair(
-        pair, options, jax_checks(pair, order, transforms), meaningless, {"jax": jax.__version__}
-    )
+    version = {"jax": jax.__version__}
+    own_checks = jax_checks(pair, order, transforms)
+    report = report_on_pair(pair, options, own_checks, meaningless, version, nondet_tol)
     if pair.reverse:
         return report
     told = Explored(

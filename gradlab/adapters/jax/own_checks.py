@@ -36,7 +36,7 @@ def jax_checks(pair: JaxPair, order: int | None, transforms: Any) -> dict[str, C
         FORWARD_MODE: forward_mode(partial(_tangents, pair)),
         BATCHED: batched(batches_of(pair)),
         UNUSED: unused_outputs(partial(_gradients_of_one, pair)),
-        **higher_derivatives(partial(_gradient_function, pair), pair.narrow, order),
+        **higher_derivatives(partial(_gradient_function, pair), pair.narrow or bool(pair.output_eps), order),
     }
 
 

@@ -18,6 +18,7 @@ from gradlab.node import Array, as_tuple
 # array.
 HAND_WRITTEN, OWN_JVP, OWN_VMAP = "custom_vjp_call", "custom_jvp_call", "custom_vmap_call"
 LOOP = "while["
+LOOPS = (LOOP, "scan[")
 # The rounding of half precision, by what a jaxpr calls it.
 HALF = {r"\bbf16\[": 2.0**-7, r"\bf16\[": 2.0**-10}
 INDEXES = ("gather", "scatter", "dynamic_slice", "dynamic_update_slice")
@@ -113,6 +114,26 @@ class JaxPair(FunctionPair[JaxCall]):
                 if found is None:
                     raise
                 return found
+
+    def iterates(self) -> bool:
+        """Return whether there is a loop in the backward of a custom_vjp."""
+        return self.by_hand and any(name in (self._program_of_gradient() or "") for name in LOOPS)
+
+    def _program_of_gradient(self) -> str | None:
+        """Return the jaxpr of the function and its gradient, None if it cannot be traced."""
+        given = [leaf.value for leaf in self.leaves]
+        common, double = self.precision(given)
+        try:
+            with double_precision(double):
+                held = self.call.settings(self.settings, common)
+
+                def gradients(*xs: Any) -> Any:
+                    outputs, pull = jax.vjp(lambda *ys: self.call.run(ys, held), *xs)
+                    return pull(jax.tree_util.tree_map(jax.numpy.ones_like, outputs))
+
+                return str(jax.make_jaxpr(gradients)(*self.call.arrays(given, common)))
+        except Exception:
+            return None
 
     def _as_it_came(self, residuals: JaxResiduals, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Return what the backward of a custom_vjp returned, if it has another shape than it should have."""

@@ -24,6 +24,7 @@ def check_torch(
     reference: Callable[..., Any] | None = None,
     budget: float = 2.0,
     transforms: bool | str | Sequence[str] | None = None,
+    nondet_tol: float | None = None,
     **keywords: Unpack[CheckKeywords],
 ) -> Report:
     """Check the gradients that torch computes for a function, most of all for one with a hand-written backward.
@@ -70,6 +71,10 @@ def check_torch(
     transforms : bool or str or sequence of str, optional
         Under which transforms outputs and gradients are to be the same, True for all: "checkpoint", "torch.func.vjp"
         and "compile" (traced, and run by torch itself).
+    nondet_tol : float, optional
+        By how much gradients may differ from call to call, as an absolute number. By default a difference of 1e-5 of
+        the largest element is a warning, and what is larger an error. Gradients are held to no less than ten times what
+        they differ by.
 
     Returns
     -------
@@ -102,7 +107,7 @@ def check_torch(
     'constant-factor'
     """
     options = framework_options(options_of(check_torch, keywords))
-    check_asked(order, intended, reference, budget)
+    check_asked(order, intended, reference, budget, nondet_tol)
     try:
         import torch
 
@@ -134,7 +139,7 @@ def check_torch(
                 *(["works_in_float32"] if pair.draws else []),
             ]
             report = report_on_pair(
-                pair, options, torch_checks(pair, order, transforms), meaningless, version
+                pair, options, torch_checks(pair, order, transforms), meaningless, version, nondet_tol
             )
             if report.ok or options.checks is not None or not is_composed(call, pair):
                 return report

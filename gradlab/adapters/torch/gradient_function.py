@@ -43,6 +43,10 @@ def gradient_function(pair: TorchPair, counts: Sequence[int]) -> GradientFunctio
 
     def forward(*arguments: Array, **settings: Any) -> tuple[Any, Any]:
         residuals = pair.record(arguments[: ends[0]], settings)
+        if any(y.layout != torch.strided for y in residuals.outputs):
+            raise NotTwiceError(
+                "the cotangent of a sparse output is given dense, which has no second derivative"
+            )
         found, leaves = differentiated(
             list(residuals.leaves), residuals.outputs, arguments, lambda tensors, start: tensors
         )

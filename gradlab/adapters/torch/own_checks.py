@@ -36,7 +36,7 @@ def torch_checks(pair: TorchPair, order: int | None, transforms: Any) -> dict[st
         UNUSED: unused_outputs(partial(_gradients_of_one, pair)),
         FORWARD_MODE: forward_mode(partial(tangents_of, pair)),
         BATCHED: batched(batches_of(pair)),
-        **higher_derivatives(partial(gradient_function, pair), pair.narrow, order),
+        **higher_derivatives(partial(gradient_function, pair), pair.narrow or bool(pair.output_eps), order),
     }
 
 

@@ -10,6 +10,7 @@ import torch
 
 from gradlab.adapters.framework.function_pair import FunctionPair, single_or_tuple
 from gradlab.adapters.framework.leaves import common_dtype, first_line
+from gradlab.adapters.framework.loops import has_loop
 from gradlab.adapters.torch.call import TorchCall
 from gradlab.adapters.torch.returned_gradients import Returned, nodes, watched_functions
 from gradlab.adapters.torch.tensors import (
@@ -83,6 +84,10 @@ class TorchPair(FunctionPair[TorchCall]):
     functions: frozenset[Any] = frozenset()
     live: tuple[bool, ...] = ()
     calls: int = 0
+
+    def iterates(self) -> bool:
+        """Return whether the backward of a torch.autograd.Function has a loop in it."""
+        return any(has_loop(getattr(function, "backward", None)) for function in self.functions)
 
     @property
     def left_out(self) -> str:

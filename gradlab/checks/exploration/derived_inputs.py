@@ -12,7 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradlab.checks.exploration.other_shapes import may_be_cut, may_be_resized, takes_other_shapes
+from gradlab.checks.exploration.other_ranks import trials_of_other_ranks
+from gradlab.checks.exploration.other_shapes import (
+    may_be_cut,
+    may_be_resized,
+    takes_other_ranks,
+    takes_other_shapes,
+)
 from gradlab.checks.exploration.redrawn_values import redrawn
 from gradlab.checks.trial import Trial
 from gradlab.checks.trial.domain import brought_inside
@@ -126,14 +132,18 @@ def _ways(trial: Trial) -> Iterator[Way]:
     for how, change in _NEAR.items():
         yield how, partial(_changed_values, trial, how, partial(change, rng=rng))
     yield "a tie between primals", partial(_tied, trial)
+    if not trial.registered:
+        yield "an integer twice", partial(_repeated_integers, trial)
     # what is not ours may iterate until something is small, and far away nothing is
     for how, change in {**_FAR, **(_FARTHEST if trial.registered else {})}.items():
         yield how, partial(_changed_values, trial, how, partial(change, rng=rng))
-    if not takes_other_shapes(trial):
-        return
-    for n in filter(partial(may_be_resized, trial), _lengths(trial)):
-        yield f"axes of {n} resized", partial(_resized_axes, trial, n)
-    yield "made oblong", partial(_oblong_squares, trial)
+    if takes_other_shapes(trial):
+        for n in filter(partial(may_be_resized, trial), _lengths(trial)):
+            yield f"axes of {n} resized", partial(_resized_axes, trial, n)
+        yield "made oblong", partial(_oblong_squares, trial)
+    # a registered node says which ranks it takes by its samples
+    if takes_other_ranks(trial) and not trial.registered:
+        yield "another rank", partial(_other_ranks, trial)
 
 
 def _lengths(trial: Trial) -> list[int]:
@@ -212,6 +222,22 @@ def _tied(trial: Trial) -> Iterator[DerivedTrials]:
     tied = trial.at("a tie between primals", changed)
     if not _are_equal(primals, changed) and tied.accepted:
         yield DerivedTrials("a tie between primals", [tied])
+
+
+def _repeated_integers(trial: Trial) -> Iterator[DerivedTrials]:
+    """Let the second of several integers that are not differentiated be the first: what indexes an axis stays in it."""
+    for name, value in trial.sample.settings.items():
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "iu" or value.size < 2:
+            continue
+        # of a permutation every integer is there once
+        if len(np.unique(value)) < value.size or (np.sort(value.reshape(-1)) == np.arange(value.size)).all():
+            continue
+        changed = value.copy()
+        changed.reshape(-1)[1] = changed.reshape(-1)[0]
+        how = f"an integer twice in {name}"
+        derived = trial.at(how, trial.primals(), {**trial.sample.settings, name: changed})
+        if derived.accepted:
+            yield DerivedTrials(how, [derived], guessed=True)
 
 
 def resize(x: Array, axis: int, size: int) -> Array:
@@ -295,6 +321,11 @@ def _output_shapes(trial: Trial) -> list[tuple[int, ...]]:
 def _resized_axes(trial: Trial, n: int) -> Iterator[DerivedTrials]:
     """Give all axes of length n, in primals and settings alike, another length: longer by 1, and 1."""
     longer = _resized_everywhere(trial, f"axes of {n} made {n + 1}", n, n + 1)
+    if not trial.registered and longer.accepted and not _is_resized(trial, longer, n, n + 1):
+        # the output may have another length that follows from it, as that of a pooling has
+        if list(map(len, _output_shapes(longer))) == list(map(len, _output_shapes(trial))):
+            yield DerivedTrials(f"axes of {n} made {n + 1}", [longer], guessed=True)
+        return
     # an axis of length 1 may be broadcast by accident; an axis that can grow may have any length
     if _is_resized(trial, longer, n, n + 1):
         yield DerivedTrials(f"axes of {n} made {n + 1}", [longer])
@@ -337,6 +368,12 @@ def _oblong_squares(trial: Trial) -> Iterator[DerivedTrials]:
         if (derived := _lengthened(trial, arrays, axes)).accepted
     )
     yield from islice(ways, OBLONGS)
+
+
+def _other_ranks(trial: Trial) -> Iterator[DerivedTrials]:
+    """Give the primals an axis more, where forward does with it what it does without: nobody may have meant it yet."""
+    for how, derived in trials_of_other_ranks(trial):
+        yield DerivedTrials(how, [derived], guessed=True)
 
 
 def _axis_choices(arrays: Mapping[str, Any], n: int) -> Iterator[tuple[tuple[str, int], ...]]:

@@ -19,6 +19,11 @@ def takes_other_shapes(trial: Trial) -> bool:
     return trial.registered or trial.sheltered or not (trial.holds_integers or trial.fixed_shapes)
 
 
+def takes_other_ranks(trial: Trial) -> bool:
+    """Return whether a node may be given primals with an axis more, of which none is longer than those it has."""
+    return takes_other_shapes(trial) or not (trial.holds_places or trial.fixed_shapes)
+
+
 def may_be_resized(trial: Trial, n: int) -> bool:
     """Return whether axes of length n may have another length."""
     return takes_other_shapes(trial) and (trial.sheltered or n not in trial.held_lengths)
@@ -41,18 +46,20 @@ def may_be_cut(trial: Trial, n: int, size: int, settings: Mapping[str, Any]) -> 
     return may_be_resized(trial, n)
 
 
-def integers_in(value: Any) -> Array:
-    """Return the integers in a value, and in lists, tuples and dicts of values, in a row."""
-    return np.concatenate([np.empty(0, np.int64), *_integers(value)])
+def integers_in(value: Any, arrays_alone: bool = False) -> Array:
+    """Return the integers in a value, and in lists, tuples and dicts of values, in a row; or those in arrays alone."""
+    return np.concatenate(
+        [np.empty(0, np.int64), *_integers(value, np.ndarray if arrays_alone else np.ndarray | Integral)]
+    )
 
 
-def _integers(value: Any) -> Iterator[Array]:
+def _integers(value: Any, kinds: Any) -> Iterator[Array]:
     if isinstance(value, bool | np.bool_):
         return
-    if isinstance(value, np.ndarray | Integral):
+    if isinstance(value, kinds):
         array = np.asarray(value).reshape(-1)
         if array.dtype.kind in "iu":
             yield array
     elif isinstance(value, Mapping | list | tuple):
         for part in value.values() if isinstance(value, Mapping) else value:
-            yield from _integers(part)
+            yield from _integers(part, kinds)

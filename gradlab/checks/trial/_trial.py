@@ -91,11 +91,15 @@ class Trial:
         Whether this runs where other shapes can do no harm, whatever the node makes of them.
     holds_integers : bool
         Whether it is compiled code with integers among its arguments, which it may take for places in its arrays.
+    holds_places : bool
+        Whether some of those integers are in an array, as places mostly are, and a length or a number of groups is not.
     held_lengths : frozenset of int
         Those of axes of arrays that compiled code holds beside its arguments: an axis of such a length may be one that
         must stay as long as theirs, and code that looks at no lengths would read beyond them.
     may_not_end : bool
         Whether it holds a loop that nobody can interrupt, and that need not end at other primals.
+    noise : float
+        How far a gradient may be from that of another call beside rounding, as it is not the same in every call.
     unit_cotangent : bool
         Whether the cotangent is 1, so that the numbers shown are those of the gradient itself: for a scalar function
         whose gradient cannot depend on it.
@@ -118,8 +122,10 @@ class Trial:
     fixed_shapes: bool = False
     sheltered: bool = False
     holds_integers: bool = False
+    holds_places: bool = False
     held_lengths: frozenset[int] = frozenset()
     may_not_end: bool = False
+    noise: float = 0.0
     unit_cotangent: bool = False
 
     def of(self, node: Node) -> "Trial":

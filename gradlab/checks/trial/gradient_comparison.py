@@ -46,13 +46,17 @@ def compare_two_gradients(
         trial.estimates[i], value=expected, error=none, lower=expected, upper=expected, scale=none, unseen=0.0
     )
     result = compare(found, estimate, primal=trial.names[i])
+    if result.verdict is Verdict.WRONG and trial.noise:
+        result = compare(
+            found, estimate, atol=atol_for(estimate, found.dtype) + trial.noise, primal=trial.names[i]
+        )
     if result.verdict is not Verdict.WRONG:
         return result
     point = trial if point is None else point
     rounding = rounding_of_gradients(point, point.cotangent() if g is None else g)
     if rounding is None:
         return result
-    allowed = atol_for(estimate, found.dtype) + rounding[i]
+    allowed = atol_for(estimate, found.dtype) + rounding[i] + trial.noise
     return compare(found, estimate, atol=allowed, primal=trial.names[i])
 
 
