@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from gradlab.checks.exploration.redrawn_values import are_symmetric
 from gradlab.checks.trial import Trial, quiet
 from gradlab.checks.trial.large_primals import directional_outcome, directional_outcome_of, size_of_terms
 from gradlab.checks.trial.line_slopes import agrees_along_lines, is_inside_the_domain
 from gradlab.checks.trial.linearity import COMBINED, FIRST, SECOND, demanded_cotangents
+from gradlab.checks.trial.mirrored_entries import mirrored_entries
 from gradlab.checks.trial.observed_run import ObservedRun
 from gradlab.checks.trial.ties import check_ties_together, estimate_with_nearby_slopes
 from gradlab.directions import Confirmation
 from gradlab.node import Array, as_tuple
-from gradlab.numerical.estimate import PARTS, Estimate, exact_estimate
+from gradlab.numerical.estimate import exact_estimate
 from gradlab.numerical.finite_difference import numerical_vjp
 from gradlab.verdict import ATOL_ULPS, CheckResult, Verdict, atol_for, compare, rtol_for
 
@@ -110,8 +110,8 @@ def _compared(trial: Trial, gradients: Sequence[Array]) -> Iterator[CheckResult]
         if result.verdict is Verdict.WRONG and rtol is None and coarsest != gradient.dtype:
             # forward may round all of it as it rounds what it computes with the coarsest of its primals
             result = compare(gradient.astype(coarsest), trial.estimates[i], atol=atol, primal=name)
-        if result.verdict is Verdict.WRONG and (mirrored := _mirrored(trial, i, gradient)):
-            result = compare(gradient, mirrored, rtol=rtol, atol=atol, primal=name)
+        if result.verdict is Verdict.WRONG and (mirrored := mirrored_entries(trial, i, gradient)):
+            result = compare(*mirrored, rtol=rtol, atol=atol, primal=name)
             note = (
                 "forward reads one triangle of a symmetric matrix: each entry is moved with its mirror image"
             )
@@ -144,22 +144,6 @@ def _is_within_own_noise(trial: Trial, i: int, result: CheckResult) -> bool:
             return False
     noise = np.abs(2 * found[FIRST] - 3 * found[SECOND] - found[COMBINED]).max(initial=0.0) / 5
     return not found[0.0].any() and bool((result.absolute_error or 0.0) <= OWN_NOISE * noise)
-
-
-def _mirrored(trial: Trial, i: int, gradient: Array) -> Estimate | None:
-    """Return the estimate for a symmetric matrix of which forward reads one triangle, if the gradient is symmetric.
-
-    Such a gradient is half the slope of moving an entry and its mirror image together, for either of them (that of
-    ``cholesky`` and ``eigvalsh`` in torch and JAX). Who gave a symmetric matrix means one at derived primals, too.
-    """
-    given, estimate = (trial.origin or trial).sample.primals[i], trial.estimates[i]
-    if not (are_symmetric(given) and are_symmetric(gradient)):
-        return None
-    strict = [np.tril(estimate.value, -1), np.triu(estimate.value, 1)]
-    if all((part != 0).any() for part in strict) or not any((part != 0).any() for part in strict):
-        return None
-    parts = {name: (part + part.mT) / 2 for name in PARTS for part in [getattr(estimate, name)]}
-    return replace(estimate, **parts)
 
 
 def _told_of_directions(result: CheckResult, told: Confirmation) -> CheckResult:

@@ -31,6 +31,9 @@ _FORMS = {
 def missing_term(evidence: PrimalEvidence) -> Finding | None:
     """See whether the missing part is a mean, constant along an axis, or a multiple of primal or output."""
     given = [p for p in evidence.wrong_points if p.is_given] or evidence.wrong_points
+    # where forward is constant, no term of its slope is missing
+    if not any(p.numerical(evidence.i).any() for p in given):
+        return None
     ndim = max((evidence.primal(p).ndim for p in given), default=0)
     axes = [None, *range(-ndim, 0), *range(ndim)]  # samples may differ in their number of axes
     for form, said in _FORMS.items():

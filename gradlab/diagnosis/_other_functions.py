@@ -32,7 +32,9 @@ def straight_through(evidence: PrimalEvidence) -> Finding | None:
     if not confidence:
         return None
     observed = "the gradient is the cotangent as it came, as if forward were the identity"
-    cure = "multiply by forward's slope, unless the estimator is meant (straight-through)"
+    cure = (
+        "multiply by forward's slope, or, where a straight-through estimator is meant, say of which function"
+    )
     return evidence.finding("straight-through", confidence, observed, cure)
 
 

@@ -295,6 +295,11 @@ def _told(row: Row, pair: FunctionPair[Any], trial: Trial) -> Row:
     if row.check == "matches_numerical" and row.verdict is Verdict.WRONG and row.primal in pair.absent:
         note = f"no gradient of {row.primal} came back, which counts as zero"
         return replace(row, note="; ".join(filter(None, [row.note, note])))
+    if row.check == "matches_numerical" and row.verdict is Verdict.WRONG and _is_constant(trial, row):
+        note = (
+            "forward is constant here: where a straight-through estimator is meant, say of what by intended="
+        )
+        return replace(row, note="; ".join(filter(None, [note, row.note])))
     if row.check == "matches_reference" and row.verdict is Verdict.WRONG:
         note = "forward gives something else where it is differentiated than where it is not: return the same"
         return replace(row, note="; ".join(filter(None, [note, row.note])))
@@ -302,6 +307,13 @@ def _told(row: Row, pair: FunctionPair[Any], trial: Trial) -> Row:
         note = f"the gradient of {row.primal} came back as {pair.recast[row.primal]}: keep the primal's dtype"
         return replace(row, verdict=trial.breach, note=note)
     return row
+
+
+def _is_constant(trial: Trial, row: Row) -> bool:
+    """Return whether forward's slopes vanish in all elements of the primal of a row at the given primals."""
+    if trial.is_large or row.primal not in trial.names:
+        return False
+    return not trial.estimates[trial.names.index(row.primal)].value.any()
 
 
 def _findings(

@@ -93,11 +93,22 @@ class TorchCall:
         self.seed_generators(self.seed)
         if not isinstance(self.function, torch.nn.Module):
             return self.function(*args, **kwargs)
+        return self._with_state(lambda: self.function(*args, **kwargs), tensors, common)
+
+    def with_state(self, action: Callable[[], Any], leaves: Sequence[torch.Tensor], common: Any) -> Any:
+        """Return what an action gives while the module holds these leaves: a checkpoint runs it again in backward."""
+        if not isinstance(self.function, torch.nn.Module):
+            return action()
+        return self._with_state(
+            action, [joined_parts(t, leaf) for t, leaf in zip(leaves, self.leaves, strict=True)], common
+        )
+
+    def _with_state(self, action: Callable[[], Any], tensors: Sequence[torch.Tensor], common: Any) -> Any:
         values = {name: _cast(buffer.clone(), common) for name, buffer in self.buffers.items()}
         values |= zip(self.parameters, tensors[len(self.inputs) :], strict=True)
-        state = {name: values[first] for name, first in self.tied.items()}
+        state = {f"module.{name}": values[first] for name, first in self.tied.items()}
         # which names mean one tensor is known here, and takes torch longer than the call to find out
-        return torch.func.functional_call(self.function, state, tuple(args), kwargs, tie_weights=False)
+        return torch.func.functional_call(_Holder(self.function), state, (action,), tie_weights=False)
 
     @cached_property
     def inputs(self) -> list[Path]:
@@ -137,6 +148,17 @@ class TorchCall:
         for kind in self.accelerators:
             module = getattr(torch, kind)
             getattr(module, "manual_seed_all", module.manual_seed)(seed)
+
+
+class _Holder(torch.nn.Module):  # type: ignore[misc]
+    """Holds a module while something else runs."""
+
+    def __init__(self, module: Any) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, action: Callable[[], Any]) -> Any:
+        return action()
 
 
 def _cast(buffer: torch.Tensor, common: Any) -> torch.Tensor:

@@ -47,22 +47,30 @@ def gradient_function(pair: TorchPair, counts: Sequence[int]) -> GradientFunctio
             raise NotTwiceError(
                 "the cotangent of a sparse output is given dense, which has no second derivative"
             )
-        found, leaves = differentiated(
-            list(residuals.leaves), residuals.outputs, arguments, lambda tensors, start: tensors
+        found, leaves = pair.call.with_state(
+            lambda: differentiated(
+                list(residuals.leaves), residuals.outputs, arguments, lambda tensors, start: tensors
+            ),
+            residuals.leaves,
+            residuals.common,
         )
         shown = [numbers_or_zeros(d, x) for d, x in zip(found, arguments, strict=False)]
-        return single_or_tuple(shown), (found, leaves)
+        return single_or_tuple(shown), (found, leaves, residuals)
 
     def backward(residuals: Any, v: Any) -> tuple[Array, ...]:
-        found, leaves = residuals
+        found, leaves, first = residuals
         pairs = zip(found, as_tuple(v), strict=True)
         kept = [(d, part) for d, part in pairs if d is not None and d.requires_grad]
         if not kept:
             return tuple(np.zeros_like(numbers(leaf)) for leaf in leaves)
         given = [tensor_of(np.asarray(part), d.dtype, d.device) for d, part in kept]
         try:
-            second = torch.autograd.grad(
-                [d for d, _ in kept], leaves, given, retain_graph=True, allow_unused=True
+            second = pair.call.with_state(
+                lambda: torch.autograd.grad(
+                    [d for d, _ in kept], leaves, given, retain_graph=True, allow_unused=True
+                ),
+                first.leaves,
+                first.common,
             )
         except RuntimeError as error:
             raise NotTwiceError(first_line(error)) from error

@@ -214,7 +214,9 @@ class TorchPair(FunctionPair[TorchCall]):
         # what backward draws is another number in each call: drawn from forward's state it would equal forward's
         self.call.seed_generators(self.call.seed + self.calls)
         with watched_functions(residuals.graph, residuals.leaves) as seen:
-            found = _gradients(outputs, residuals.leaves, given, seen)
+            found = self.call.with_state(
+                lambda: _gradients(outputs, residuals.leaves, given, seen), residuals.leaves, residuals.common
+            )
         if seen.reduced:
             cure = "return it in the input's shape, summed over what was broadcast"
             raise ValueError(f"{seen.reduced[0]}: {cure}")

@@ -20,6 +20,7 @@ from gradlab.checks.exploration.smallest_inputs import shrink
 from gradlab.checks.trial import Trial, error_text, quiet
 from gradlab.checks.trial.interruptible import within
 from gradlab.checks.trial.large_primals import size_of_terms
+from gradlab.checks.trial.mirrored_entries import keeps_symmetry
 from gradlab.verdict import CheckResult, Verdict
 
 CheckElsewhere = Callable[[Trial], Iterator[CheckResult]]
@@ -174,9 +175,11 @@ def _smallest(
     """
 
     def fails(trial: Trial) -> bool:
-        return _is_alike(first_fault(trial, check), fault)
+        return keeps_symmetry(given, trial) and _is_alike(first_fault(trial, check), fault)
 
     def fails_along_lines(trial: Trial) -> bool:
+        if not keeps_symmetry(given, trial):
+            return False
         told = judge_primal_along_lines(trial, fault.primal)
         return fails(trial) if told is UNTOLD else told.verdict is Verdict.WRONG
 

@@ -2,13 +2,12 @@
 
 import numpy as np
 
+from gradlab.checks.trial.mirrored_entries import are_hermitian, are_symmetric
 from gradlab.node import Array
 
 # How far the numbers go towards those between which they are drawn: a domain that no number shows by itself, as where a
 # sum of products must be positive, is left by nobody who stays near.
 SHARE = 0.25
-# A product of a matrix and its transpose is symmetric but for its rounding.
-AS_ROUNDED = 1e-6
 # Rows that add up to 1 to within this are probabilities.
 OF_ONE = 1e-6
 
@@ -17,11 +16,14 @@ def redrawn(x: Array, rng: np.random.Generator) -> Array:
     """Return an array of other numbers, each moved some way towards others in `x` of the same sign; zeros stay.
 
     Whole numbers stay whole, rows that add up to 1 still do, what is in order stays in order, and symmetric matrices
-    stay symmetric, and positive definite if they are.
+    stay symmetric, and positive definite if they are, as do Hermitian ones, whose parts stand in the last axis.
     """
     if are_symmetric(x):
         order = rng.permutation(x.shape[-1])
         return np.asarray((1 - SHARE) * x + SHARE * x[..., order, :][..., order], x.dtype)
+    if are_hermitian(x):
+        order = rng.permutation(x.shape[-2])
+        return np.asarray((1 - SHARE) * x + SHARE * x[..., order, :, :][..., order, :], x.dtype)
     new = _between_others(x, rng)
     if _are_shares(x):
         return np.asarray(new / new.sum(axis=-1, keepdims=True), x.dtype)
@@ -49,14 +51,6 @@ def _between_others(x: Array, rng: np.random.Generator) -> Array:
             share = rng.uniform(0, 1, values.size)
             new[own] = (1 - SHARE) * values + SHARE * (share * a + (1 - share) * b)
     return new
-
-
-def are_symmetric(x: Array) -> bool:
-    """Return whether the matrices in the last two axes are symmetric but for rounding, and more than single numbers."""
-    if x.ndim < 2 or not x.shape[-1] == x.shape[-2] > 1:
-        return False
-    turned = x.swapaxes(-1, -2)
-    return bool(np.allclose(x, turned, rtol=0, atol=AS_ROUNDED * np.abs(x).max(initial=0.0)))
 
 
 def _are_shares(x: Array) -> bool:

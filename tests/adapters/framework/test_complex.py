@@ -69,3 +69,51 @@ def test_jax():
     assert check_jax(jax.numpy.fft.fft, Z.real).ok
     assert check_jax(lambda z, c: z * c, Z, settings={"c": W.T}).ok
     assert check_jax(jax.numpy.exp, Z.astype(np.complex64)).ok
+
+
+def hermitian(n):
+    a = RNG.standard_normal((n, n)) + 1j * RNG.standard_normal((n, n))
+    return a @ a.conj().T + n * np.eye(n)
+
+
+def test_hermitian_matrices_in_torch():
+    torch = pytest.importorskip("torch", reason="gradients in torch are checked: pip install torch")
+    a = torch.tensor(hermitian(4))
+    for function in (
+        torch.linalg.cholesky,
+        torch.linalg.eigvalsh,
+        lambda a: torch.linalg.pinv(a, hermitian=True),
+    ):
+        report = check_torch(function, a)
+        assert report.ok, report.faults[0].sentence
+    assert any("one triangle" in row.note for row in report.rows)
+
+    class Doubled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, a):
+            with torch.enable_grad():
+                leaf = a.detach().requires_grad_()
+                ctx.y, ctx.leaf = torch.linalg.cholesky(leaf), leaf
+            return ctx.y.detach()
+
+        @staticmethod
+        def backward(ctx, g):
+            (d,) = torch.autograd.grad(ctx.y, ctx.leaf, g, retain_graph=True)
+            return d + 0.1 * d.diagonal().diag()
+
+    assert not check_torch(Doubled, a, explore=False).ok
+
+
+def test_hermitian_matrices_in_jax():
+    jax = pytest.importorskip("jax", reason="gradients in JAX are checked: pip install jax")
+    for function in (jax.numpy.linalg.cholesky, jax.numpy.linalg.eigvalsh):
+        report = check_jax(function, hermitian(4))
+        assert report.ok, report.faults[0].sentence
+
+
+def test_eigenvectors_whose_phase_is_anybodys_choice_are_refused():
+    torch = pytest.importorskip("torch", reason="gradients in torch are checked: pip install torch")
+    a = torch.tensor(hermitian(3))
+    with pytest.raises(TypeError, match=r"torch has no derivative of .*ill-defined: "):
+        check_torch(torch.linalg.eigh, a)
+    assert check_torch(lambda a: torch.linalg.eigh(a)[1].abs(), a).ok

@@ -61,3 +61,13 @@ def test_jax():
 def test_a_function_that_returns_something_else(torch):
     with pytest.raises(ValueError, match="give a function of the same arguments"):
         check_torch(rounded(torch), torch.tensor(X), intended=torch.sum)
+
+
+def test_a_straight_through_estimator_met_without_it_is_named_so(torch):
+    x = torch.tensor([[0.3, 1.2, -0.7], [2.6, -1.4, 0.9]], dtype=torch.float64)
+    report = check_torch(lambda x: x + (torch.round(x) - x).detach(), x)
+    assert not report.ok
+    assert report.faults[0].name == "straight-through"
+    note = next(row.note for row in report.rows if row.check == "matches_numerical")
+    assert "intended=" in note
+    assert check_torch(lambda x: x + (torch.round(x) - x).detach(), x, intended=lambda x: x).ok
