@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 from cost_jobs import CRASHED, KILLED, Measured, measure
-from op_db_judgements import proof_of
+from op_db_judgements import FIRST_SIGHT, proof_of
 from trust import KEPT_EVERY, STYLES, keep, positive, version_of, what
 
 from gradlab.report.envelope import environment
@@ -31,7 +31,8 @@ LIBRARIES = {"torch": "operator", "jax": "function"}
 PEERS = {"torch": "torch", "jax": "JAX"}
 QUESTIONS = ("reverse mode", "forward mode", "second order")
 HEADERS = (
-    "", "asked", "of", "right accused", "faults found", "undecided", "warned", "refused", "died", "median", "peer",
+    "", "asked", "of", "right accused", "at first sight", "faults found", "undecided", "warned", "refused", "died",
+    "median", "peer",
     "its accusations", "its refusals", "its deaths", "its median",
 )  # fmt: skip
 
@@ -125,7 +126,10 @@ def glance(found: Sequence[Measured], library: str, style: str) -> str:
                 [a for a in them if a.dtype == dtype and a.question == question] for them in (ours, theirs)
             )
             if some:
-                lines.append((f"{dtype}, {question}", *line_of(some), PEERS[library], *peer_of(others)))
+                first = str(FIRST_SIGHT.get((library, dtype, question), ""))
+                cells = list(line_of(some))
+                cells.insert(3, first)
+                lines.append((f"{dtype}, {question}", *cells, PEERS[library], *peer_of(others)))
     return table(HEADERS, lines, style)
 
 

@@ -72,6 +72,11 @@ class FunctionPair(ABC, Generic[Call]):
         """What a row says of outputs that are left out; empty if there are none."""
         return ""
 
+    @property
+    def compiles_each_shape(self) -> bool:
+        """Whether another shape takes a compiler that takes longer than all else, for what nobody wrote by hand."""
+        return False
+
     def iterates(self) -> bool:
         """Return whether a backward that was written by hand has a loop in it."""
         return False

@@ -225,7 +225,9 @@ def _trial(pair: FunctionPair[Any], options: CheckOptions, half: bool, sheltered
         ValueTrial,
         value=(pair.meant or pair).value,
         # what is meant may hold arrays of the given shapes
-        fixed_shapes=pair.meant is not None or not _is_python(getattr(pair.call, "function", None)),
+        fixed_shapes=pair.meant is not None
+        or pair.compiles_each_shape
+        or not _is_python(getattr(pair.call, "function", None)),
         sheltered=sheltered and options.explore == "all" and pair.meant is None,
         holds_integers=integers,
         holds_places=places,

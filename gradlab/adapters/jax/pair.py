@@ -78,6 +78,11 @@ class JaxPair(FunctionPair[JaxCall]):
         """Never by other shapes: what JAX compiles reads nothing beyond its arrays."""
         return False
 
+    @property
+    def compiles_each_shape(self) -> bool:
+        """Whether all derivatives in it are JAX's own, which take any shape, and each shape a compiler."""
+        return not (self.by_hand or self.own_jvp or self.own_vmap)
+
     def precision(self, primals: Sequence[Array]) -> tuple[Any, bool]:
         """Return the dtype that all floats get, None if each its own, and whether that takes JAX's 64 bits."""
         shapes = [(x.shape, leaf.value.shape) for x, leaf in zip(primals, self.leaves, strict=True)]

@@ -110,10 +110,21 @@ def test_integers_are_passed_on():
 
 def test_arrays_are_not_made_too_short_for_their_indices():
     # JAX moves an index that is out of bounds in forward, and drops it in backward
-    report = check_jax(lambda x: x[jnp.array([0, 3])], array(4, 2))
+    @jax.custom_vjp
+    def same(x):
+        return 1 * x
+
+    same.defvjp(lambda x: (same(x), None), lambda _, g: (g,))
+    report = check_jax(lambda x: same(x)[jnp.array([0, 3])], array(4, 2))
     assert report.ok
     assert "batch doubled" in report.explored[0].derived
     assert "batch cut to 1" not in report.explored[0].derived
+
+
+def test_other_shapes_are_tried_where_a_derivative_was_written_by_hand():
+    """Each shape takes the compiler, and JAX's own derivatives take any."""
+    assert "batch doubled" not in check_jax(jnp.sin, array(4, 2)).explored[0].derived
+    assert "batch doubled" in check_jax(jnp.sin, array(4, 2), explore="all").explored[0].derived
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
