@@ -96,14 +96,17 @@ def is_given(leaf: object) -> bool:
 
 
 def samples_of(
-    op: Any, takes: Callable[[object], bool] = is_given, dtype: torch.dtype = torch.float64
+    op: Any,
+    takes: Callable[[object], bool] = is_given,
+    dtype: torch.dtype = torch.float64,
+    device: str = "cpu",
 ) -> Iterator[tuple[Function, list[torch.Tensor]]]:
     """Yield an operator as a function of tensors, for each sample that has elements to differentiate.
 
     `takes` tells which leaves of the sample are arguments of the function; it has the others to itself.
     """
     torch.manual_seed(0)
-    for sample in op.sample_inputs("cpu", dtype, requires_grad=True):
+    for sample in op.sample_inputs(device, dtype, requires_grad=True):
         leaves, structure = tree_flatten((sample.input, sample.args, sample.kwargs))
         if not sum(leaf.numel() for leaf in leaves if is_differentiated(leaf)):
             continue
