@@ -35,7 +35,7 @@ def _compared(trial: Trial, name: str, transform: Transform) -> CheckResult:
         return refused(error, name)
     for run in found:
         for what, some, others in zip(("outputs", "gradients"), run, wanted, strict=True):
-            if not same_arrays(some, others):
+            if not same_arrays(some, others, trial.noise):
                 return CheckResult(Verdict.WRONG, note=f"under {name} there are other {what} than without it")
     return CheckResult(Verdict.PASS)
 

@@ -39,4 +39,4 @@ def batches_of(pair: JaxPair) -> Batches:
             given = tuple(jax.numpy.asarray(g, y.dtype) for g, y in zip(cotangents, found, strict=True))
             return list(map(numbers, jax.vmap(pull)(given)))
 
-    return Batches(outputs, {"vmap over the pullback": pulled} if pair.reverse else {})
+    return Batches(outputs, {"vmap over the pullback": pulled} if pair.reverse else {}, shared=pair.own_vmap)

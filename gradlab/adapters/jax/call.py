@@ -138,9 +138,16 @@ def call_of(fn: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str
         raise TypeError(f"fn is {_called(fn)}, which is no function: pass a function of arrays")
     title = str(name or getattr(fn, "__name__", type(fn).__name__))
     names = argument_names(fn, len(args))
-    found, tree = jax.tree_util.tree_flatten_with_path((args, dict(kwargs)), is_leaf=_is_sparse)
-    arrays = {i: (path, x) for i, (path, x) in enumerate(found) if _is_array(x) or _is_sparse(x)}
-    paths = distinct_names([_path_name(path, names) for path, _ in arrays.values()])
+    found, tree = jax.tree_util.tree_flatten_with_path((args, dict(kwargs)))
+    whole, _ = jax.tree_util.tree_flatten_with_path((args, dict(kwargs)), is_leaf=_is_sparse)
+    sparse = [path for path, x in whole if _is_sparse(x)]
+    # the values of a sparse array are differentiated, and where they stand is fixed, as it says of itself
+    arrays = {
+        i: (path, x)
+        for i, (path, x) in enumerate(found)
+        if _is_array(x) and not (x.dtype.kind in "iu" and any(path[: len(p)] == p for p in sparse))
+    }
+    paths = distinct_names([_path_name(path, names, sparse) for path, _ in arrays.values()])
     leaves = {i: _leaf(n, x) for n, (i, (_, x)) in zip(paths, arrays.items(), strict=True)}
     # a keyword argument is a setting, and settings are not differentiated
     primals = {i: leaf for i, leaf in leaves.items() if leaf.differentiated and arrays[i][0][0].idx == 0}
@@ -167,15 +174,16 @@ def _is_sparse(x: Any) -> bool:
     return type(x).__module__.startswith("jax.experimental.sparse")
 
 
-def _path_name(path: Sequence[Any], names: Sequence[str]) -> str:
+def _path_name(path: Sequence[Any], names: Sequence[str], sparse: Sequence[Sequence[Any]]) -> str:
     which, key, *rest = path
     first = names[key.idx] if which.idx == 0 else str(key.key)
+    if tuple(path[:-1]) in map(tuple, sparse):
+        # JAX knows its parts by their number alone
+        return f"{first}{jax.tree_util.keystr(tuple(rest[:-1]))}.data"
     return f"{first}{jax.tree_util.keystr(tuple(rest))}"
 
 
 def _leaf(name: str, x: Any) -> Leaf:
-    if _is_sparse(x):
-        raise TypeError(f"{name} is a sparse array: pass it dense, for example {name}.todense()")
     dtype = str(x.dtype)
     if jnp.iscomplexobj(x):
         held = np.asarray(x)

@@ -99,3 +99,18 @@ def test_a_function_with_forward_mode_alone():
     report = check_jax(doubled, X)
     assert report.ok
     assert {row.check for row in report.rows} == {"forward_mode", "batched"}
+
+
+def test_an_output_that_is_not_batched_is_jaxs_own_fault():
+    """JAX counts its cotangent once for each example in the rule of a custom_vjp: no rule is wrong for that."""
+    jax = pytest.importorskip("jax", reason="gradients in JAX are checked: pip install jax")
+
+    @jax.custom_vjp
+    def scaled(z, a):
+        return z * a, a**2
+
+    scaled.defvjp(
+        lambda z, a: (scaled(z, a), (z, a)),
+        lambda r, g: (g[0] * r[1], jax.numpy.sum(g[0] * r[0]) + 2 * g[1] * r[1]),
+    )
+    assert check_jax(scaled, np.array([1.0, 2.0]), np.array(0.7), checks=["batched"]).ok

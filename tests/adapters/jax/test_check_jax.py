@@ -226,11 +226,27 @@ def test_bad_input_gets_one_line(kind):
     assert "\n" not in str(caught.value)
 
 
-def test_a_sparse_array_gets_one_line():
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_a_sparse_array(factor):
+    """Its values are differentiated, at the places that it has."""
     from jax.experimental import sparse
 
-    with pytest.raises(TypeError, match="x is a sparse array: pass it dense"):
-        check_jax(lambda x: x.sum(), sparse.BCOO.fromdense(jnp.eye(2)))
+    @jax.custom_vjp
+    def product(m, x):
+        return m @ x
+
+    def backward(saved, g):
+        m, x = saved
+        rows, columns = m.indices[:, 0], m.indices[:, 1]
+        parts = [factor * g[rows] * x[columns], np.zeros(m.indices.shape, jax.dtypes.float0)]
+        return jax.tree.unflatten(jax.tree.structure(m), parts), m.T @ g
+
+    product.defvjp(lambda m, x: (product(m, x), (m, x)), backward)
+    dense = array(4, 3) * (np.arange(12).reshape(4, 3) % 3 > 0)
+    report = check_jax(product, sparse.BCOO.fromdense(dense), array(3))
+    assert report.ok == (factor == 1.0)
+    row = next(row for row in report.rows if row.check == "matches_numerical")
+    assert row.primal == "m.data"
 
 
 @jax.custom_vjp
