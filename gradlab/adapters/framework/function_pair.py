@@ -73,9 +73,14 @@ class FunctionPair(ABC, Generic[Call]):
         return ""
 
     @property
-    def compiles_each_shape(self) -> bool:
-        """Whether another shape takes a compiler that takes longer than all else, for what nobody wrote by hand."""
+    def compiles(self) -> bool:
+        """Whether another shape takes a compiler, which takes longer than all else."""
         return False
+
+    @property
+    def is_written(self) -> bool:
+        """Whether a derivative in it was written by hand, or may be."""
+        return True
 
     def iterates(self) -> bool:
         """Return whether a backward that was written by hand has a loop in it."""

@@ -228,11 +228,12 @@ def _trial(pair: FunctionPair[Any], options: CheckOptions, half: bool, sheltered
         value=(pair.meant or pair).value,
         # what is meant may hold arrays of the given shapes
         fixed_shapes=pair.meant is not None
-        or pair.compiles_each_shape
+        or (pair.compiles and not pair.is_written)
         or not _is_python(getattr(pair.call, "function", None)),
         sheltered=sheltered and options.explore == "all" and pair.meant is None,
         holds_integers=integers,
         holds_places=places,
+        slow_shapes=pair.compiles,
         held_lengths=getattr(pair, "held_lengths", frozenset()),
         may_not_end=may_not_end,
     )

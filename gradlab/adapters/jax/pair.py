@@ -79,9 +79,14 @@ class JaxPair(FunctionPair[JaxCall]):
         return False
 
     @property
-    def compiles_each_shape(self) -> bool:
-        """Whether all derivatives in it are JAX's own, which take any shape, and each shape a compiler."""
-        return not (self.by_hand or self.own_jvp or self.own_vmap)
+    def compiles(self) -> bool:
+        """Always, be it one operator after the other."""
+        return True
+
+    @property
+    def is_written(self) -> bool:
+        """Whether a derivative in it was written by hand: JAX's own take any shape."""
+        return self.by_hand or self.own_jvp or self.own_vmap
 
     def precision(self, primals: Sequence[Array]) -> tuple[Any, bool]:
         """Return the dtype that all floats get, None if each its own, and whether that takes JAX's 64 bits."""

@@ -187,19 +187,26 @@ def _smallest(
     # under the given sample's name the cotangent is the one that a test with these primals draws
     trial = derived.trials[0]
     renamed = replace(trial, sample=replace(trial.sample, name=given.sample.name), witness=None)
+
+    def shown(at: Trial) -> ExploredFault | None:
+        result = within(budget, partial(first_fault, at, check), None)
+        if result is None or not _is_alike(result, fault):
+            return None
+        meant = derived.meant and not _is_clipped(given, result)
+        return ExploredFault(derived.how, at, result, meant)
+
     with budget.keeping(FOR_THE_DIAGNOSIS) if budget else nullcontext():
         start = renamed if within(budget, partial(quick, renamed), False) else trial
+        # lines may have misled: then there is nothing to be made smaller
+        first = shown(start)
+        if first is None and not (budget and budget.is_spent):
+            return None, cut
         # what counts since the function is meant for such numbers must be shown at such numbers
         in_kind = derived.meant and given.elsewhere is not Verdict.WRONG
         smallest = shrink(start, quick, in_kind=in_kind)
         if budget and budget.is_spent:
             cut = f"did not make the primals of {derived.how} as small as they can be: {budget.used_up}"
-    result = within(budget, partial(first_fault, smallest, check), None)
-    found = result is not None and _is_alike(result, fault)
-    if not (result and found):
-        return None, cut
-    meant = derived.meant and not _is_clipped(given, result)
-    return ExploredFault(derived.how, smallest, result, meant), cut
+    return shown(smallest) or first, cut
 
 
 def _is_alike(found: CheckResult | None, fault: CheckResult) -> bool:

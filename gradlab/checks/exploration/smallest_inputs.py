@@ -23,7 +23,8 @@ FULL_BELOW = 64
 def shrink(trial: Trial, fails: Callable[[Trial], bool], *, in_kind: bool = False) -> Trial:
     """Return a trial whose primals are as short and as plain as they can be made while `fails` holds.
 
-    With `in_kind` they stay what they are: no number becomes 0 or changes its sign, and only a batch is cut.
+    Where each shape takes a compiler they keep theirs. With `in_kind` they stay what they are: no number becomes 0 or
+    changes its sign, and only a batch is cut.
 
     It ends early, with the smallest so far, where the trial's budget is spent.
     """
@@ -38,7 +39,7 @@ def shrink(trial: Trial, fails: Callable[[Trial], bool], *, in_kind: bool = Fals
     shrunk = True
     while shrunk:
         shrunk = False
-        for steps in (_halves, _shorter, _plainer):
+        for steps in (_plainer,) if trial.slow_shapes else (_halves, _shorter, _plainer):
             place = 0
             while steps is _halves or not smallest.is_large:
                 # what did not fail before the last success is not tried again in this round

@@ -93,6 +93,8 @@ class Trial:
         Whether it is compiled code with integers among its arguments, which it may take for places in its arrays.
     holds_places : bool
         Whether some of those integers are in an array, as places mostly are, and a length or a number of groups is not.
+    slow_shapes : bool
+        Whether another shape takes a compiler: what fails at one is not made smaller.
     held_lengths : frozenset of int
         Those of axes of arrays that compiled code holds beside its arguments: an axis of such a length may be one that
         must stay as long as theirs, and code that looks at no lengths would read beyond them.
@@ -123,6 +125,7 @@ class Trial:
     sheltered: bool = False
     holds_integers: bool = False
     holds_places: bool = False
+    slow_shapes: bool = False
     held_lengths: frozenset[int] = frozenset()
     may_not_end: bool = False
     noise: float = 0.0

@@ -192,7 +192,7 @@ def test_a_fault_that_could_not_be_made_small_is_still_told():
     only = {"checks": ["matches_numerical"], "max_seconds": None, "explore": "all"}
     whole = check_vjp(square, wrong, (x,), **only)
     smallest, cut = [], []
-    for evaluations in range(150, 280, 5):
+    for evaluations in range(200, 800, 30):
         report = check_vjp(square, wrong, (x,), max_evaluations=evaluations, **only)
         for row in report.rows:
             if row.verdict is Verdict.WRONG:
