@@ -30,9 +30,9 @@ CORPUS = Path(__file__).parents[1] / "tests" / "corpora" / "frameworks"
 FIRST_SIGHT = json.loads((CORPUS / "first_sight.json").read_text(encoding="utf-8"))
 STORY = """Functions by row of what there is to be asked, wrong in just that and right in every respect, written by
 people who had not read the checks; each truth was proved by means of their own. One call each, with the defaults, but
-for `order=`, `intended=` and `transforms=`. The first sight of a row was taken before anybody
-who mends had seen an entry of it: wrong ones rejected, right ones passed. Rows whose checks are not written yet have
-the figures of the day on which the corpus came, and in JAX none."""
+for `order=`, `intended=` and `transforms=`. What is wrong in another shape or rank than the given one alone is warned
+of, and a backward that solves to a tolerance is undecided, with the line that settles it. The first sight of a row was
+taken before anybody who mends had seen an entry of it: wrong ones rejected, right ones passed."""
 KERNELS = """Ten kinds of fused kernel beside an eager reference, in each of the precisions that the author speaks of:
 right ones, which stay within twice the reference's error and one ulp, some of them better than it; wrong ones by their
 mathematics, and by summing in too few bits. Counted are pairs of a kernel and a precision."""
@@ -194,7 +194,9 @@ def section(framework: str, found: dict[str, dict[str, Any]], style: str) -> str
             (
                 row,
                 f"{sum(found[n]['said'] == 'wrong' for n in wrong)} of {len(wrong)}",
+                f"{sum(found[n]['said'] == 'warned' for n in wrong) or ''}",
                 f"{sum(found[n]['said'] in ('right', 'warned') for n in right)} of {len(right)}",
+                f"{sum(found[n]['said'] == 'undecided' for n in right) or ''}",
                 "{} and {}".format(*first[row]) if row in first else "",
                 f"{sum(str(own.get(n)).startswith('fails') for n in wrong)} of {len(wrong)}",
                 f"{sum(str(own.get(n)).startswith('passes') for n in right)} of {len(right)}",
@@ -203,7 +205,9 @@ def section(framework: str, found: dict[str, dict[str, Any]], style: str) -> str
     headers = (
         "row",
         "wrong rejected",
+        "warned of",
         "right passed",
+        "undecided",
         "first sight",
         f"{checker}: wrong",
         f"{checker}: right",
