@@ -294,7 +294,9 @@ def main() -> int:
         if not stopped:
             found, wanted, stopped = collect(library, options, kept)
             sections[library] = found, wanted
-    command = " ".join(["python benchmarks/op_db.py", *sys.argv[1:]])
+    only = [] if options.only == list(LIBRARIES) else ["--only", *options.only]
+    limit = ["--limit", str(options.limit)] if options.limit else []
+    command = " ".join(["python benchmarks/op_db.py", *only, *limit, "--output reports"])
     print(report(sections, STYLES[options.format], command), end="")
     if options.output:
         write_atomically(options.output / "op_db.md", report(sections, STYLES["markdown"], command))
