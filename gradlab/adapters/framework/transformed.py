@@ -11,36 +11,48 @@ from gradlab.verdict import CheckResult, Verdict
 NAME = "transforms"
 # ``transform(primals, cotangents, settings)`` returns the outputs and the gradients.
 Transform = Callable[[Sequence[Array], Sequence[Array], Any], tuple[Sequence[Array], Sequence[Array]]]
+# ``look(trial)`` returns what is seen under a transform.
+Look = Callable[[Trial], CheckResult]
 
 
-def transformed(transforms: Mapping[str, Transform]) -> Check:
-    """Return the check of transforms: the same outputs and gradients, or refused aloud."""
+def transformed(looks: Mapping[str, Look]) -> Check:
+    """Return the check of transforms: right under each, or refused aloud."""
 
     def run(trials: Sequence[Trial]) -> Iterator[tuple[Trial, CheckResult]]:
         for trial in trials:
             with quiet():
-                results = [_compared(trial, name, transform) for name, transform in transforms.items()]
+                results = [_looked(trial, name, look) for name, look in looks.items()]
             yield from ((trial, result) for result in results)
 
     return Check(run, needs_all_samples=False)
 
 
-def _compared(trial: Trial, name: str, transform: Transform) -> CheckResult:
-    g = trial.cotangent()
-    wanted = as_tuple(trial.output), trial.gradients(g)
+def _looked(trial: Trial, name: str, look: Look) -> CheckResult:
     try:
-        # twice: what is kept from the first run is used in the second
-        found = [transform(trial.primals(), as_tuple(g), trial.settings()) for _ in range(2)]
+        return look(trial)
     except Exception as error:
         return refused(error, name)
-    for run in found:
-        for what, some, others in zip(("outputs", "gradients"), run, wanted, strict=True):
-            if not same_arrays(some, others, trial.noise):
-                return CheckResult(Verdict.WRONG, note=f"under {name} there are other {what} than without it")
-    return CheckResult(Verdict.PASS)
 
 
-def chosen_transforms(asked: Any, known: Mapping[str, Transform]) -> Mapping[str, Transform]:
+def same_under(name: str, transform: Transform) -> Look:
+    """Return the look at a transform under which outputs and gradients are to be what they are without it."""
+
+    def look(trial: Trial) -> CheckResult:
+        g = trial.cotangent()
+        wanted = as_tuple(trial.output), trial.gradients(g)
+        # twice: what is kept from the first run is used in the second
+        for _ in range(2):
+            run = transform(trial.primals(), as_tuple(g), trial.settings())
+            for what, some, others in zip(("outputs", "gradients"), run, wanted, strict=True):
+                if not same_arrays(some, others, trial.noise):
+                    note = f"under {name} there are other {what} than without it"
+                    return CheckResult(Verdict.WRONG, note=note)
+        return CheckResult(Verdict.PASS)
+
+    return look
+
+
+def chosen_transforms(asked: Any, known: Mapping[str, Look]) -> Mapping[str, Look]:
     """Return the transforms that are asked for: None for none, True for all, or their names.
 
     Raises

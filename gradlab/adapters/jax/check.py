@@ -8,6 +8,7 @@ from gradlab.adapters.framework.intended import meaningless_for, same_outputs
 from gradlab.adapters.framework.kernel import kernel_report
 from gradlab.adapters.framework.pair_report import check_asked, framework_options, report_on_pair
 from gradlab.adapters.framework.refusal import refuse_without_derivative
+from gradlab.adapters.framework.transformed import NAME as TRANSFORMS
 from gradlab.report import Explored, Report
 from gradlab.running.options import CheckKeywords, options_of, takes_options
 
@@ -119,7 +120,8 @@ def check_jax(
         if not has_forward_mode(pair):
             raise
         # nothing is wrong with a function that JAX differentiates in forward mode alone
-        options = replace(options, checks=FORWARD_ONLY, explore=False)
+        asked_for = [TRANSFORMS] if transforms else []
+        options = replace(options, checks=[*FORWARD_ONLY, *asked_for], explore=False)
         pair.reverse = False
     if intended is not None:
         pair.meant = same_outputs(pair, jax_pair(call_of(intended, arrays, settings or {}, options.name)))

@@ -1,18 +1,24 @@
 """Transforms of JAX: the compiler, checkpointing, linearization, and a scan around it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 
-from gradlab.adapters.framework.transformed import Transform
+from gradlab.adapters.framework.batched import same_arrays
+from gradlab.adapters.framework.transformed import Look, Transform, same_under
 from gradlab.adapters.jax.call import double_precision, numbers
 from gradlab.adapters.jax.pair import JaxPair
+from gradlab.checks import Trial
 from gradlab.node import Array
+from gradlab.verdict import CheckResult, Verdict
 
 
-def transforms_of(pair: JaxPair) -> Mapping[str, Transform]:
-    """Return the transforms of a function, by name."""
+def transforms_of(pair: JaxPair) -> Mapping[str, Look]:
+    """Return the transforms of a function, by name; of one with forward mode alone there is one."""
+    if not pair.reverse:
+        return {"linearize": partial(_linear_map_again, pair)}
 
     def under(change: Callable[..., Any]) -> Transform:
         def transform(
@@ -28,13 +34,34 @@ def transforms_of(pair: JaxPair) -> Mapping[str, Transform]:
 
         return transform
 
-    return {
-        "jit": under(lambda f, xs: jax.vjp(jax.jit(f), *xs)),
-        "jit of the gradient": under(_jitted_gradient),
-        "checkpoint": under(lambda f, xs: jax.vjp(jax.checkpoint(f), *xs)),
-        "linearize": under(_linearized),
-        "scan": under(lambda f, xs: jax.vjp(_scanned(f), *xs)),
+    same = {
+        "jit": lambda f, xs: jax.vjp(jax.jit(f), *xs),
+        "jit of the gradient": _jitted_gradient,
+        "checkpoint": lambda f, xs: jax.vjp(jax.checkpoint(f), *xs),
+        "linearize": _linearized,
+        "scan": lambda f, xs: jax.vjp(_scanned(f), *xs),
     }
+    return {name: same_under(name, under(change)) for name, change in same.items()}
+
+
+def _linear_map_again(pair: JaxPair, trial: Trial) -> CheckResult:
+    """Compare what a linearized function gives, each time that it is called, with its tangents."""
+    common, double = pair.precision(trial.primals())
+    with double_precision(double):
+        held = pair.call.settings(trial.settings(), common)
+        arrays = list(map(jax.numpy.asarray, pair.call.arrays(trial.primals(), common)))
+
+        def run(*xs: Any) -> Any:
+            return pair.call.run(xs, held)
+
+        _, linear = jax.linearize(run, *arrays)
+        for scale in (1.0, -0.5, 2.0):
+            moves = [scale * jax.numpy.ones_like(x) for x in arrays]
+            wanted = list(map(numbers, jax.jvp(run, arrays, moves)[1]))
+            if not same_arrays(list(map(numbers, linear(*moves))), wanted, trial.noise):
+                note = "under linearize there are other tangents than without it, or than at the call before"
+                return CheckResult(Verdict.WRONG, note=note)
+    return CheckResult(Verdict.PASS)
 
 
 def _jitted_gradient(f: Callable[..., Any], xs: Sequence[Any]) -> tuple[Any, Any]:

@@ -70,7 +70,8 @@ def check_torch(
         How many times the reference's error, and one ulp, the kernel's may be.
     transforms : bool or str or sequence of str, optional
         Under which transforms outputs and gradients are to be the same, True for all: "checkpoint", "torch.func.vjp"
-        and "compile" (traced, and run by torch itself).
+        and "compile" (traced, and run by torch itself); and, of a module, its other mode, "eval" or "train", in which
+        its gradient is to be right as well.
     nondet_tol : float, optional
         By how much gradients may differ from call to call, as an absolute number. By default a difference of 1e-5 of
         the largest element is a warning, and what is larger an error. Gradients are held to no less than ten times what

@@ -1,20 +1,26 @@
 """Transforms of torch: checkpointing, torch.func, and the compiler."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
 from gradlab.adapters.framework.leaves import common_dtype
-from gradlab.adapters.framework.transformed import Transform
+from gradlab.adapters.framework.transformed import Look, Transform, same_under
+from gradlab.adapters.torch.execution_mode import torch_pair
 from gradlab.adapters.torch.pair import TorchPair
 from gradlab.adapters.torch.tensors import numbers, tensor_of
+from gradlab.checks import CHECKS, Trial
 from gradlab.node import Array
+from gradlab.verdict import CheckResult, Verdict
 
 
-def transforms_of(pair: TorchPair) -> Mapping[str, Transform]:
-    """Return the transforms of a function, by name."""
+def transforms_of(pair: TorchPair) -> Mapping[str, Look]:
+    """Return the transforms of a function, by name: those under which it is the same, and a module's other mode."""
 
     def under(change: Callable[..., Any]) -> Transform:
         def transform(
@@ -38,11 +44,25 @@ def transforms_of(pair: TorchPair) -> Mapping[str, Transform]:
 
         return transform
 
-    return {
-        "checkpoint": under(_checkpointed),
-        "torch.func.vjp": under(_functional),
-        "compile": under(_compiled),
-    }
+    same = {"checkpoint": _checkpointed, "torch.func.vjp": _functional, "compile": _compiled}
+    looks: dict[str, Look] = {name: same_under(name, under(change)) for name, change in same.items()}
+    module: Any = pair.call.function
+    if isinstance(module, torch.nn.Module):
+        looks["eval" if module.training else "train"] = partial(_in_the_other_mode, pair)
+    return looks
+
+
+def _in_the_other_mode(pair: TorchPair, trial: Trial) -> CheckResult:
+    """Look at a module's gradients in eval mode where it was given in train mode, or the other way round."""
+    module: Any = deepcopy(pair.call.function)
+    other = torch_pair(replace(pair.call, function=module.train(not module.training)))
+    node = replace(trial.node, forward=other.forward, backward=other.backward, reference=other.value)
+    there: Any = replace(trial, node=node, value=other.value)  # type: ignore[call-arg]
+    results = [result for _, result in CHECKS["matches_numerical"].run([there])]
+    wrong = next((result for result in results if result.verdict is Verdict.WRONG), None)
+    mode = "train" if module.training else "eval"
+    note = f"in {mode} mode the gradient is wrong, where it is right in the other one"
+    return replace(wrong, note=note) if wrong else CheckResult(Verdict.PASS)
 
 
 def _pull(outputs: Sequence[torch.Tensor], leaves: Sequence[torch.Tensor]) -> Callable[..., Any]:
