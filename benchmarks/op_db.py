@@ -11,16 +11,14 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing
-from dataclasses import asdict, dataclass
-from importlib import import_module
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from cost_jobs import CRASHED, KILLED, Measured, measure
+from cost_jobs import CRASHED, KILLED, Measured
 from op_db_judgements import FIRST_SIGHT, proof_of
-from trust import KEPT_EVERY, STYLES, keep, positive, version_of, what
+from trust import STYLES, gathered, positive, version_of, what
 
 from gradlab.report.envelope import environment
 from gradlab.report.files import write_atomically
@@ -218,35 +216,6 @@ def section(library: str, found: Sequence[Measured], wanted: int, style: str) ->
     ]
 
 
-def collect(
-    library: str, options: argparse.Namespace, kept: dict[str, dict[str, Any]]
-) -> tuple[list[Measured], int, bool]:
-    """Return the results of a library, how many were wanted, and whether Ctrl-C ended it; add them to those kept."""
-    if not version_of(library):
-        return [], 0, False
-    module = f"op_db_{library}"
-    names = import_module(module).names(options.limit)
-    results = kept.setdefault(library, {})
-    missing = [job for job in names if job not in results]
-    stopped = False
-    try:
-        told = measure(module, missing, options.patience, LIBRARIES[library], options.workers, apart=True)
-        with closing(told):
-            for each in told:
-                results[each.name] = asdict(each)
-                if options.results and len(results) % KEPT_EVERY == 0:
-                    keep(options.results, kept)
-    except KeyboardInterrupt:
-        stopped = True
-    finally:
-        if options.results:
-            keep(options.results, kept)
-    reached = [Measured(**results[job]) for job in names if job in results]
-    # an operator may have fewer samples than are asked for, and no complex numbers
-    found = [each for each in reached if each.elements or each.failed or each.raised]
-    return found, len(found) + len(names) - len(reached), stopped
-
-
 def report(sections: Mapping[str, tuple[Sequence[Measured], int]], style: str, command: str) -> str:
     """Return the page."""
     versions = {name: installed for name in LIBRARIES if (installed := version_of(name))}
@@ -291,8 +260,8 @@ def main() -> int:
     kept = json.loads(options.results.read_text()) if options.results and options.results.exists() else {}
     sections, stopped = {}, False
     for library in options.only:
-        if not stopped:
-            found, wanted, stopped = collect(library, options, kept)
+        if not stopped and version_of(library):
+            found, wanted, stopped = gathered(f"op_db_{library}", library, LIBRARIES[library], options, kept)
             sections[library] = found, wanted
     only = [] if options.only == list(LIBRARIES) else ["--only", *options.only]
     limit = ["--limit", str(options.limit)] if options.limit else []

@@ -272,13 +272,20 @@ def collect(name: str, options: argparse.Namespace, kept: dict[str, dict[str, An
     """Return a section, as far as it was reached, and whether Ctrl-C ended it; add its results to those kept."""
     if name == "operators" and not version_of("torch"):
         return Section(name, [], 0), False
-    module = f"trust_{name}"
+    found, wanted, stopped = gathered(f"trust_{name}", name, UNITS[name], options, kept)
+    return Section(name, found, wanted), stopped
+
+
+def gathered(
+    module: str, name: str, unit: str, options: argparse.Namespace, kept: dict[str, dict[str, Any]]
+) -> tuple[list[Measured], int, bool]:
+    """Return the results of a module's jobs, how many were wanted, and whether Ctrl-C ended it; add to those kept."""
     names = import_module(module).names(options.limit)
     results = kept.setdefault(name, {})
     missing = [job for job in names if job not in results]
     stopped = False
     try:
-        told = measure(module, missing, options.patience, UNITS[name], options.workers, apart=True)
+        told = measure(module, missing, options.patience, unit, options.workers, apart=True)
         with closing(told):
             for each in told:
                 results[each.name] = asdict(each)
@@ -290,9 +297,9 @@ def collect(name: str, options: argparse.Namespace, kept: dict[str, dict[str, An
         if options.results:
             keep(options.results, kept)
     reached = [Measured(**results[job]) for job in names if job in results]
-    # an operator may have fewer samples than are asked for
+    # an operator may have fewer samples than are asked for, or take no complex numbers
     found = [each for each in reached if each.elements or each.failed or each.raised]
-    return Section(name, found, len(found) + len(names) - len(reached)), stopped
+    return found, len(found) + len(names) - len(reached), stopped
 
 
 def keep(path: Path, kept: Mapping[str, Mapping[str, Any]]) -> None:
