@@ -3,6 +3,7 @@
 Forked, since functions of other people's can seldom be sent to a fresh process; where there is no fork nothing is run.
 """
 
+import faulthandler
 import multiprocessing
 import signal
 from collections.abc import Callable
@@ -67,6 +68,8 @@ def _cause(status: int | None) -> str:
 
 
 def _answer(task: Callable[[], Any], sender: Connection) -> None:
+    # how it dies is the parent's to tell
+    faulthandler.disable()
     # Ctrl-C is the parent's to hear
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

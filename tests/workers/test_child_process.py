@@ -1,7 +1,9 @@
 """A call in a forked child: what it returns, what it raises, and what becomes of its death."""
 
+import faulthandler
 import os
 import signal
+import sys
 import time
 
 import pytest
@@ -31,9 +33,16 @@ def test_an_exception_is_raised_here():
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGFPE])
-def test_a_death_is_told_with_its_signal(number):
-    with pytest.raises(ChildDiedError, match=number.name):
-        in_child(lambda: os.kill(os.getpid(), number))
+def test_a_death_is_told_with_its_signal(number, tmp_path):
+    # pytest has it on: a traceback of the child's would stand among the output of tests that pass
+    with (tmp_path / "said").open("w+") as said:
+        faulthandler.enable(said)
+        try:
+            with pytest.raises(ChildDiedError, match=number.name):
+                in_child(lambda: os.kill(os.getpid(), number))
+        finally:
+            faulthandler.enable(sys.__stderr__)
+        assert (tmp_path / "said").read_text() == ""
 
 
 def test_an_end_without_an_answer_is_told_with_its_status():
