@@ -79,3 +79,11 @@ def test_no_check_and_no_derived_point_accuses_a_right_node(name, dtype):
     rows = list(run_checks(trials, CHECKS))
     more, _ = explore_trials(trials, CHECKS, rows)
     assert not [row.sentence() for row in [*rows, *more] if not row.verdict.ok]
+
+
+@pytest.mark.parametrize("seed", [201, 233, 245, 294, 301, 318])
+def test_float32_rounds_what_is_far_from_zero(seed):
+    # of numbers near 50 single precision has six digits, of what is left less their mean fewer
+    for trial in trials("variance", np.float64, 1.0, seed):
+        found = CHECKS["works_in_float32"].run([trial])
+        assert all(result.verdict is not Verdict.WRONG for _, result in found)

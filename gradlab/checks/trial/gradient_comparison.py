@@ -21,7 +21,14 @@ RESIDUE = 1e-9
 
 
 def compare_two_gradients(
-    trial: Trial, i: int, found: Array, expected: Array, *, point: Trial | None = None, g: Any = None
+    trial: Trial,
+    i: int,
+    found: Array,
+    expected: Array,
+    *,
+    point: Trial | None = None,
+    g: Any = None,
+    eps: float | None = None,
 ) -> CheckResult:
     """Judge a gradient that backward gave for primal `i` by the one that it gave in a plainer call.
 
@@ -37,6 +44,8 @@ def compare_two_gradients(
         The trial at whose primals both were computed; by default `trial`.
     g : ndarray or tuple, optional
         Their cotangent; by default that of `point`.
+    eps : float, optional
+        How much rounding moves a primal, relative to it; by default by the precision of its dtype.
     """
     if found.dtype == expected.dtype and np.array_equal(found, expected):
         return CheckResult(Verdict.PASS, trial.names[i])
@@ -53,14 +62,14 @@ def compare_two_gradients(
     if result.verdict is not Verdict.WRONG:
         return result
     point = trial if point is None else point
-    rounding = rounding_of_gradients(point, point.cotangent() if g is None else g)
+    rounding = rounding_of_gradients(point, point.cotangent() if g is None else g, eps)
     if rounding is None:
         return result
     allowed = atol_for(estimate, found.dtype) + rounding[i] + trial.noise
     return compare(found, estimate, atol=allowed, primal=trial.names[i])
 
 
-def rounding_of_gradients(trial: Trial, g: Any) -> list[Array] | None:
+def rounding_of_gradients(trial: Trial, g: Any, eps: float | None = None) -> list[Array] | None:
     """Return how far apart two right gradients may be by the rounding of what goes in; None where nothing tells.
 
     A gradient that jumps, as at a tie, moves as far for larger moves: that is no rounding, and counts as not moved.
@@ -69,7 +78,7 @@ def rounding_of_gradients(trial: Trial, g: Any) -> list[Array] | None:
     with quiet():
         try:
             here = trial.gradients(g)
-            near, far = (_moved_by(trial, g, here, ulps) for ulps in (MOVED_ULPS, LARGER * MOVED_ULPS))
+            near, far = (_moved_by(trial, g, here, ulps, eps) for ulps in (MOVED_ULPS, LARGER * MOVED_ULPS))
         except Exception:
             return None
     # of a gradient of which all cancels, as behind a mean of one number, only the outputs tell a size
@@ -80,17 +89,20 @@ def rounding_of_gradients(trial: Trial, g: Any) -> list[Array] | None:
     ]
 
 
-def _moved_by(trial: Trial, g: Any, here: Sequence[Array], ulps: float) -> list[Array]:
+def _moved_by(trial: Trial, g: Any, here: Sequence[Array], ulps: float, eps: float | None) -> list[Array]:
     """Return how far each gradient moves at most if every element of primals and cotangent moves by so many ulps."""
     rng = named_rng(trial.seed, trial.node.name, trial.sample.name, "rounding")
     moved = [np.zeros(d.shape) for d in here]
 
     def moved_by_ulps(x: Array) -> Array:
-        return np.asarray(x * (1 + ulps * np.finfo(x.dtype).eps * rng.choice([-1, 1], x.shape)), x.dtype)
+        ulp = np.finfo(x.dtype).eps if eps is None else eps
+        return np.asarray(x * (1 + ulps * ulp * rng.choice([-1, 1], x.shape)), x.dtype)
 
     for draw in range(DRAWS):
         primals = [moved_by_ulps(x) for x in trial.sample.primals]
-        there = trial.at(f"moved by {ulps} ulps, {draw}", primals).gradients(map_arrays(moved_by_ulps, g))
+        there = trial.at(f"moved by {ulps} ulps of {eps}, {draw}", primals).gradients(
+            map_arrays(moved_by_ulps, g)
+        )
         apart = (np.nan_to_num(np.abs(a - b), nan=0.0) for a, b in zip(there, here, strict=True))
         moved = [np.maximum(m, d) for m, d in zip(moved, apart, strict=True)]
     return moved
