@@ -113,8 +113,11 @@ CHECKS_OF_VALUES = {
 
 def _findings(trials: Sequence[Trial], failed: Collection[str]) -> Iterator[Finding]:
     found: list[Finding | None] = []
-    # a mistake that shows at no sample may show at the primals derived from them
-    everywhere = [*trials, *(d.trials[0] for trial in trials for d in derived_trials(trial))]
+    # a mistake that shows at no sample may show at the primals derived from them, where the node is meant to take them
+    everywhere = [
+        *trials,
+        *(d.trials[0] for trial in trials for d in derived_trials(trial) if not d.guessed),
+    ]
     if "leaves_arguments_unchanged" in failed or "any_layout" in failed:
         found.append(_behaviour_mistakes.mutates_argument(everywhere))
     if CHECKS_OF_VALUES & set(failed):
