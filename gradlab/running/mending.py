@@ -1,5 +1,6 @@
 """Repairs of what a report found to be wrong: proposals that every check passes, at seeds that found nothing before."""
 
+import multiprocessing
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +16,12 @@ from gradlab.repair.proposal import Repair
 from gradlab.report import Report, Row
 from gradlab.running.options import CheckOptions
 from gradlab.verdict import Verdict
+from gradlab.workers.child_process import ChildDiedError, can_fork, in_child
 
 # What the search may take of what is left, in seconds; and the seeds that a repair is proven at, beside the given one.
 MOST_SECONDS, SEEDS = 5.0, (1009, 2003)
+# A child that is in compiled code hears of no end, and is killed so many seconds later.
+PATIENCE_S = 2.0
 # The names of mistakes that say where a gradient is off, or how far, and not what was done.
 WHERE = {
     "additive-bias", "border", "masked-region", "missing-term", "not-finite", "other-approximation", "single-element",
@@ -29,8 +33,13 @@ PACKAGE = str(Path(__file__).parents[1])
 Again = Callable[[CheckOptions], Report]
 
 
-def with_repairs(report: Report, trial: Trial, options: CheckOptions, again: Again) -> Report:
+def with_repairs(
+    report: Report, trial: Trial, options: CheckOptions, again: Again, *, apart: bool = True
+) -> Report:
     """Return a report with the repairs of what is wrong in it.
+
+    The search runs the function with changes in it, which may hand compiled code what it reads beyond its memory for;
+    so that it takes nothing along, it runs in a child process, where there can be one.
 
     Parameters
     ----------
@@ -40,6 +49,8 @@ def with_repairs(report: Report, trial: Trial, options: CheckOptions, again: Aga
     options : CheckOptions
     again : callable
         ``again(options)`` makes the report anew, under other options.
+    apart : bool
+        Whether a child can run the function: frameworks with threads of their own refuse to.
     """
     at = _where_it_is_wrong(report.rows, trial)
     left = min(options.budget.left_s, MOST_SECONDS)
@@ -66,8 +77,15 @@ def with_repairs(report: Report, trial: Trial, options: CheckOptions, again: Aga
 
     seeds = ", ".join(str(options.seed + more) for more in SEEDS)
     proven_with = f"all checks, at the given primals and beyond, at seeds {options.seed}, {seeds}"
+
+    def search() -> list[Repair]:
+        return find_repairs(at, rejected, proven_with, goes_on)
+
+    forks = apart and can_fork() and not multiprocessing.current_process().daemon
     try:
-        found = find_repairs(at, rejected, proven_with, goes_on)
+        found = in_child(search, left + PATIENCE_S) if forks else search()
+    except ChildDiedError:
+        return report
     except Exception as error:  # the verdict stands without it
         what = f"the search for a repair of {trial.node.name} raised {type(error).__name__}: {error}"
         warn(f"{what}: please report it", stacklevel=2)

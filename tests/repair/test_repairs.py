@@ -3,6 +3,8 @@
 import importlib.util
 import itertools
 import json
+import os
+import signal
 import threading
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 from gradlab import check_gradient, check_layer, check_vjp, numerical_gradient
 from gradlab.running import mending
+from gradlab.workers.child_process import can_fork
 
 RNG = np.random.default_rng(0)
 X, W, B = RNG.standard_normal((4, 3)), RNG.standard_normal((3, 5)), RNG.standard_normal(5)
@@ -351,3 +354,21 @@ def test_a_number_and_a_length_that_are_equal(written, shape):
     assert of_cube.after == "return (x**2 * g * 3,)"
     (of_mean,) = check_vjp(module.mean, module.mean_backward, (x,)).repairs
     assert of_mean.after == "return (np.ones_like(x) * g[:, None] / x.shape[1],)"
+
+
+def _one(n):
+    """Return 1 as compiled code does that looks at nothing: another number ends the process."""
+    if n != 1:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return 1.0
+
+
+def _tripled(x, g):
+    return (3 * x * g / _one(1),)
+
+
+@pytest.mark.skipif(not can_fork(), reason="needs a child process that shares this one's objects")
+def test_a_search_that_dies_takes_nothing_along():
+    report = check_vjp(lambda x: (x * x, x), _tripled, (np.array([0.3, -1.2, 0.7]),))
+    assert not report.ok
+    assert report.rows[0].verdict == "wrong"

@@ -182,7 +182,7 @@ def _report(
     def again(other: CheckOptions) -> Report:
         return _report(pair, other, own_checks, meaningless, version, nondet_tol, sheltered)
 
-    return with_repairs(found, trial, options, again)
+    return with_repairs(found, trial, options, again, apart=False)
 
 
 def _chosen(
