@@ -50,17 +50,24 @@ def main() -> None:
     )
     parser.add_argument("--rows", nargs="*", help="(default: all)")
     parser.add_argument("--framework", choices=["torch", "jax"], help="(default: both)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was said of each entry there")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write what was said there, and ask nothing that stands there",
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="write frameworks.md there")
     args = parser.parse_args()
     style = "github" if args.output else "simple"
+    known = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
     sections, told = [], {}
     kernels = {}
     for framework in [args.framework] if args.framework else ["torch", "jax"]:
         # fresh: what a corpus sets in its framework stays in its process
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-            found = pool.submit(outcomes, framework, args.rows).result()
-            kernels[framework] = {} if args.rows else pool.submit(kernel_outcomes, framework).result()
+            there = known.get(framework, {})
+            found = pool.submit(outcomes, framework, args.rows, there).result()
+            kernels[framework] = {} if args.rows else pool.submit(kernel_outcomes, framework, there).result()
         told[framework] = found | kernels[framework]
         sections.append(section(framework, found, style))
     if not args.rows:
@@ -76,14 +83,16 @@ def main() -> None:
     print(text)
 
 
-def outcomes(framework: str, rows: list[str] | None) -> dict[str, dict[str, Any]]:
-    """Return what is said of each entry of a framework, by name."""
+def outcomes(
+    framework: str, rows: list[str] | None, known: dict[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return what is said of each entry of a framework, by name; what is known is not asked again."""
     import gradlab
 
     warnings.simplefilter("ignore")
     check = {"torch": gradlab.check_torch, "jax": gradlab.check_jax}[framework]
     return {
-        entry.name: _outcome(check, entry)
+        entry.name: known.get(entry.name) or _outcome(check, entry)
         for entry in entries(framework)
         if rows is None or entry.row in rows
     }
@@ -116,7 +125,7 @@ def _outcome(check: Any, entry: Any) -> dict[str, Any]:
     return {"row": entry.row, "wrong": entry.wrong, "said": said, "seconds": seconds, "faults": faults}
 
 
-def kernel_outcomes(framework: str) -> dict[str, dict[str, Any]]:
+def kernel_outcomes(framework: str, known: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return what is said of each kernel in each of the precisions that its author speaks of, by name."""
     import gradlab
 
@@ -128,6 +137,9 @@ def kernel_outcomes(framework: str) -> dict[str, dict[str, Any]]:
         module = importlib.import_module(f"tests.corpora.frameworks.kernels.{path.stem}")
         for entry in module.ENTRIES:
             for dtype in module.DTYPES[entry.name]:
+                if told := known.get(f"{entry.name}, {dtype}"):
+                    found[f"{entry.name}, {dtype}"] = told
+                    continue
                 call = entry.make(getattr(numbers, dtype))
                 start = perf_counter()
                 try:
