@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="gradients in torch are checked: pip install torch")
 
 import gradlab  # noqa: E402
 from gradlab import check_torch  # noqa: E402
@@ -67,7 +67,7 @@ def test_what_is_far_off_or_does_not_iterate_is_wrong(function):
 
 
 def test_stairs_are_undecided():
-    jax = pytest.importorskip("jax")
+    jax = pytest.importorskip("jax", reason="gradients in JAX are checked: pip install jax")
     half = jax.numpy.bfloat16
 
     @jax.custom_vjp

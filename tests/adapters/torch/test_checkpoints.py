@@ -2,7 +2,7 @@
 
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="gradients in torch are checked: pip install torch")
 
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="gradients in torch are checked: pip install torch")
 
 from gradlab import check_torch  # noqa: E402
 
