@@ -42,6 +42,8 @@ def test_a_right_one_passes(name):
     assert all(row.verdict != "wrong" for row in report.rows), [row.sentence() for row in report.rows]
 
 
+# torch itself, the first time that it is asked for a forward mode
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("name", FAULTS)
 def test_torchs_own_faults_are_found(name):
     """Where torch mends one, this says so: its reverse mode, which differences confirm, is another."""
