@@ -171,6 +171,9 @@ def _tolerances(trial: Trial, i: int, gradient: Array) -> tuple[float | None, An
     """Return rtol and atol for one primal: the trial's own, or by default, at derived primals, wide ones."""
     rtol: float | None = trial.rtol
     atol: Any = trial.atol
+    if trial.noise and (trial.origin is None or atol is not None):
+        # beside what would be allowed without it
+        return rtol, trial.noise + (atol_for(trial.estimates[i], gradient.dtype) if atol is None else atol)
     if trial.origin is None:
         return rtol, atol
     if rtol is None:
@@ -178,7 +181,7 @@ def _tolerances(trial: Trial, i: int, gradient: Array) -> tuple[float | None, An
     if atol is None:
         usual = max(float(np.nan_to_num(np.abs(e.value)).max(initial=0.0)) for e in trial.origin.estimates)
         share = max(SATURATED, SATURATED_ULPS * float(np.finfo(gradient.dtype).eps))
-        atol = atol_for(trial.estimates[i], gradient.dtype) + share * usual
+        atol = atol_for(trial.estimates[i], gradient.dtype) + share * usual + trial.noise
     return rtol, atol
 
 
@@ -192,7 +195,7 @@ def _tolerances_of_large(trial: Trial, gradients: Sequence[Array]) -> tuple[floa
         origin = trial.origin.gradients(trial.origin.cotangent())
         usual = max(float(np.nan_to_num(np.abs(d)).max(initial=0.0)) for d in origin)
         atol = ATOL_ULPS * eps * size_of_terms(trial) + max(SATURATED, SATURATED_ULPS * eps) * usual
-    return rtol, atol or 0.0
+    return rtol, (atol or 0.0) + trial.noise
 
 
 def forward_has_digits(trial: Trial) -> bool:

@@ -43,7 +43,7 @@ def noise_of(trial: Trial, nondet_tol: float | None) -> float:
 
 def held_to_noise(trial: Trial, noise: float) -> Trial:
     """Return a trial whose gradients are held to no less than their own noise."""
-    return replace(trial, noise=HELD_TO * noise, atol=max(HELD_TO * noise, trial.atol or 0.0))
+    return replace(trial, noise=HELD_TO * noise)
 
 
 def is_noise(row: Row) -> bool:

@@ -160,7 +160,8 @@ def _report(
         chosen = {name: check for name, check in chosen.items() if name != "hessian_is_symmetric"}
         rows = list(run_checks([trial], chosen))
     approximate = undecided_where_approximate(rows, pair, trial)
-    looks = bool(options.explore) and not (half and pair.narrow) and not coarse and approximate == rows
+    looks_exact = approximate == rows
+    looks = bool(options.explore) and not (half and pair.narrow) and not coarse and looks_exact
     rows = approximate
     more, explored = explore_trials([trial], chosen, rows, looks)
     rows += more
@@ -170,8 +171,8 @@ def _report(
         _told(row, pair, trial)
         for row in (rows if options.strict else _relaxed(rows, trial, pair.meant is not None))
     ]
-    # what differs by noise, or by an approximation, needs no diagnosis
-    explained = [row for row in rows if row.verdict is not Verdict.INCONCLUSIVE]
+    # what differs by an approximation, or by noise, needs no diagnosis
+    explained = rows if looks_exact else [row for row in rows if row.verdict is not Verdict.INCONCLUSIVE]
     if noise:
         rows = stated(rows, noise, nondet_tol)
         explained = [row for row in explained if not is_noise(row)]
@@ -316,7 +317,7 @@ def _told(row: Row, pair: FunctionPair[Any], trial: Trial) -> Row:
 
 def _is_constant(trial: Trial, row: Row) -> bool:
     """Return whether forward's slopes vanish in all elements of the primal of a row at the given primals."""
-    if trial.is_large or row.primal not in trial.names:
+    if row.sample != trial.sample.name or trial.is_large or row.primal not in trial.names:
         return False
     return not trial.estimates[trial.names.index(row.primal)].value.any()
 
