@@ -15,8 +15,8 @@ def tensor(*shape):
 
 
 RIGHT = {
-    # a staircase
-    "round": (lambda x: torch.round(x, decimals=3), tensor(5)),
+    # a staircase, whose steps differences take for slopes
+    "round": (lambda x: torch.round(x, decimals=3), 5 * tensor(4)),
     # all that is left of the slopes is rounding: of two columns the coefficients are 1 and -1
     "corrcoef": (torch.corrcoef, tensor(3, 2)),
     "normalize": (lambda x: torch.nn.functional.normalize(x, dim=0), tensor(1, 4)),
