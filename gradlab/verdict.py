@@ -50,14 +50,21 @@ class CheckResult:
     primal : str
         The name of the primal, or of the output where outputs are compared.
     relative_error : float or None
-        The largest |analytic - numerical| / max(|analytic|, |numerical|) over the elements, rounding crumbs
-        (see `ATOL_ULPS`) set aside.
+        The largest |analytic - numerical| / max(|analytic|, |numerical|) over the elements that are off by more than
+        rounding crumbs (see `ATOL_ULPS`); where none is, the largest |analytic - numerical| over the largest entry, or,
+        where all entries are crumbs, over the terms that they are left of.
     absolute_error : float or None
         The largest |analytic - numerical|.
     reference_error : float or None
         The bound on the numerical value's own error at `worst_index`.
+    relative_bound : float or None
+        The widest such bound over the gradient's largest entry: a `relative_error` below it says only that the error
+        is no larger.
     sensitivity : float or None
-        Beside a pass: a relative error of this size in any one element that is not zero would have been caught.
+        Beside a pass: an error of this size, relative to the gradient's largest entry, would have been caught in any
+        one element. None where all of the gradient is zero, and nothing is relative to it.
+    element_sensitivity : float or None
+        The same relative to the element itself, the worst of those that are not zero.
     textbook_error : float or None
         `relative_error` against the textbook's central difference, h = 1e-4, instead of the reference.
     worst_index : tuple of int or None
@@ -75,7 +82,9 @@ class CheckResult:
     relative_error: float | None = None
     absolute_error: float | None = None
     reference_error: float | None = None
+    relative_bound: float | None = None
     sensitivity: float | None = None
+    element_sensitivity: float | None = None
     textbook_error: float | None = None
     worst_index: tuple[int, ...] | None = None
     analytic: float | None = None
@@ -138,7 +147,7 @@ def compare(
     # itself, and the sensitivity beside the pass says how narrow it is
     decides = max(rtol_for(analytic.dtype), DECIDES) if rtol is None else rtol
     rtol = rtol_for(analytic.dtype) if rtol is None else rtol
-    floor = atol_for(estimate, analytic.dtype)
+    floor, eps = atol_for(estimate, analytic.dtype), float(np.finfo(analytic.dtype).eps)
     allowance = floor if atol is None else np.full_like(floor, atol)
     if analytic.size == 0:
         return CheckResult(Verdict.PASS, primal, evaluations=estimate.evaluations, note="no elements")
@@ -162,13 +171,19 @@ def compare(
         severity = np.nan_to_num(np.where(distance > 0, distance / allowed, 0.0), nan=np.inf)
     index = np.unravel_index(np.argmax(np.where(chosen, severity, -1.0)), analytic.shape)
     known = ~unknown
+    size = _size(analytic[known], expected[known], floor[known], eps)
+    passed = verdict is Verdict.PASS
+    # the present deviation may point the other way, and the sum of the two must still exceed what is allowed
+    caught = allowed + distance
     return CheckResult(
         verdict=verdict,
         primal=primal,
-        relative_error=_relative_error(analytic[known], distance[known], expected[known], floor[known]),
+        relative_error=_relative_error(analytic[known], distance[known], expected[known], floor[known], size),
         absolute_error=float(np.max(distance[known], initial=0.0)),
         reference_error=float(estimate.error[index]),
-        sensitivity=_sensitivity(distance, allowed, expected) if verdict is Verdict.PASS else None,
+        relative_bound=float(np.max(estimate.error[known], initial=0.0)) / size,
+        sensitivity=sensitivity(caught, expected) if passed else None,
+        element_sensitivity=element_sensitivity(caught, expected) if passed else None,
         worst_index=tuple(int(i) for i in index),
         analytic=float(analytic[index]),
         numerical=float(estimate.value[index]),
@@ -194,19 +209,39 @@ def _largest(estimate: Estimate) -> float:
     return ordinary * STATIONARY if largest <= RESIDUE * ordinary else largest
 
 
-def _sensitivity(distance: Array, allowed: Array, expected: Array) -> float:
-    """Return the smallest relative error that would have been caught whichever element had it."""
+def sensitivity(caught: Array, expected: Array) -> float | None:
+    """Return the smallest error, relative to the largest of `expected`, that shows in any element.
+
+    `caught` holds, for each element, the smallest error that shows there; None where all of `expected` is zero.
+    """
+    largest = float(np.max(np.abs(expected), initial=0.0))
+    with np.errstate(over="ignore"):
+        return float(np.max(caught, initial=0.0)) / largest * (1 + 1e-6) if largest else None
+
+
+def element_sensitivity(caught: Array, expected: Array) -> float:
+    """Return the smallest error that shows in any element that is not zero, relative to that element."""
     nonzero = expected != 0
-    # the present deviation may point the other way, and the sum of the two must still exceed what is allowed
-    caught = (allowed + distance)[nonzero] / np.abs(expected[nonzero])
-    return float(np.max(caught * (1 + 1e-6), initial=0.0))
+    with np.errstate(over="ignore"):
+        relative = caught[nonzero] / np.abs(expected[nonzero])
+    return float(np.max(relative * (1 + 1e-6), initial=0.0))
 
 
-def _relative_error(analytic: Array, distance: Array, expected: Array, floor: Array) -> float:
+def _size(analytic: Array, expected: Array, floor: Array, eps: float) -> float:
+    """Return the largest entry, or, where all are no more than rounding crumbs, the terms that they are left of."""
+    with np.errstate(invalid="ignore"):
+        largest = float(np.max(np.nan_to_num(np.maximum(np.abs(analytic), np.abs(expected))), initial=0.0))
+    crumb = float(np.max(floor, initial=0.0))
+    return largest if largest > crumb else crumb / (ATOL_ULPS * eps) or 1.0
+
+
+def _relative_error(analytic: Array, distance: Array, expected: Array, floor: Array, size: float) -> float:
     if not np.isfinite(distance).all():
         return float("inf")
-    scale = np.maximum(np.abs(analytic), np.abs(expected))
     counts = distance > floor
+    if not counts.any():
+        return float(np.max(distance, initial=0.0)) / size
+    scale = np.maximum(np.abs(analytic), np.abs(expected))
     return float(np.max(distance[counts] / scale[counts], initial=0.0))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from gradlab.directions._gradient_check import NAMED, RESOLVED, GradientCheck, GradientFindings
 from gradlab.directions._named_mistakes import common_factor, factor_text, share_wrong
 from gradlab.directions._sensitivity import smallest_caught
-from gradlab.verdict import CheckResult, Verdict
+from gradlab.verdict import CheckResult, Verdict, element_sensitivity, sensitivity
 
 CURE = "choose a point where f is smoother or less rounded, or raise full_below"
 
@@ -38,8 +38,12 @@ def _result_of_each_alone(own: Sequence[CheckResult]) -> CheckResult:
     """Return the result of a primal so small that all its elements were judged alone, and are right."""
     kink = any(result.verdict is Verdict.KINK for result in own)
     note = f"each of {len(own)} elements was judged alone" if own else "no elements"
-    sensitivity = max((result.sensitivity or 0.0 for result in own), default=None)
-    return CheckResult(Verdict.KINK if kink else Verdict.PASS, sensitivity=sensitivity, note=note)
+    sensitivity, of_element = (
+        max((known for result in own if (known := getattr(result, name)) is not None), default=None)
+        for name in ("sensitivity", "element_sensitivity")
+    )
+    verdict = Verdict.KINK if kink else Verdict.PASS
+    return CheckResult(verdict, sensitivity=sensitivity, element_sensitivity=of_element, note=note)
 
 
 def _count_text(
@@ -85,9 +89,10 @@ def _result_of_directions(
     worst = max(findings.slopes, key=lambda slope: slope.suspicion)
     result = CheckResult(
         Verdict.PASS,
-        relative_error=abs(worst.disagreement) / (worst.norm or 1.0) if worst.suspicion > 1 else 0.0,
+        relative_error=abs(worst.disagreement) / (worst.norm or 1.0),
         absolute_error=abs(worst.disagreement),
         reference_error=worst.bound,
+        relative_bound=worst.bound / (worst.norm or 1.0),
         analytic=worst.analytic,
         numerical=worst.numerical,
     )
@@ -122,7 +127,6 @@ def _passed(
     moved = ~findings.set_apart[check.point.spans[i]]
     size = np.abs(check.point.gradient[check.point.spans[i]])[moved]
     caught = smallest_caught(check, findings, i)[moved]
-    relative = caught[size > 0] / size[size > 0]
     share = 100 * float(np.mean(size < caught)) if size.size else 0.0
     count = f"{len(findings.slopes)} random direction{'s' if len(findings.slopes) > 1 else ''}"
     note = f"by {count} through all elements: an error of {caught.max(initial=0.0):.2g} in any one would be caught; "
@@ -137,6 +141,7 @@ def _passed(
     return replace(
         result,
         verdict=Verdict.KINK if any(kinks) else Verdict.PASS,
-        sensitivity=float(np.max(relative, initial=0.0)) * (1 + 1e-6),
+        sensitivity=sensitivity(caught, size),
+        element_sensitivity=element_sensitivity(caught, size),
         note=note,
     )

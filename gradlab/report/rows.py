@@ -23,7 +23,9 @@ class Row:
     relative_error: float | None = None
     absolute_error: float | None = None
     reference_error: float | None = None
+    relative_bound: float | None = None
     sensitivity: float | None = None
+    element_sensitivity: float | None = None
     textbook_error: float | None = None
     worst_index: tuple[int, ...] | None = None
     analytic: float | None = None

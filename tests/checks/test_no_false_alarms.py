@@ -59,7 +59,7 @@ def test_an_error_of_1e_6_is_caught_wherever_the_sensitivity_says_so(name):
         for result, gradient, estimate in zip(
             check(trial), trial.gradients(trial.cotangent()), trial.estimates, strict=True
         ):
-            if result.sensitivity is None or result.sensitivity > 1e-6:
+            if result.element_sensitivity is None or result.element_sensitivity > 1e-6:
                 continue
             for index in np.argwhere(estimate.value != 0):
                 for sign in (1, -1):

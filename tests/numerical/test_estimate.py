@@ -1,5 +1,7 @@
 """The numerical reference that knows its own error: kinks, noise, edges, precisions, methods."""
 
+import itertools
+
 import mpmath
 import numpy as np
 import pytest
@@ -394,13 +396,18 @@ def test_the_sensitivity_is_kept():
         lambda x: (np.sin(x), x), lambda x, g: (right(x, g),), (x,), checks=["matches_numerical"]
     ).rows
     assert row.verdict is Verdict.PASS
-    assert row.sensitivity < 1e-6
+    assert 0 < row.sensitivity < row.element_sensitivity < 1e-6
+    # of the element itself, or of the largest entry: either shows, whichever element has it
+    errors = [
+        lambda d, index: d[index] * row.element_sensitivity,
+        lambda d, index: np.abs(d).max() * row.sensitivity,
+    ]
     for index in np.ndindex(x.shape):
-        for sign in (1, -1):
+        for sign, error in itertools.product((1, -1), errors):
 
-            def wrong(x, g, index=index, sign=sign):
+            def wrong(x, g, index=index, sign=sign, error=error):
                 gradient = right(x, g)
-                gradient[index] *= 1 + sign * row.sensitivity
+                gradient[index] += sign * error(gradient, index)
                 return (gradient,)
 
             (off,) = check_vjp(lambda x: (np.sin(x), x), wrong, (x,), checks=["matches_numerical"]).rows

@@ -69,9 +69,18 @@ def _shapeless(key: str, analytic: Array | None, parameter: Array) -> CheckResul
 def _all(results: Sequence[CheckResult], size: int) -> CheckResult:
     """Return the worst result as that of all parameters."""
     worst = min(results, key=lambda result: ORDER.index(result.verdict))
-    sensitivity = max((r.sensitivity for r in results if r.sensitivity is not None), default=None)
+    known, of_element = (
+        max((value for r in results if (value := getattr(r, name)) is not None), default=None)
+        for name in ("sensitivity", "element_sensitivity")
+    )
     evaluations = max((r.evaluations for r in results if r.evaluations is not None), default=None)
     note = f"{size:,} elements as one vector, along random directions; worst: {worst.primal}"
     return replace(
-        worst, primal="all", worst_index=None, sensitivity=sensitivity, evaluations=evaluations, note=note
+        worst,
+        primal="all",
+        worst_index=None,
+        sensitivity=known,
+        element_sensitivity=of_element,
+        evaluations=evaluations,
+        note=note,
     )
