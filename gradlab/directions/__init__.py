@@ -48,10 +48,11 @@ FULL_BELOW = 10_000
 
 
 class DirectionalOutcome(NamedTuple):
-    """A result for each primal, and the mistakes that would explain the wrong elements."""
+    """A result for each primal, the mistakes that explain wrong elements, and each primal's elements judged alone."""
 
     results: list[CheckResult]
     mistakes: list[Mistake]
+    alone: list[list[CheckResult]]
 
 
 def is_large(primals: Sequence[Array], full_below: int | None) -> bool:
@@ -91,7 +92,10 @@ def check_along_directions(
     with np.errstate(all="ignore"):
         findings = check.run()
         results = [primal_result(check, findings, i) for i in range(len(point.names))]
-    return DirectionalOutcome(results, named_mistakes(check, findings))
+    alone: list[list[CheckResult]] = [[] for _ in results]
+    for k, result in sorted(findings.elements.items()):
+        alone[point.primal_of(k)].append(result)
+    return DirectionalOutcome(results, named_mistakes(check, findings), alone)
 
 
 def sees_zeros(

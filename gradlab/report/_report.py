@@ -6,6 +6,7 @@ from typing import Any
 
 from gradlab.diagnosis import Finding
 from gradlab.repair import Repair
+from gradlab.report.comparison import Comparison
 from gradlab.report.envelope import environment, to_json
 from gradlab.report.rows import Explored, Fault, Row
 from gradlab.verdict import Verdict
@@ -44,6 +45,8 @@ class Report:
         For each node that was rejected, the mistakes that would explain it, the likeliest first.
     repairs : sequence of Repair
         Changes of the source that mend what is wrong, each proven; empty where none was found.
+    comparisons : sequence of Comparison
+        Both gradients, element by element, for pictures.
     """
 
     rows: Sequence[Row]
@@ -52,6 +55,7 @@ class Report:
     explored: Sequence[Explored] = ()
     findings: Mapping[str, Sequence[Finding]] = field(default_factory=dict)
     repairs: Sequence[Repair] = ()
+    comparisons: Sequence[Comparison] = field(default=(), repr=False, compare=False)
 
     @property
     def ok(self) -> bool:

@@ -18,6 +18,7 @@ from gradlab.running.explanation import explain
 from gradlab.running.mending import with_repairs
 from gradlab.running.options import CheckOptions, SharedCheckKeywords, options_of, takes_options
 from gradlab.running.parallel_trial import Output, ParallelTrial
+from gradlab.running.pictured import comparisons_of
 from gradlab.running.selection import select_checks
 from gradlab.running.shelter import sheltered_report
 from gradlab.workers.worker_map import check_sendable, open_worker_map
@@ -110,8 +111,10 @@ def _report(
         rows = list(run_checks([trial], run))
         more, explored = explore_trials([trial], run, rows, bool(options.explore))
         rows += more
-        findings = explain([trial], rows)
-    found = Report(rows, environment(seed=options.seed), explored=explored, findings=findings)
+        findings, comparisons = explain([trial], rows), comparisons_of([trial], rows)
+    found = Report(
+        rows, environment(seed=options.seed), explored=explored, findings=findings, comparisons=comparisons
+    )
     return with_repairs(found, trial, options, lambda other: _report(node, sample, run, other, **told))
 
 

@@ -9,18 +9,19 @@ from gradlab.checks.trial import Trial
 from gradlab.checks.trial.budget import Budget
 from gradlab.diagnosis import Finding
 from gradlab.numerical.estimate import Method
-from gradlab.report import Explored, Report, Row
+from gradlab.report import Comparison, Explored, Report, Row
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.explanation import explain
 from gradlab.running.options import CheckOptions, options_of, takes_options
+from gradlab.running.pictured import comparisons_of
 from gradlab.running.progress import with_progress
 from gradlab.running.selection import select_checks, select_nodes
 from gradlab.running.timing import showing_times
 from gradlab.workers.blas_threads import one_blas_thread
 from gradlab.workers.worker_map import Workers, numbered_results, open_worker_map
 
-Verified = tuple[list[Row], list[Explored], dict[str, Sequence[Finding]]]
+Verified = tuple[list[Row], list[Explored], dict[str, Sequence[Finding]], list[Comparison]]
 
 
 class VerifyKeywords(TypedDict, total=False):
@@ -87,11 +88,15 @@ def verify(
     rows: list[Row] = []
     explored: list[Explored] = []
     findings: dict[str, Sequence[Finding]] = {}
+    comparisons: list[Comparison] = []
     for i in sorted(done):
         rows += done[i][0]
         explored += done[i][1]
         findings |= done[i][2]
-    return Report(rows, environment(seed=options.seed), interrupted, explored, findings)
+        comparisons += done[i][3]
+    return Report(
+        rows, environment(seed=options.seed), interrupted, explored, findings, comparisons=comparisons
+    )
 
 
 def _verified(name: str, options: CheckOptions) -> Verified:
@@ -106,4 +111,4 @@ def _verified(name: str, options: CheckOptions) -> Verified:
         rows = list(run_checks(trials, run))
     more, explored = explore_trials(trials, run, rows, bool(o.explore))
     rows += more
-    return rows, explored, explain(trials, rows)
+    return rows, explored, explain(trials, rows), comparisons_of(trials, rows)

@@ -17,6 +17,7 @@ from gradlab.report import GradientError, Report
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.explanation import explain
+from gradlab.running.pictured import comparisons_of
 from gradlab.running.selection import select_checks
 
 # The place of a sample in the id of a check that looks at all of a node's samples together.
@@ -80,7 +81,10 @@ class NodeCase:
         rows += more
         if not rows:
             pytest.skip(f"{self.check} has nothing to compare at this sample")
-        return Report(rows, environment(seed=seed), explored=explored, findings=explain(chosen, rows))
+        findings, comparisons = explain(chosen, rows), comparisons_of(chosen, rows)
+        return Report(
+            rows, environment(seed=seed), explored=explored, findings=findings, comparisons=comparisons
+        )
 
 
 def parametrize_nodes(

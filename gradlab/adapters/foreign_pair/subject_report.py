@@ -25,6 +25,7 @@ from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.explanation import explain
 from gradlab.running.mending import with_repairs
 from gradlab.running.options import CheckOptions
+from gradlab.running.pictured import comparisons_of
 from gradlab.verdict import Verdict
 
 
@@ -108,12 +109,15 @@ def report_on(
     ]
     rows += varied.rows
     findings = explain([trial, *varied.trials], rows)
+    comparisons = comparisons_of([trial], rows)
     if varied.findings:
         findings[subject.name] = varied.findings
     rows = [_noted(row, subject, convention) for row in rows]
     if applied and loss is None:
         rows.append(_convention_row(trial, applied, options.strict, excused=subject.free and applied.scales))
-    found = Report(rows, environment(seed=options.seed), explored=explored, findings=findings)
+    found = Report(
+        rows, environment(seed=options.seed), explored=explored, findings=findings, comparisons=comparisons
+    )
     return with_repairs(found, trial, options, lambda other: report_on(subject, other, checks, loss))
 
 

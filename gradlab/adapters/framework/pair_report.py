@@ -26,6 +26,7 @@ from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.explanation import explain
 from gradlab.running.mending import with_repairs
 from gradlab.running.options import CheckOptions, check_tolerance
+from gradlab.running.pictured import comparisons_of
 from gradlab.running.selection import UnknownNameError, select_checks
 from gradlab.running.shelter import sheltered_report
 from gradlab.verdict import ATOL_ULPS, Verdict
@@ -178,7 +179,8 @@ def _report(
         explained = [row for row in explained if not is_noise(row)]
     findings = _findings(trial, explained, pair, chosen)
     where = environment(seed=options.seed) | dict(version or {})
-    found = Report(rows, where, explored=explored, findings=findings)
+    comparisons = comparisons_of([trial], rows)
+    found = Report(rows, where, explored=explored, findings=findings, comparisons=comparisons)
 
     def again(other: CheckOptions) -> Report:
         return _report(pair, other, own_checks, meaningless, version, nondet_tol, sheltered)

@@ -65,6 +65,7 @@ def _all_together(
         [place for part in reports for place in part.explored],
         {name: found for part in reports for name, found in part.findings.items()},
         list(dict.fromkeys(repair for part in reports for repair in part.repairs)),
+        [both for part in reports for both in part.comparisons],
     )
     unchecked = {target: outcome.unusable for target, outcome in done.items() if outcome.unusable}
     taken = {target: outcome.taken for target, outcome in done.items() if outcome.taken}

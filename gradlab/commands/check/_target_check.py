@@ -27,6 +27,7 @@ from gradlab.report import Report
 from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.check_vjp import check_vjp
 from gradlab.running.explanation import explain
+from gradlab.running.pictured import comparisons_of
 from gradlab.running.selection import select_checks
 from gradlab.running.timing import showing_times
 
@@ -160,7 +161,8 @@ def _node(found: Any, task: CheckTask) -> TaskOutcome:
     rows = list(run_checks(trials, chosen))
     more, explored = explore_trials(trials, chosen, rows)
     rows += more
-    return TaskOutcome(Report(rows, explored=explored, findings=explain(trials, rows)))
+    findings, comparisons = explain(trials, rows), comparisons_of(trials, rows)
+    return TaskOutcome(Report(rows, explored=explored, findings=findings, comparisons=comparisons))
 
 
 def _vjp(forward: Any, backward: Any, sample: Sample, task: CheckTask) -> Report:
@@ -250,6 +252,7 @@ def _checked(check: Check, guessed: Guess) -> TaskOutcome:
         explored=[place for report in reports for place in report.explored],
         repairs=list(dict.fromkeys(repair for report in reports for repair in report.repairs)),
         findings={name: [found for r in reports for found in r.findings.get(name, ())] for name in names},
+        comparisons=[both for report in reports for both in report.comparisons],
     )
     return TaskOutcome(together, taken=guessed.taken, unusable="; ".join(failed))
 
@@ -257,4 +260,8 @@ def _checked(check: Check, guessed: Guess) -> TaskOutcome:
 def _renamed(report: Report, name: str) -> Report:
     """Return a report on a sample that is called "given" under the sample's own name."""
     rows = [replace(row, sample=name + row.sample.removeprefix("given")) for row in report.rows]
-    return replace(report, rows=rows, explored=[replace(place, sample=name) for place in report.explored])
+    comparisons = [
+        replace(both, sample=name + both.sample.removeprefix("given")) for both in report.comparisons
+    ]
+    explored = [replace(place, sample=name) for place in report.explored]
+    return replace(report, rows=rows, explored=explored, comparisons=comparisons)

@@ -13,12 +13,12 @@ from gradlab.adapters.numpy_layer.naming_conventions import is_training_flag
 from gradlab.directions import is_large
 from gradlab.node import Array
 from gradlab.numerical.estimate import Estimate, exact_estimate
-from gradlab.report import Report, Row
+from gradlab.report import Comparison, Report, Row
 from gradlab.running.options import CheckOptions, NumericalKeywords, options_of, takes_options
 from gradlab.running.timing import best_time, times_are_shown
 from gradlab.textbook.models._directional_rows import rows_along
 from gradlab.textbook.models._loss_differences import Named, differences, named
-from gradlab.verdict import CheckResult, Verdict, compare
+from gradlab.verdict import CheckResult, Verdict, atol_for, compare, rtol_for
 from gradlab.workers.worker_map import Workers
 
 
@@ -135,7 +135,24 @@ def check_model(
         found = _judged(analytic.get(key), estimates[key], textbook, rtol, atol)
         dtype = str(analytic[key].dtype) if key in analytic else ""
         rows.append(_row(common, replace(found, primal=key), dtype, numerical_s))
-    return _explained(Report([*rows, _all(common, rows, analytic, estimates)]), model, x, t, options)
+    report = Report(
+        [*rows, _all(common, rows, analytic, estimates)],
+        comparisons=[
+            _comparison(row, analytic[row.primal], estimates[row.primal]) for row in rows if row.worst_index
+        ],
+    )
+    return _explained(report, model, x, t, options)
+
+
+def _comparison(row: Row, analytic: Array, estimate: Estimate) -> Comparison:
+    off = np.abs(analytic - estimate.value)
+    allowed = (
+        atol_for(estimate, analytic.dtype)
+        + rtol_for(analytic.dtype) * np.abs(estimate.value)
+        + estimate.error
+    )
+    wrong = ~(off <= allowed) & (row.verdict is Verdict.WRONG)
+    return Comparison(row.node, row.sample, row.primal, analytic, estimate.value, estimate.error, wrong)
 
 
 def _as_layer(
