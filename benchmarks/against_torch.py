@@ -23,8 +23,9 @@ from torch.nn import functional as F  # noqa: N812  (torch's own habit)
 from gradlab.nodes import NODES
 from gradlab.report.envelope import environment
 from gradlab.report.files import write_atomically
+from gradlab.report.numbers import seconds
 from gradlab.report.pages import made_by
-from gradlab.report.tables import seconds, table
+from gradlab.report.tables import table
 
 STYLES = {"table": "simple", "markdown": "github"}
 # At most these, by the issue that asked for the table: the geometric mean in either dtype, and any single ratio.

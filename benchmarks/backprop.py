@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from gradlab.report.tables import seconds, table
+from gradlab.report.numbers import seconds
+from gradlab.report.tables import table
 from gradlab.textbook.layers import Affine
 from gradlab.textbook.models import TwoLayerNet
 from gradlab.textbook.models._two_layer_step import KeptStep

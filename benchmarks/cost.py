@@ -15,8 +15,8 @@ from time import perf_counter
 
 from gradlab.report.envelope import environment
 from gradlab.report.files import write_atomically
+from gradlab.report.numbers import seconds
 from gradlab.report.pages import made_by
-from gradlab.report.tables import seconds
 
 STYLES = {"table": "simple", "markdown": "github"}
 SECTIONS = ("table", "operators", "million", "nodes", "readme")

@@ -6,7 +6,8 @@ import torch
 from cost_jobs import GRADLAB, Ways, first_sentence, gradchecks, measure, warm_up_torch
 
 from gradlab import check_torch
-from gradlab.report.tables import seconds, table
+from gradlab.report.numbers import seconds
+from gradlab.report.tables import table
 
 N, PLACE = 1_000_000, 123_456
 RIGHT, WRONG, PEER = "right", "one element doubled", "gradcheck, fast"

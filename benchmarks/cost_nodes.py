@@ -11,7 +11,8 @@ from cost_jobs import GRADLAB, Measured, Ways, evenly_chosen, first_sentence, me
 
 from gradlab import check_vjp
 from gradlab.nodes import NODES
-from gradlab.report.tables import count, seconds, table
+from gradlab.report.numbers import count, seconds
+from gradlab.report.tables import table
 
 DTYPES = ("float64", "float32")
 MEDIAN, MOST = 0.15, 1.0  # seconds

@@ -26,7 +26,8 @@ from torch.nn import functional as F  # noqa: N812  (torch's own habit)
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from gradlab import check_torch
-from gradlab.report.tables import seconds, table
+from gradlab.report.numbers import seconds
+from gradlab.report.tables import table
 
 # Below so many elements gradlab may take so many times as long as gradcheck, in the geometric mean.
 BINS = ((25, 5.0), (100, 2.0), (1_000, 1.0), (float("inf"), 0.1))

@@ -18,7 +18,8 @@ from cost_jobs import (
 )
 
 from gradlab import check_jax, check_layer, check_torch, check_vjp, numerical_gradient
-from gradlab.report.tables import seconds, table
+from gradlab.report.numbers import seconds
+from gradlab.report.tables import table
 
 Job = tuple[int, Ways]
 BOTH = ("slow", "fast")

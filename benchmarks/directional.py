@@ -17,7 +17,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from gradlab import check_gradient
-from gradlab.report.tables import seconds, table
+from gradlab.report.numbers import seconds
+from gradlab.report.tables import table
 from gradlab.textbook.models import TwoLayerNet
 from gradlab.textbook.models.model_check import check_model
 

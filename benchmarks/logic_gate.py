@@ -13,7 +13,8 @@ from time import perf_counter
 
 import numpy as np
 
-from gradlab.report.tables import seconds, table
+from gradlab.report.numbers import seconds
+from gradlab.report.tables import table
 from gradlab.textbook.datasets.gates import load_gate
 from gradlab.textbook.models.logic_gate import LogicGate, train
 

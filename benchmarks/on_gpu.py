@@ -28,8 +28,9 @@ from trust_judgements import proof_of_operator
 
 from gradlab import check_torch
 from gradlab.report.envelope import environment
+from gradlab.report.numbers import seconds
 from gradlab.report.pages import made_by
-from gradlab.report.tables import seconds, table
+from gradlab.report.tables import table
 
 CORPUS = Path(__file__).parents[1] / "tests" / "corpora" / "frameworks" / "kernels"
 OPERATORS, ELEMENTS = 50, 400

@@ -22,8 +22,9 @@ from trust import STYLES, gathered, positive, version_of, what
 
 from gradlab.report.envelope import environment
 from gradlab.report.files import write_atomically
+from gradlab.report.numbers import seconds
 from gradlab.report.pages import made_by
-from gradlab.report.tables import seconds, table
+from gradlab.report.tables import table
 
 LIBRARIES = {"torch": "operator", "jax": "function"}
 PEERS = {"torch": "torch", "jax": "JAX"}

@@ -16,7 +16,8 @@ from importlib.metadata import distribution
 from pathlib import Path
 from time import perf_counter
 
-from gradlab.report.tables import seconds, table
+from gradlab.report.numbers import seconds
+from gradlab.report.tables import table
 
 ROOT = Path(__file__).parent.parent
 STYLES = {"table": "simple", "markdown": "github"}

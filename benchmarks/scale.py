@@ -20,8 +20,9 @@ from threadpoolctl import threadpool_limits
 
 from gradlab.report.envelope import environment
 from gradlab.report.files import write_atomically
+from gradlab.report.numbers import seconds
 from gradlab.report.pages import made_by
-from gradlab.report.tables import seconds, table
+from gradlab.report.tables import table
 from gradlab.textbook.datasets import Dataset, load_dataset
 from gradlab.textbook.layers import CrossEntropy, Softmax
 from gradlab.textbook.models import TwoLayerNet

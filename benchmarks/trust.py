@@ -24,8 +24,9 @@ from trust_judgements import NONE, WITHOUT_TRUTH, proof_of_operator, proof_of_pa
 
 from gradlab.report.envelope import environment
 from gradlab.report.files import write_atomically
+from gradlab.report.numbers import seconds
 from gradlab.report.pages import made_by
-from gradlab.report.tables import seconds, table
+from gradlab.report.tables import table
 
 STYLES = {"table": "simple", "markdown": "github"}
 UNITS = {"operators": "sample", "libraries": "pair"}

@@ -256,7 +256,7 @@ def _note(verdict: Verdict, estimate: Estimate, index: tuple[Any, ...]) -> str:
         return f"a kink, and the analytic value does not lie {between}"
     if verdict is Verdict.INCONCLUSIVE:
         return (
-            f"the numerical value is only known to ± {estimate.error[index]:.1g}: "
+            f"the numerical value is only known to +- {estimate.error[index]:.1g}: "
             "choose a point where forward is smoother or less rounded, or pass a larger rtol"
         )
     return ""

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from gradlab.report.figures import can_plot
 from gradlab.report.files import write_atomically
+from gradlab.report.numbers import number
 from gradlab.report.pages import made_by
-from gradlab.report.tables import number, table
+from gradlab.report.tables import table
 from gradlab.textbook.datasets.spiral import make_spiral
 from gradlab.textbook.descent import compare_batch_sizes, write_figures
 from gradlab.textbook.four_equations import saturation, slow_weights

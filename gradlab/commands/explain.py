@@ -8,7 +8,8 @@ from gradlab.commands.output import OK, STYLES
 from gradlab.node import Node, primal_names
 from gradlab.report import Report, Row
 from gradlab.report.envelope import to_json
-from gradlab.report.tables import number, table
+from gradlab.report.numbers import number
+from gradlab.report.tables import table
 from gradlab.running.selection import select_nodes
 from gradlab.running.verify import verify
 

@@ -10,8 +10,9 @@ from gradlab.commands.common_arguments import count
 from gradlab.commands.output import OK, STYLES, print_paths
 from gradlab.node import primal_names
 from gradlab.report.envelope import environment, to_json
+from gradlab.report.numbers import number
 from gradlab.report.pages import made_by
-from gradlab.report.tables import number, table
+from gradlab.report.tables import table
 from gradlab.running.selection import UnknownNameError, select_nodes
 from gradlab.running.step_sweep import METHODS, SweepRow, sketch, sweep
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from gradlab.commands.common_arguments import add_budget, add_workers, count, workers_of
 from gradlab.commands.output import finish
 from gradlab.report.pages import write_pages
-from gradlab.report.tables import summary
+from gradlab.report.text import report_text
 from gradlab.running.selection import UnknownNameError, select_nodes
 from gradlab.running.verify import verify
 from gradlab.workers.worker_map import processors
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace, command: str) -> int:
             progress=True,
         )
     written = write_pages(report, arguments.output, command) if arguments.output else []
-    return finish(arguments, report, partial(summary, report), written)
+    return finish(arguments, report, partial(report_text, report), written)
 
 
 def _verify_models(arguments: argparse.Namespace, command: str) -> int:

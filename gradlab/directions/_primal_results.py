@@ -78,7 +78,7 @@ def _places_text(wrong: Sequence[CheckResult]) -> str:
 
 def _place_text(result: CheckResult) -> str:
     place = ", ".join(map(str, result.worst_index or ()))
-    bound = f" ± {result.reference_error:.1g}" if result.reference_error else ""
+    bound = f" +- {result.reference_error:.1g}" if result.reference_error else ""
     return f"({place}) is {result.analytic:.6g}, should be {result.numerical:.6g}{bound}"
 
 
@@ -108,7 +108,7 @@ def _result_of_directions(
                 note=f"{note}; {findings.first_evaluations} evaluations showed it",
             )
     elif not any(slope.decides for slope in findings.slopes):
-        note = f"along a random direction the slope is only known to ± {worst.error + worst.width:.1g}"
+        note = f"along a random direction the slope is only known to +- {worst.error + worst.width:.1g}"
     else:
         return _passed(check, findings, i, own, result)
     if kinks:

@@ -82,10 +82,10 @@ class Report:
         return found
 
     def to_markdown(self) -> str:
-        """Return the error table, one row a node and primal, as markdown, and the failures below it."""
-        from gradlab.report.tables import summary  # tabulate loads only where a table is wanted
+        """Return the verdict, what is wrong and what to change, and a table with a line for each input, as markdown."""
+        from gradlab.report.text import report_text  # tabulate loads only where a table is wanted
 
-        return summary(self, "github")
+        return report_text(self, "github")
 
     def to_json(self) -> str:
         """Return ``{"ok": ..., "environment": {...}, "rows": [...]}`` as JSON text.
@@ -104,15 +104,15 @@ class Report:
         """Raise `GradientError` with every failing row, if there is one."""
         __tracebackhide__ = True  # pytest shows the line that called this, and not this one
         if not self.ok:
-            from gradlab.report.tables import failures
+            from gradlab.report.text import failure_text
 
             nothing = "nothing was checked: name at least one node or primal"
-            raise GradientError(failures(self, "simple") or nothing, self)
+            raise GradientError(failure_text(self) or nothing, self)
 
     def __str__(self) -> str:
-        from gradlab.report.tables import summary
+        from gradlab.report.text import report_text
 
-        return summary(self, "simple")
+        return report_text(self, "simple")
 
 
 def _named_fault(node: str, finding: Finding, rows: Sequence[Row]) -> Fault:
@@ -134,4 +134,5 @@ def _named_fault(node: str, finding: Finding, rows: Sequence[Row]) -> Fault:
         finding.confidence,
         finding.evidence,
         finding.warns,
+        finding.cure,
     )

@@ -6,7 +6,8 @@ from typing import Any
 
 from gradlab.report._report import Report
 from gradlab.report.files import write_atomically
-from gradlab.report.tables import check_table, error_table, explored_table, failures, timing_table
+from gradlab.report.tables import check_table, error_table, explored_table, timing_table
+from gradlab.report.text import failure_text
 
 
 def write_pages(report: Report, folder: Path, command: str) -> list[Path]:
@@ -19,7 +20,7 @@ def write_pages(report: Report, folder: Path, command: str) -> list[Path]:
         made_by(command, report.environment),
         f"Verdict: **{'all right' if report.ok else 'not all right'}**."
         + (" Interrupted: the rest was not checked." if report.interrupted else ""),
-        failures(report, "github"),
+        failure_text(report, "github"),
         "## What each check concluded",
         check_table(report, "github"),
         "## Every sample",

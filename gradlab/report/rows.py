@@ -43,7 +43,7 @@ class Row:
         parts = [f"{self.verdict}: {place}: {self.check}"]
         if self.analytic is not None and self.numerical is not None and self.relative_error is not None:
             index = "" if not self.worst_index else f" at ({', '.join(map(str, self.worst_index))})"
-            bound = f" ± {self.reference_error:.1g}" if self.reference_error else ""
+            bound = f" +- {self.reference_error:.1g}" if self.reference_error else ""
             parts.append(
                 f"{index[1:] + ': ' if index else ''}analytic {self.analytic:.10g}, "
                 f"expected {self.numerical:.10g}{bound}, relative error {self.relative_error:.2g}"
@@ -81,6 +81,8 @@ class Fault:
         What was seen.
     warns : bool
         Whether it is a warning.
+    cure : str
+        What to change; empty where no mistake was named.
     """
 
     name: str
@@ -91,3 +93,4 @@ class Fault:
     confidence: float = 0.0
     evidence: str = ""
     warns: bool = False
+    cure: str = ""

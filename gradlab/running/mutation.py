@@ -12,7 +12,8 @@ from gradlab.diagnosis import diagnose
 from gradlab.faults import Mutant, derived_samples, equivalent, mutants, run_bounded
 from gradlab.node import named_rng
 from gradlab.report.envelope import environment, to_json
-from gradlab.report.tables import count, table
+from gradlab.report.numbers import count
+from gradlab.report.tables import table
 from gradlab.running.check_rows import first_wrong
 from gradlab.running.options import check_seed
 from gradlab.running.progress import with_progress

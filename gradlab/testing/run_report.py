@@ -10,8 +10,11 @@ from tabulate import tabulate
 from gradlab.report import Report
 from gradlab.report.envelope import to_json
 from gradlab.report.files import write_atomically
+from gradlab.report.numbers import error_of
+from gradlab.report.overview import ORDER
 from gradlab.report.pages import made_by
-from gradlab.report.tables import ORDER, check_table, error, failures
+from gradlab.report.tables import check_table
+from gradlab.report.text import failure_text
 from gradlab.testing.check_record import Record
 
 
@@ -35,7 +38,7 @@ def _line(function: str, op: str, records: Sequence[Record]) -> tuple[str, ...]:
     rows = [row for record in records for row in record.rows if row.node == op]
     worst = max((row.verdict for row in rows), key=ORDER.index)
     expected = "" if worst.ok or not all(record.ok for record in records) else ", as expected"
-    return test, op, str(len(rows)), error(rows), f"{worst}{expected}"
+    return test, op, str(len(rows)), error_of(rows), f"{worst}{expected}"
 
 
 def write(
@@ -75,7 +78,7 @@ def _verdict(records: Sequence[Record], ok: bool) -> str:
 
 def _wrong(records: Sequence[Record]) -> list[str]:
     wrong = [
-        f"`{record.test}`\n\n{failures(report, 'github')}"
+        f"`{record.test}`\n\n{failure_text(report, 'github')}"
         for record in records
         if not record.ok
         for report in record.reports

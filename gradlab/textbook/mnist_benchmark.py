@@ -13,7 +13,8 @@ from gradlab.node import Array
 from gradlab.numerical.finite_difference import numerical_gradient
 from gradlab.report import Row
 from gradlab.report.envelope import environment, to_json
-from gradlab.report.tables import number, seconds, table
+from gradlab.report.numbers import number, seconds
+from gradlab.report.tables import table
 from gradlab.running.timing import best_time
 from gradlab.textbook import mnist_models
 from gradlab.textbook.datasets import Dataset

@@ -6,7 +6,9 @@ from typing import Any
 
 from gradlab.report import Report, Row
 from gradlab.report.envelope import environment, to_json
-from gradlab.report.tables import failures, number, seconds, table
+from gradlab.report.numbers import number, seconds
+from gradlab.report.tables import table
+from gradlab.report.text import failure_text
 from gradlab.textbook.models.model_check import check_model
 from gradlab.textbook.systems import SYSTEMS, System, first_rows
 from gradlab.workers.blas_threads import one_blas_thread
@@ -57,13 +59,14 @@ class ModelsReport:
     def to_table(self, style: str) -> str:
         """Return one row a system in one of tabulate's styles, then every failure in full."""
         headers = (
-            "system", "network", "parameters", "relative error", "verdict", "numerical", "backprop", "ratio", "learned"
+            "system", "network", "parameters", "relative error", "verdict",
+            "numerical", "backprop", "numerical / backprop", "learned",
         )  # fmt: skip
         shown = [
             (found.system.name, found.system.network, *_gradient(found), found.learned)
             for found in self.systems
         ]
-        wrong = failures(Report([row for found in self.systems for row in found.rows]), style)
+        wrong = failure_text(Report([row for found in self.systems for row in found.rows]), style)
         cut = "Interrupted: this is how far it came." if self.interrupted else ""
         return "\n\n".join(filter(None, [table(headers, shown, style), wrong, cut]))
 

@@ -155,7 +155,7 @@ def test_a_few_wrong_elements_are_all_named_with_their_right_values():
     result = result_of(f, wrong, x)
     assert result.verdict is Verdict.WRONG
     assert result.note.startswith("5 of 3,000 elements are wrong: ")
-    told = re.findall(r"\((\d+)\) is (\S+), should be (\S+) ±", result.note)
+    told = re.findall(r"\((\d+)\) is (\S+), should be (\S+) +-", result.note)
     assert sorted(int(k) for k, _, _ in told) == places
     for k, _, numerical in told:
         assert float(numerical) == pytest.approx(gradient(x)[int(k)], rel=1e-5)

@@ -7,7 +7,7 @@ import pytest
 
 from gradlab import GradientError, Report, Row, Verdict, check_gradient, check_vjp, verify
 from gradlab.report.files import write_atomically
-from gradlab.report.tables import seconds
+from gradlab.report.numbers import seconds
 from gradlab.running.timing import best_time, showing_times
 
 FIELDS = [
@@ -104,7 +104,7 @@ def test_a_failure_says_where_and_what():
         report.raise_if_failed()
     assert isinstance(caught.value, AssertionError)
     message = str(caught.value)
-    for part in ("squares", "given", "x", "matches_numerical", "analytic", "±", "relative error 2"):
+    for part in ("squares", "given", "x", "matches_numerical", "analytic", "+-", "relative error 2"):
         assert part in message
     fault = report.faults[0]
     assert (fault.node, fault.primal, fault.name) == ("squares", "x", "sign-flipped")

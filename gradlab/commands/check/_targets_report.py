@@ -8,7 +8,8 @@ from gradlab.report import Report
 from gradlab.report.envelope import to_json
 from gradlab.report.files import write_atomically
 from gradlab.report.pages import made_by
-from gradlab.report.tables import check_table, error_table, failures, summary
+from gradlab.report.tables import check_table, error_table
+from gradlab.report.text import failure_text, report_text
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class TargetsReport:
 
     def to_table(self, style: str) -> str:
         """Return the error table, the failures, what was guessed and what could not be checked."""
-        return "\n\n".join([summary(self.report, style), *self.remarks(style)])
+        return "\n\n".join([report_text(self.report, style), *self.remarks(style)])
 
     def remarks(self, style: str) -> list[str]:
         """Return a paragraph on what was guessed, and one on what could not be checked; neither where it is empty."""
@@ -94,7 +95,7 @@ def write_page(found: TargetsReport, folder: Path, command: str) -> list[Path]:
         "# Other people's gradients",
         made_by(command, found.report.environment),
         f"Verdict: **{verdict}**." + (" Interrupted: the rest was not checked." if found.interrupted else ""),
-        failures(found.report, "github"),
+        failure_text(found.report, "github"),
         *found.remarks("github"),
         "## What each check concluded",
         check_table(found.report, "github"),

@@ -1,0 +1,378 @@
+"""What a reader is told of a report, whatever shows it: the verdict, what is wrong and what to change, and a table."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gradlab.repair import Repair
+from gradlab.report.comparison import Comparison, index_text
+from gradlab.report.numbers import count, error_of, number
+from gradlab.report.plain_words import MISTAKES, check_words, plain
+from gradlab.report.rows import Explored, Fault, Row
+from gradlab.verdict import Verdict
+
+# From the best to the worst.
+ORDER = [Verdict.PASS, Verdict.KINK, Verdict.WARNING, Verdict.INCONCLUSIVE, Verdict.WRONG]
+NUMERICAL = "matches_numerical"
+# Checks that fail wherever the values of a gradient are wrong.
+OF_WRONG_VALUES = ("complex_step_agrees", "hessian_is_symmetric", "samples_can_fail")
+# What stands in a note before the Python of other primals than the given ones.
+ELSEWHERE = "not at the given primals, but at others: "
+# The names that a headline has room for.
+FEW = 4
+
+
+class Reported(Protocol):
+    """What is read of a `gradlab.Report`."""
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """A row for each comparison."""
+
+    @property
+    def faults(self) -> Sequence[Fault]:
+        """The likeliest mistakes, and every row that shows one."""
+
+    @property
+    def explored(self) -> Sequence[Explored]:
+        """Where was looked beyond the samples."""
+
+    @property
+    def repairs(self) -> Sequence[Repair]:
+        """Changes of the source that mend what is wrong."""
+
+    @property
+    def comparisons(self) -> Sequence[Comparison]:
+        """Both gradients, element by element."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended the run."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One cause of failing, or of a warning, told once.
+
+    Attributes
+    ----------
+    verdict : Verdict
+    what, input : str
+        The function, and the input whose gradient it is; the latter is empty where it is the function as a whole.
+    reason : str
+        What is the matter, in a few words.
+    where : str
+        The worst element, with both numbers; empty where no numbers were compared.
+    region : str
+        Which elements are wrong, where that is known of all.
+    seen : str
+        What was seen: the evidence for a named mistake, or what the check says.
+    cure : str
+        What to change; empty where `seen` ends with it, or nobody knows.
+    python : str
+        The input that shows it, as Python, where it is not the given one.
+    rows : sequence of Row
+        The rows that show it, the first before all.
+    fault : Fault or None
+        The mistake that explains it.
+    """
+
+    verdict: Verdict
+    what: str
+    input: str
+    reason: str
+    where: str
+    region: str
+    seen: str
+    cure: str
+    python: str
+    rows: Sequence[Row]
+    fault: Fault | None = None
+
+    @property
+    def title(self) -> str:
+        """What it is about."""
+        return f"{self.what}, gradient of {self.input}" if self.input else self.what
+
+    @property
+    def title_line(self) -> str:
+        """The verdict, and what it is about."""
+        return f"{headword(self.verdict)}: {self.title}"
+
+    @property
+    def details(self) -> list[tuple[str, str]]:
+        """What the first moment does not need: checks, samples, bounds, and the names of mistakes."""
+        first = self.rows[0]
+        samples = list(dict.fromkeys(row.sample for row in self.rows))
+        known = [
+            ("check", ", ".join(dict.fromkeys(row.check for row in self.rows))),
+            (
+                "sample",
+                "; ".join(samples[:FEW]) + (f" and {len(samples) - FEW} more" if len(samples) > FEW else ""),
+            ),
+            ("note", plain(first.note) if self.fault else ""),
+            ("bound", number(first.reference_error)),
+            (
+                "mistake",
+                f"{self.fault.name}, explains {self.fault.confidence:.0%} of it" if self.fault else "",
+            ),
+            ("row", first.sentence()),
+        ]
+        return [(name, value) for name, value in known if value]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table: one input of one function, the worst of all samples.
+
+    Attributes
+    ----------
+    what, input : str
+    error : str
+        The relative error, or the bound that it lies below.
+    verdict : Verdict
+    reason : str
+    rows : sequence of Row
+        The comparisons that stand behind `error`.
+    """
+
+    what: str
+    input: str
+    error: str
+    verdict: Verdict
+    reason: str
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A report as a reader wants it: the verdict, what is the matter, the table, and the counts.
+
+    Attributes
+    ----------
+    verdict : Verdict
+        The worst of all; "inconclusive" where nothing was checked.
+    headline : str
+    problems : sequence of Problem
+        What is wrong before what is undecided, and that before warnings.
+    lines : sequence of Line
+        The same way round.
+    repairs : sequence of Repair
+    closing : str
+    """
+
+    verdict: Verdict
+    headline: str
+    problems: Sequence[Problem]
+    lines: Sequence[Line]
+    repairs: Sequence[Repair]
+    closing: str
+
+
+def overview(report: Reported) -> Overview:
+    """Return what a reader is told of a report."""
+    worst = max((row.verdict for row in report.rows), key=ORDER.index, default=Verdict.INCONCLUSIVE)
+    problems = problems_of(report)
+    return Overview(
+        worst,
+        _headline(report, worst, problems),
+        problems,
+        _lines(report.rows, problems),
+        report.repairs,
+        _closing(report),
+    )
+
+
+def problems_of(report: Reported) -> list[Problem]:
+    """Return what is wrong, undecided or warned of in a report, each cause once."""
+    rows = [row for row in report.rows if not row.verdict.ok or row.verdict is Verdict.WARNING]
+    # a diagnosis that was cut off has evidence, and no confidence
+    named = [fault for fault in report.faults if fault.evidence]
+    causes: dict[tuple[object, ...], tuple[list[Row], Fault | None]] = {}
+    for first, others in by_reason(rows):
+        fault = _fault_of(first, named)
+        alone = (first.primal, first.check, first.note if first.analytic is None else "")
+        key = (first.node, first.verdict.ok, *((fault.name, fault.primal) if fault else alone))
+        known, _ = causes.setdefault(key, ([], fault))
+        known += [first, *others]
+    problems = [_problem(rows, fault, report.comparisons) for rows, fault in causes.values()]
+    return sorted(problems, key=lambda problem: -ORDER.index(problem.verdict))
+
+
+def _fault_of(row: Row, named: Sequence[Fault]) -> Fault | None:
+    """Return the mistake that explains a row: of its own primal's gradient, or of the function as a whole."""
+    of_node = [fault for fault in named if fault.node == row.node and fault.warns == row.verdict.ok]
+    if row.analytic is None:
+        # a check that says in words what is the matter is explained by these words, or by a mistake of the whole
+        said = [fault for fault in of_node if fault.evidence in row.note]
+        whole = [fault for fault in of_node if not row.note and fault.primal in ("", row.primal)]
+        return next(iter(said + whole), None)
+    if row.verdict.ok:
+        return None  # values that may well be right have no mistake
+    own = [fault for fault in of_node if fault.primal == row.primal]
+    whole = [fault for fault in of_node if not fault.primal or not row.primal]
+    return next(iter(own + whole), None)
+
+
+def _problem(rows: Sequence[Row], fault: Fault | None, comparisons: Sequence[Comparison]) -> Problem:
+    # the row of numbers says where, whichever check came first
+    first = next((row for row in rows if row.check == NUMERICAL), rows[0])
+    primal = fault.primal if fault and fault.primal else first.primal
+    ordered = [first, *(row for row in rows if row is not first)]
+    note, _, python = first.note.partition(ELSEWHERE)
+    note = plain(note).removesuffix("; ")
+    if fault:
+        reason, seen, cure = MISTAKES.get(fault.name, fault.name), plain(fault.evidence), plain(fault.cure)
+        if fault.name in ("stale-residuals", "mutates-argument") or not fault.primal:
+            primal = "" if len({row.primal for row in rows}) > 1 else primal
+    else:
+        reason, seen, cure = check_words(first.check), note, ""
+        if first.verdict is Verdict.INCONCLUSIVE:
+            reason = "cannot be decided here"
+        elif first.verdict is Verdict.WARNING and first.analytic is not None:
+            reason = "another at other inputs" if first.check == NUMERICAL else f"{reason}, elsewhere"
+    return Problem(
+        first.verdict,
+        first.node,
+        primal,
+        reason,
+        _where(first),
+        _region(first, comparisons),
+        seen,
+        cure,
+        python,
+        ordered,
+        fault,
+    )
+
+
+def _where(row: Row) -> str:
+    if row.analytic is None or row.numerical is None:
+        return ""
+    place = f"at {row.primal}{index_text(row.worst_index)} " if row.worst_index else ""
+    how = row.sample.partition(", ")[2] if ELSEWHERE in row.note else ""
+    at = f", for {plain(how)}" if how else ""
+    return f"{place}backprop gives {row.analytic:.6g}, numerical {row.numerical:.6g}{at}"
+
+
+def _region(row: Row, comparisons: Sequence[Comparison]) -> str:
+    at = (row.node, row.sample, row.primal)
+    found = next((both for both in comparisons if (both.node, both.sample, both.primal) == at), None)
+    return found.region if found and row.check == NUMERICAL else ""
+
+
+def by_reason(rows: Sequence[Row]) -> list[tuple[Row, list[Row]]]:
+    """Return each row with those that follow and fail at the same place for the same reason.
+
+    That is told in the same words; or it is a gradient whose values are wrong, which then is that of no function, and
+    differs from what the complex step gives; or an argument that is written into, which then must be writeable.
+    """
+    found: dict[tuple[str, ...], tuple[Row, list[Row]]] = {}
+    wrong: dict[tuple[str, ...], tuple[str, ...]] = {}
+    writes = {(row.node, row.sample): row for row in rows if row.check == "leaves_arguments_unchanged"}
+    for i, row in enumerate(rows):
+        same = row.note if row.analytic is None and row.note else str(i)
+        key: tuple[str, ...] = (row.node, row.sample, same)
+        if row.check == NUMERICAL and row.verdict is Verdict.WRONG:
+            wrong.setdefault(key[:2], key)
+        elif row.check in OF_WRONG_VALUES and row.verdict is Verdict.WRONG:
+            key = wrong.get(key[:2], key)
+        elif (by := writes.get((row.node, row.sample))) and (row is by or _is_of_writing(row)):
+            key = (row.node, row.sample, "writes into an argument")
+            found.setdefault(key, (by, []))
+            if row is by:
+                continue
+        if key in found:
+            found[key][1].append(row)
+        else:
+            found[key] = (row, [])
+    return list(found.values())
+
+
+def _is_of_writing(row: Row) -> bool:
+    """Return whether a row tells what comes of writing into an argument: it must be writeable, and is handed back."""
+    if row.check == "owns_its_memory":
+        return "shares memory with the cotangent" in row.note
+    return row.check == "any_layout" and "read-only" in row.note
+
+
+def _lines(rows: Sequence[Row], problems: Sequence[Problem]) -> list[Line]:
+    """Return a line for each primal of each node, and one for what is wrong with a node as a whole; the worst first."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.node, row.primal), []).append(row)
+    reasons: dict[tuple[str, str, Verdict], str] = {}
+    for problem in problems:
+        for row in problem.rows:
+            reasons.setdefault((row.node, row.primal, row.verdict), problem.reason)
+    lines = []
+    for (node, primal), of_primal in groups.items():
+        compared = [row for row in of_primal if row.check == NUMERICAL]
+        verdict = max((row.verdict for row in of_primal), key=ORDER.index)
+        if not compared and verdict in (Verdict.PASS, Verdict.KINK) and _has_more(node, primal, groups):
+            continue  # what is right of the whole needs no line beside those of its primals
+        corner = "slopes differ left and right" if verdict is Verdict.KINK else ""
+        reason = reasons.get((node, primal, verdict), corner)
+        lines.append(Line(node, primal, error_of(compared), verdict, reason, compared))
+    return sorted(lines, key=lambda line: -_rank(line.verdict))
+
+
+def _rank(verdict: Verdict) -> int:
+    """Return how far up a line stands; what is right keeps its order, at a kink or not."""
+    return max(ORDER.index(verdict), ORDER.index(Verdict.KINK))
+
+
+def _has_more(node: str, primal: str, groups: Mapping[tuple[str, str], Sequence[Row]]) -> bool:
+    return any(key[0] == node and key[1] != primal for key in groups)
+
+
+def _headline(report: Reported, worst: Verdict, problems: Sequence[Problem]) -> str:
+    if not report.rows:
+        return "Nothing was checked."
+    nodes = list(dict.fromkeys(row.node for row in report.rows))
+    what = nodes[0] if len(nodes) == 1 else ""
+    if worst.ok:
+        warnings = sum(problem.verdict is Verdict.WARNING for problem in problems)
+        begin = f"All right, with {count(warnings, 'warning')}" if warnings else "All right"
+        return f"{begin}: {what or f'all {len(nodes)}'} {'agrees' if what else 'agree'} with the numerical gradient."
+    begin = headword(worst)
+    failing = [problem for problem in problems if problem.verdict is worst]
+    if not what:
+        names = list(dict.fromkeys(problem.what for problem in failing))
+        return f"{begin}: {len(names)} of {len(nodes)}: {_some(names)}."
+    inputs = list(dict.fromkeys(problem.input for problem in failing if problem.input))
+    if inputs and all(problem.input for problem in failing):
+        return f"{begin}: {what}, the gradient of {_some(inputs)}."
+    return f"{begin}: {what}: {failing[0].reason}." if failing else f"{begin}: {what}."
+
+
+def headword(verdict: Verdict) -> str:
+    """Return the word that a reader must not miss."""
+    return {Verdict.WRONG: "WRONG", Verdict.INCONCLUSIVE: "UNDECIDED", Verdict.WARNING: "Warning"}.get(
+        verdict, "All right"
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = list(names[:FEW])
+    if len(names) > FEW:
+        return f"{', '.join(shown)} and {len(names) - FEW} more"
+    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
+
+
+def _closing(report: Reported) -> str:
+    nodes = len({row.node for row in report.rows})
+    counts = {verdict: sum(row.verdict is verdict for row in report.rows) for verdict in ORDER}
+    parts = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
+    points, cuts = sum(len(places.derived) for places in report.explored), _cuts(report.explored)
+    beyond = f" Looked at {count(points, 'other input')} as well{cuts}." if points or cuts else ""
+    cut = " Interrupted: the rest was not checked." if report.interrupted else ""
+    checked = f"{nodes} functions, " if nodes > 1 else ""
+    return f"{checked}{count(len(report.rows), 'comparison')}: {parts or 'none'}.{beyond}{cut}"
+
+
+def _cuts(explored: Iterable[Explored]) -> str:
+    """Return what was not looked at, of the first sample of which anything is to be said."""
+    cuts = [places.cut for places in explored if places.cut]
+    more = f", and {count(len(cuts) - 1, 'other sample')} likewise" if len(cuts) > 1 else ""
+    return f" ({cuts[0]}{more})" if cuts else ""

@@ -1,0 +1,136 @@
+"""A report as text: for a terminal, for a pipe, and as markdown."""
+
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from gradlab.repair import Repair
+from gradlab.report.numbers import number
+from gradlab.report.overview import Line, Overview, Problem, Reported, overview
+from gradlab.report.plain_words import plain
+from gradlab.report.tables import TERMINAL, TIMES, table, times
+
+HEADERS = ("what", "input", "error", "verdict", "reason")
+NUMBERS = {"error", "samples", "sensitivity", *TIMES}
+# Beyond so many lines the beginning is off the screen, and the verdict is told once more.
+SCREEN = 15
+# Of a pipe nobody knows the width; more than this is hard to read.
+WIDTH = 79
+
+
+def report_text(
+    report: Reported, style: str, *, verbose: bool = False, timings: bool = False, on: Any = None
+) -> str:
+    """Return the verdict, what is wrong and what to change, and a table with a line for each input.
+
+    Parameters
+    ----------
+    report : Reported
+    style : str
+        "terminal", or one of tabulate's: "simple" for a pipe, "github" for markdown.
+    verbose : bool
+        Whether to tell checks, samples, bounds and sensitivities as well.
+    timings : bool
+        Whether the table has the times, which only some commands measure.
+    on : rich.console.Console, optional
+        The terminal; by default stdout.
+    """
+    view = overview(report)
+    closing = f"{view.headline}\n{view.closing}" if len(view.lines) > SCREEN else view.closing
+    headers = [
+        *HEADERS[:3],
+        *(("samples", "sensitivity") if verbose else ()),
+        *HEADERS[3:],
+        *(TIMES if timings else ()),
+    ]
+    rows = [_cells(line, verbose, timings) for line in view.lines]
+    if style == TERMINAL:
+        from gradlab.report import terminal  # rich loads where somebody looks
+
+        parts = [
+            *([] if _is_told_by_its_headline(view) else [terminal.shown_headline(view, view.headline)]),
+            *(terminal.shown_problem(*_titled(view, problem, verbose)) for problem in view.problems),
+            *map(terminal.shown_repair, view.repairs),
+            *([terminal.rich_table(headers, rows, [h in NUMBERS for h in headers])] if rows else []),
+            terminal.shown_headline(view, closing),
+        ]
+        return terminal.rendered(parts, on)
+    parts = [*_told(view, style, verbose), table(headers, rows, style) if rows else "", closing]
+    return "\n\n".join(filter(None, parts))
+
+
+def failure_text(report: Reported, style: str = "simple") -> str:
+    """Return the verdict, what is wrong and what to change, without a table; empty where nothing is to be said."""
+    view = overview(report)
+    return "\n\n".join(_told(view, style, verbose=False)) if view.problems else ""
+
+
+def _cells(line: Line, verbose: bool, timings: bool) -> list[str]:
+    known = [row.sensitivity for row in line.rows if row.sensitivity is not None]
+    more = [str(len(line.rows)), number(max(known)) if known else ""] if verbose else []
+    of_times = times(line.rows) if timings else ()
+    return [line.what, line.input, line.error, *more, str(line.verdict), line.reason, *of_times]
+
+
+def _fields(problem: Problem, verbose: bool) -> list[tuple[str, str]]:
+    """Return what is told of a problem, each with its label."""
+    told = [
+        ("where", problem.where),
+        ("region", problem.region),
+        ("mistake", problem.reason if problem.fault and problem.fault.confidence else ""),
+        ("seen", problem.seen),
+        ("cure", problem.cure),
+        ("input", problem.python),
+        *(problem.details if verbose else ()),
+    ]
+    return [(label, value) for label, value in told if value]
+
+
+def _is_told_by_its_headline(view: Overview) -> bool:
+    """Return whether the headline is the title of the one thing that there is to be told."""
+    return len(view.problems) == 1 and view.problems[0].verdict is view.verdict
+
+
+def _titled(view: Overview, problem: Problem, verbose: bool) -> tuple[str, Problem, list[tuple[str, str]]]:
+    title = view.headline if _is_told_by_its_headline(view) else problem.title_line
+    return title, problem, _fields(problem, verbose)
+
+
+def _told(view: Overview, style: str, verbose: bool) -> Iterator[str]:
+    github = style == "github"
+    if github or not _is_told_by_its_headline(view):
+        yield f"**{view.headline}**" if github else view.headline
+    for problem in view.problems:
+        title, _, fields = _titled(view, problem, verbose)
+        if github:
+            yield "\n".join(
+                [f"- {problem.title_line}", *(f"  - {label}: {value}" for label, value in fields)]
+            )
+        else:
+            yield "\n".join([title, *(_wrapped(label, value) for label, value in fields)])
+    for repair in view.repairs:
+        yield _told_repair(repair, style)
+
+
+def _wrapped(label: str, value: str) -> str:
+    """Return a labelled text, wrapped beside its label; Python and rows as they are, for whoever copies them."""
+    begin = f"  {label:<9}"
+    if label in ("input", "row"):
+        return begin + value
+    return textwrap.fill(
+        value,
+        WIDTH,
+        initial_indent=begin,
+        subsequent_indent=" " * len(begin),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _told_repair(repair: Repair, style: str) -> str:
+    if not repair.diff:
+        return repair.sentence
+    begin, diff = f"Change this (proven with {plain(repair.proven_with)}):", repair.diff.rstrip()
+    if style == "github":
+        return f"{begin}\n\n```diff\n{diff}\n```"
+    return "\n".join([textwrap.fill(begin, WIDTH), diff])
