@@ -1,7 +1,9 @@
 """The command line: arguments in, exit status out."""
 
 import argparse
+import difflib
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -12,6 +14,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from gradlab import commands
+from gradlab.commands.encodings import encodable
 from gradlab.commands.output import INTERRUPTED, OK, UNUSABLE
 from gradlab.running.selection import UnknownNameError
 from gradlab.workers.worker_map import WorkersError
@@ -20,11 +23,33 @@ from gradlab.workers.worker_map import WorkersError
 FIRST = ("verify", "gates", "check", "list", "sweep", "explain", "mutate", "mnist")
 
 
+GREETING = """\
+gradlab compares backprop with numerical gradients, and says what is wrong. Try
+
+  gradlab verify softmax relu     two of its own layers, compared
+  gradlab check layers.py:Affine  a layer of yours: the class Affine in layers.py
+  gradlab explain batch_norm      the formulas of one layer, and how right it is
+
+gradlab --help shows all commands."""
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose complaint is one line that ends with the cure."""
 
     def error(self, message: str) -> NoReturn:
+        message = _nearest_command(message)
         self.exit(UNUSABLE, f"{self.prog}: {message}: see {self.prog} --help\n")
+
+
+def _nearest_command(message: str) -> str:
+    """Return argparse's complaint of a command that there is not, with the one that may be meant."""
+    found = re.match(r"argument COMMAND: invalid choice: '(.*?)' \(choose from (.*)\)", message)
+    if not found:
+        return message
+    names = [name.strip("' ") for name in found[2].split(",")]
+    near = difflib.get_close_matches(found[1], names, 1, 0.5)
+    meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+    return f"there is no command {found[1]!r}: {meant}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,8 +58,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: all right; 1: a gradient is wrong or could not be decided; 2: the call or its input is unusable, said in
     one line; 130: ended by Ctrl-C, what was reached is printed.
     """
-    arguments = _parser().parse_args(argv)
-    command = "gradlab " + shlex.join(sys.argv[1:] if argv is None else argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    with encodable(sys.stdout), encodable(sys.stderr):
+        return _run(words) if words else _greet()
+
+
+def _greet() -> int:
+    """Print what a newcomer may try; nothing was checked, so that the status is no success."""
+    print(GREETING)
+    return UNUSABLE
+
+
+def _run(words: Sequence[str]) -> int:
+    arguments = _parser().parse_args(words)
+    command = "gradlab " + shlex.join(words)
     try:
         status: int = arguments.run(arguments, command)
         sys.stdout.flush()

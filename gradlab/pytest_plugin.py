@@ -170,9 +170,13 @@ class Collector:
         if self._found or self._told:
             terminalreporter.section("gradients")
         if self._found:
-            from gradlab.testing.run_report import table
+            from gradlab.testing.run_report import table, warnings
 
-            terminalreporter.write_line(table(self._records(), "simple"))
+            records = self._records()
+            # nobody folds what is kept, and a terminal has only so many columns
+            style = "terminal" if terminalreporter.isatty else "simple"
+            for text in filter(None, [table(records, style), warnings(records)]):
+                terminalreporter.write_line(f"{text}\n")
         for line in self._told:
             terminalreporter.write_line(line)
 

@@ -2,13 +2,14 @@
 
 import argparse
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from gradlab.commands.output import OK, STYLES
+from gradlab.commands.output import OK, print_text, style_of
 from gradlab.node import Node, primal_names
 from gradlab.report import Report, Row
 from gradlab.report.envelope import to_json
-from gradlab.report.numbers import number
+from gradlab.report.numbers import error_of, number
 from gradlab.report.tables import table
 from gradlab.running.selection import select_nodes
 from gradlab.running.verify import verify
@@ -32,27 +33,36 @@ def run(arguments: argparse.Namespace, command: str) -> int:
     contract = (
         f"forward{_plain_signature(node.forward)} -> output, residuals\nbackward(residuals, g) -> gradients"
     )
-    shown = [tuple(v if isinstance(v, str) else number(v) for v in r.values()) for r in rows]
-    headers = ("sample", "primals", "settings", "relative error", "bound", "sensitivity", "note")
+    shown = [
+        (r["sample"], r["primals"], r["settings"], error, number(r["sensitivity"]), r["note"])
+        for r, error in zip(rows, _errors(rows, report), strict=True)
+    ]
+    headers = ("sample", "inputs", "settings", "error", "sensitivity", "note")
     reference = (
         "forward is compared with an independent reference" if node.reference else "there is no reference"
     )
-    print(
+    style = style_of(arguments)
+    print_text(
         f"{node.name} ({node.family})\n\n{node.doc}\n\n{contract}\n{reference}\n\n"
-        f"{table(headers, shown, STYLES[arguments.format])}\n\n"
-        "relative error: analytic against numerical. bound: what the numerical side may be off by, by truncation "
-        "and\nby the rounding of forward; an error below it is the numerical side's own. sensitivity: a relative "
-        "error of\nthis size in any one element would have been caught."
+        f"{table(headers, shown, style)}\n\n"
+        "error: backprop against the numerical gradient, relative; after < it is less\n"
+        "than the numerical side's own. sensitivity: an error of this size, relative to\n"
+        "the largest element, would have been caught in any one.",
+        style,
     )
     return OK
 
 
-def _sample_rows(node: Node, report: Report) -> list[dict[str, str | float | None]]:
+def _errors(rows: Sequence[Mapping[str, Any]], report: Report) -> list[str]:
+    return [error_of([row for row in report.rows if row.sample == shown["sample"]]) for shown in rows]
+
+
+def _sample_rows(node: Node, report: Report) -> list[dict[str, Any]]:
     """Return a row for each sample of a node: its primals, and its largest errors in the report."""
     by_sample: dict[str, list[Row]] = {}
     for row in report.rows:
         by_sample.setdefault(row.sample, []).append(row)
-    rows: list[dict[str, str | float | None]] = []
+    rows: list[dict[str, Any]] = []
     for sample in node.draw_samples():
         names = primal_names(node.forward, len(sample.primals))
         shapes = ", ".join(f"{name} {x.shape}" for name, x in zip(names, sample.primals, strict=True))

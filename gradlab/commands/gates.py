@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 
-from gradlab.commands.output import OK, STYLES
+from gradlab.commands.output import OK, print_text, style_of
 from gradlab.report.envelope import environment, to_json
 from gradlab.running.selection import UnknownNameError
 
@@ -35,5 +35,6 @@ def run(arguments: argparse.Namespace, command: str) -> int:
     else:
         rows, as_text = learning_rows(), truth_tables
     json = arguments.format == "json"
-    print(to_json(True, rows, environment()) if json else as_text(STYLES[arguments.format]))
+    style = style_of(arguments)
+    print_text(to_json(True, rows, environment()) if json else as_text(style), style)
     return OK

@@ -2,7 +2,7 @@
 
 import argparse
 
-from gradlab.commands.output import OK, STYLES
+from gradlab.commands.output import OK, print_text, style_of
 from gradlab.node import primal_names
 from gradlab.report.envelope import environment, to_json
 from gradlab.report.tables import table
@@ -28,5 +28,6 @@ def run(arguments: argparse.Namespace, command: str) -> int:
         print(to_json(True, rows, environment()))
     else:
         shown = [(r["node"], r["family"], ", ".join(r["primals"]), str(len(r["samples"]))) for r in rows]
-        print(table(("node", "family", "primals", "samples"), shown, STYLES[arguments.format]))
+        style = style_of(arguments)
+        print_text(table(("node", "family", "primals", "samples"), shown, style), style)
     return OK

@@ -6,10 +6,27 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from gradlab.report.tables import TERMINAL
+
 # The exit statuses; `gradlab.cli.main` says what each means.
 OK, WRONG, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 # The name that tabulate has for each --format that is a table.
 STYLES = {"table": "simple", "markdown": "github"}
+
+
+def add_detail(parser: argparse.ArgumentParser) -> None:
+    """Add --verbose and --timings."""
+    parser.add_argument(
+        "--verbose", action="store_true", help="tell checks, samples, bounds and sensitivities as well"
+    )
+    parser.add_argument("--timings", action="store_true", help="show how long each side takes")
+
+
+def style_of(arguments: argparse.Namespace) -> str:
+    """Return the style of tables: that of a terminal where a person looks, else one of tabulate's."""
+    if arguments.format == "table" and sys.stdout.isatty():
+        return TERMINAL
+    return STYLES[arguments.format]
 
 
 def finish(
@@ -22,8 +39,22 @@ def finish(
 
 
 def print_report(arguments: argparse.Namespace, report: Any, as_text: Callable[[str], str]) -> None:
-    """Print a report in the --format asked for; `as_text` makes a table of it, in one of tabulate's styles."""
-    print(report.to_json() if arguments.format == "json" else as_text(STYLES[arguments.format]))
+    """Print a report in the --format asked for; `as_text` makes a text of it, in one of the styles of tables."""
+    if arguments.format == "json":
+        print(report.to_json())
+        return
+    style = style_of(arguments)
+    print_text(as_text(style), style)
+
+
+def print_text(text: str, style: str) -> None:
+    """Print a text in a style; on a terminal its lines are wrapped between words."""
+    if style != TERMINAL:
+        print(text)
+        return
+    from gradlab.report.terminal import print_wrapped
+
+    print_wrapped(text)
 
 
 def print_paths(written: Iterable[Path]) -> None:

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from gradlab.commands.common_arguments import add_budget, add_workers, count, workers_of
-from gradlab.commands.output import finish
+from gradlab.commands.output import add_detail, finish
 from gradlab.report.pages import write_pages
 from gradlab.report.text import report_text
 from gradlab.running.selection import UnknownNameError, select_nodes
@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="numerical side: the ladder that knows its error, or the textbook's central differences",
     )
     add_budget(parser, None, "node")
+    add_detail(parser)
     add_workers(parser, "one for each processor, where there are many nodes")
     parser.add_argument("--seed", type=count, default=0, help="seed of samples and cotangents")
     parser.add_argument(
@@ -66,7 +67,8 @@ def run(arguments: argparse.Namespace, command: str) -> int:
             progress=True,
         )
     written = write_pages(report, arguments.output, command) if arguments.output else []
-    return finish(arguments, report, partial(report_text, report), written)
+    detail = {"verbose": arguments.verbose, "timings": arguments.timings}
+    return finish(arguments, report, partial(report_text, report, **detail), written)
 
 
 def _verify_models(arguments: argparse.Namespace, command: str) -> int:

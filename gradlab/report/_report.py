@@ -1,7 +1,7 @@
 """The report of a run, and the error that it raises."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from gradlab.diagnosis import Finding
@@ -108,6 +108,35 @@ class Report:
 
             nothing = "nothing was checked: name at least one node or primal"
             raise GradientError(failure_text(self) or nothing, self)
+
+    def to_dataframe(self) -> Any:
+        """Return the rows as a pandas DataFrame, a column for each field of `Row`.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise ImportError("pandas is not installed: pip install pandas, or read Report.rows") from None
+        names = [of_row.name for of_row in fields(Row)]
+        return pd.DataFrame([{**vars(row), "verdict": str(row.verdict)} for row in self.rows], columns=names)
+
+    def __repr__(self) -> str:
+        from gradlab.report.overview import overview
+
+        view = overview(self)
+        return f"<gradlab.Report: {view.headline} {view.closing}>"
+
+    def _repr_markdown_(self) -> str:
+        return self.to_markdown()
+
+    def _repr_html_(self) -> str:
+        from gradlab.report.notebook import cell
+
+        return cell(self)
 
     def __str__(self) -> str:
         from gradlab.report.text import report_text

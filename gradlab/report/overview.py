@@ -113,7 +113,7 @@ class Problem:
             ("note", plain(first.note) if self.fault else ""),
             ("bound", number(first.reference_error)),
             (
-                "mistake",
+                "name",
                 f"{self.fault.name}, explains {self.fault.confidence:.0%} of it" if self.fault else "",
             ),
             ("row", first.sentence()),
@@ -311,7 +311,7 @@ def _lines(rows: Sequence[Row], problems: Sequence[Problem]) -> list[Line]:
         verdict = max((row.verdict for row in of_primal), key=ORDER.index)
         if not compared and verdict in (Verdict.PASS, Verdict.KINK) and _has_more(node, primal, groups):
             continue  # what is right of the whole needs no line beside those of its primals
-        corner = "slopes differ left and right" if verdict is Verdict.KINK else ""
+        corner = "at a corner" if verdict is Verdict.KINK else ""
         reason = reasons.get((node, primal, verdict), corner)
         lines.append(Line(node, primal, error_of(compared), verdict, reason, compared))
     return sorted(lines, key=lambda line: -_rank(line.verdict))

@@ -11,7 +11,7 @@ CHECKS = {
     "owns_its_memory": "shares memory with others",
     "shapes_and_dtypes": "another shape or dtype",
     "repeatable": "not the same when called again",
-    "any_layout": "depends on the memory layout",
+    "any_layout": "depends on layout or batch",
     "samples_can_fail": "zeros would pass unseen",
     "finite_where_expected": "nan or infinite",
     "works_in_float32": "another gradient in float32",

@@ -107,6 +107,7 @@ def _alignment(headers: Sequence[str]) -> list[str]:
         "moved",
         "what",
         "input",
+        "inputs",
         "reason",
         "test",
     }

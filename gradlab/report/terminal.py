@@ -1,9 +1,8 @@
 """What a person sees on a terminal, by rich: the width that there is, colours if wanted, wide characters."""
 
 from collections.abc import Iterable, Sequence
-from functools import cache
 from io import StringIO
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console, Group
 from rich.padding import Padding
@@ -15,6 +14,10 @@ from gradlab.report.overview import Overview, Problem
 from gradlab.report.plain_words import plain
 from gradlab.verdict import Verdict
 
+# Columns whose cells are too short to be broken.
+SHORT = {"input", "error", "verdict", "samples", "sensitivity", "forward", "backward", "numerical"}
+# Columns whose cells are too short to be broken.
+SHORT = {"input", "error", "verdict", "samples", "sensitivity", "forward", "backward", "numerical"}
 COLOURS = {
     Verdict.PASS: "green",
     Verdict.KINK: "green",
@@ -24,10 +27,9 @@ COLOURS = {
 }
 
 
-@cache
-def console() -> Console:
-    """Return the console of stdout."""
-    return Console(highlight=False)
+def print_wrapped(text: str) -> None:
+    """Print a text that may hold colours and tables; what is longer than a line is wrapped between words."""
+    Console(highlight=False).print(Text.from_ansi(text))
 
 
 def on_a_console_of(width: int, *, colours: bool) -> Console:
@@ -43,7 +45,7 @@ def on_a_console_of(width: int, *, colours: bool) -> Console:
 
 def rendered(parts: Iterable[Any], on: Console | None = None) -> str:
     """Return what a console would show, with an empty line between the parts, and no space at the ends of lines."""
-    shown = on or console()
+    shown = on or Console(highlight=False)
     texts = []
     for part in parts:
         with shown.capture() as captured:
@@ -52,17 +54,14 @@ def rendered(parts: Iterable[Any], on: Console | None = None) -> str:
     return "\n\n".join(texts)
 
 
-def rich_table(
-    headers: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[bool], verdicts: bool = True
-) -> Table:
+def rich_table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[bool]) -> Table:
     """Return a table whose columns take no more than there is room for; `right` says which are aligned to the right."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", collapse_padding=True)
     for header, to_right in zip(headers, right, strict=True):
-        table.add_column(
-            header, justify="right" if to_right else "left", overflow="fold", min_width=min(len(header), 5)
-        )
+        side: Literal["right", "left"] = "right" if to_right else "left"
+        table.add_column(header, justify=side, overflow="fold", no_wrap=header in SHORT)
     for row in rows:
-        table.add_row(*(coloured(cell) if verdicts else Text(cell) for cell in row))
+        table.add_row(*map(coloured, row))
     return table
 
 

@@ -1,7 +1,7 @@
 """A report as text: for a terminal, for a pipe, and as markdown."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gradlab.repair import Repair
@@ -11,7 +11,8 @@ from gradlab.report.plain_words import plain
 from gradlab.report.tables import TERMINAL, TIMES, table, times
 
 HEADERS = ("what", "input", "error", "verdict", "reason")
-NUMBERS = {"error", "samples", "sensitivity", *TIMES}
+DETAIL = ("samples", "sensitivity")
+NUMBERS = {"error", *DETAIL, *TIMES}
 # Beyond so many lines the beginning is off the screen, and the verdict is told once more.
 SCREEN = 15
 # Of a pipe nobody knows the width; more than this is hard to read.
@@ -37,13 +38,7 @@ def report_text(
     """
     view = overview(report)
     closing = f"{view.headline}\n{view.closing}" if len(view.lines) > SCREEN else view.closing
-    headers = [
-        *HEADERS[:3],
-        *(("samples", "sensitivity") if verbose else ()),
-        *HEADERS[3:],
-        *(TIMES if timings else ()),
-    ]
-    rows = [_cells(line, verbose, timings) for line in view.lines]
+    tables = list(_tables(view.lines, verbose, timings))
     if style == TERMINAL:
         from gradlab.report import terminal  # rich loads where somebody looks
 
@@ -51,12 +46,15 @@ def report_text(
             *([] if _is_told_by_its_headline(view) else [terminal.shown_headline(view, view.headline)]),
             *(terminal.shown_problem(*_titled(view, problem, verbose)) for problem in view.problems),
             *map(terminal.shown_repair, view.repairs),
-            *([terminal.rich_table(headers, rows, [h in NUMBERS for h in headers])] if rows else []),
+            *(
+                terminal.rich_table(headers, rows, [h in NUMBERS for h in headers])
+                for headers, rows in tables
+            ),
             terminal.shown_headline(view, closing),
         ]
         return terminal.rendered(parts, on)
-    parts = [*_told(view, style, verbose), table(headers, rows, style) if rows else "", closing]
-    return "\n\n".join(filter(None, parts))
+    shown = [table(headers, rows, style) for headers, rows in tables]
+    return "\n\n".join([*_told(view, style, verbose), *shown, closing])
 
 
 def failure_text(report: Reported, style: str = "simple") -> str:
@@ -65,14 +63,24 @@ def failure_text(report: Reported, style: str = "simple") -> str:
     return "\n\n".join(_told(view, style, verbose=False)) if view.problems else ""
 
 
-def _cells(line: Line, verbose: bool, timings: bool) -> list[str]:
+def _tables(lines: Sequence[Line], verbose: bool, timings: bool) -> Iterator[tuple[Sequence[str], list[Any]]]:
+    """Yield headers and rows of the table, and of the tables of details, which would not fit beside it."""
+    if not lines:
+        return
+    yield HEADERS, [(line.what, line.input, line.error, str(line.verdict), line.reason) for line in lines]
+    compared = [line for line in lines if line.rows]
+    if verbose:
+        yield (*HEADERS[:2], *DETAIL), list(map(_detail, compared))
+    if timings:
+        yield (*HEADERS[:2], *TIMES), [(line.what, line.input, *times(line.rows)) for line in compared]
+
+
+def _detail(line: Line) -> tuple[str, ...]:
     known = [row.sensitivity for row in line.rows if row.sensitivity is not None]
-    more = [str(len(line.rows)), number(max(known)) if known else ""] if verbose else []
-    of_times = times(line.rows) if timings else ()
-    return [line.what, line.input, line.error, *more, str(line.verdict), line.reason, *of_times]
+    return line.what, line.input, str(len(line.rows)), number(max(known)) if known else ""
 
 
-def _fields(problem: Problem, verbose: bool) -> list[tuple[str, str]]:
+def problem_fields(problem: Problem, verbose: bool = False) -> list[tuple[str, str]]:
     """Return what is told of a problem, each with its label."""
     told = [
         ("where", problem.where),
@@ -93,7 +101,7 @@ def _is_told_by_its_headline(view: Overview) -> bool:
 
 def _titled(view: Overview, problem: Problem, verbose: bool) -> tuple[str, Problem, list[tuple[str, str]]]:
     title = view.headline if _is_told_by_its_headline(view) else problem.title_line
-    return title, problem, _fields(problem, verbose)
+    return title, problem, problem_fields(problem, verbose)
 
 
 def _told(view: Overview, style: str, verbose: bool) -> Iterator[str]:
@@ -107,9 +115,18 @@ def _told(view: Overview, style: str, verbose: bool) -> Iterator[str]:
                 [f"- {problem.title_line}", *(f"  - {label}: {value}" for label, value in fields)]
             )
         else:
-            yield "\n".join([title, *(_wrapped(label, value) for label, value in fields)])
+            yield _block(title, fields)
     for repair in view.repairs:
         yield _told_repair(repair, style)
+
+
+def problem_text(problem: Problem) -> str:
+    """Return one problem as text for a pipe."""
+    return _block(problem.title_line, problem_fields(problem))
+
+
+def _block(title: str, fields: Sequence[tuple[str, str]]) -> str:
+    return "\n".join([title, *(_wrapped(label, value) for label, value in fields)])
 
 
 def _wrapped(label: str, value: str) -> str:

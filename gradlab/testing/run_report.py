@@ -5,21 +5,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
 from gradlab.report import Report
 from gradlab.report.envelope import to_json
 from gradlab.report.files import write_atomically
 from gradlab.report.numbers import error_of
-from gradlab.report.overview import ORDER
+from gradlab.report.overview import NUMERICAL, ORDER, overview
 from gradlab.report.pages import made_by
 from gradlab.report.tables import check_table
-from gradlab.report.text import failure_text
+from gradlab.report.tables import table as tabled
+from gradlab.report.text import failure_text, problem_text
 from gradlab.testing.check_record import Record
+from gradlab.verdict import Verdict
+
+HEADERS = ("test", "what", "error", "verdict", "reason")
 
 
 def table(records: Sequence[Record], style: str) -> str:
-    """Return a row for each op of each test function: the number of comparisons, the worst error and the worst verdict.
+    """Return a row for each op of each test function: the worst error, the worst verdict, and why.
 
     There is no row for each test: `parametrize_nodes` gives one function so many tests that they would fill pages.
     """
@@ -27,18 +29,34 @@ def table(records: Sequence[Record], style: str) -> str:
     for record in records:
         for op in dict.fromkeys(row.node for row in record.rows):
             groups.setdefault((record.function, op), []).append(record)
-    shown = [_line(function, op, of) for (function, op), of in groups.items()]
-    headers = ("test", "op", "rows", "worst relative error", "verdict")
-    alignment = ("left", "left", "right", "right", "left")
-    return tabulate(shown, headers, tablefmt=style, disable_numparse=True, colalign=alignment)
+    return tabled(HEADERS, [_line(function, op, of) for (function, op), of in groups.items()], style)
 
 
 def _line(function: str, op: str, records: Sequence[Record]) -> tuple[str, ...]:
     test = records[0].test if len(records) == 1 else f"{function} ({len(records)} tests)"
     rows = [row for record in records for row in record.rows if row.node == op]
-    worst = max((row.verdict for row in rows), key=ORDER.index)
-    expected = "" if worst.ok or not all(record.ok for record in records) else ", as expected"
-    return test, op, str(len(rows)), error_of(rows), f"{worst}{expected}"
+    lines = [
+        line
+        for record in records
+        for report in record.reports
+        for line in overview(report).lines
+        if line.what == op
+    ]
+    worst = max(lines, key=lambda line: ORDER.index(line.verdict))
+    expected = "" if worst.verdict.ok or not all(record.ok for record in records) else ", as expected"
+    compared = [row for row in rows if row.check == NUMERICAL]
+    return test, op, error_of(compared), f"{worst.verdict}{expected}", worst.reason
+
+
+def warnings(records: Sequence[Record]) -> str:
+    """Return what is warned of, each with the first test that shows it: no failure of a test tells of it."""
+    told: dict[str, str] = {}
+    for record in records:
+        for report in record.reports:
+            for problem in overview(report).problems:
+                if problem.verdict is Verdict.WARNING:
+                    told.setdefault(problem_text(problem), record.test)
+    return "\n\n".join(f"{text}\n  test     {test}" for text, test in told.items())
 
 
 def write(

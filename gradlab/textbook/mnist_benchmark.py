@@ -15,6 +15,7 @@ from gradlab.report import Row
 from gradlab.report.envelope import environment, to_json
 from gradlab.report.numbers import number, seconds
 from gradlab.report.tables import table
+from gradlab.running.progress import progress_bar
 from gradlab.running.timing import best_time
 from gradlab.textbook import mnist_models
 from gradlab.textbook.datasets import Dataset
@@ -316,10 +317,8 @@ def _bar(title: str, total: int, progress: bool) -> Iterator[Callable[..., None]
     if not progress:
         yield lambda word, steps=1: None
         return
-    from tqdm import tqdm
-
     last_s = 0.0
-    with tqdm(desc=title, total=total, leave=False, disable=None) as bar:
+    with progress_bar(total, "step", title=title) as bar:
 
         def advance(word: Callable[[], str] | None, steps: int = 1) -> None:
             nonlocal last_s

@@ -9,6 +9,7 @@ from gradlab.report.envelope import environment, to_json
 from gradlab.report.numbers import number, seconds
 from gradlab.report.tables import table
 from gradlab.report.text import failure_text
+from gradlab.running.progress import progress_bar
 from gradlab.textbook.models.model_check import check_model
 from gradlab.textbook.systems import SYSTEMS, System, first_rows
 from gradlab.workers.blas_threads import one_blas_thread
@@ -89,10 +90,8 @@ def verify_models(progress: bool = False) -> ModelsReport:
     progress : bool
         Whether to show a bar on stderr when that is a terminal.
     """
-    from tqdm import tqdm
-
     found: list[SystemRow] = []
-    with tqdm(total=len(SYSTEMS), unit="system", leave=False, disable=None if progress else True) as bar:
+    with progress_bar(len(SYSTEMS), "system", shown=progress) as bar:
         for system in SYSTEMS:
             bar.set_description(system.name)
             try:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from functools import partial
 
 from gradlab.commands.check._arguments import add_arguments, task_of
 from gradlab.commands.check._check_run import check
@@ -21,7 +22,8 @@ def run(arguments: argparse.Namespace, command: str) -> int:
         return UNUSABLE
     found = check(arguments.target, task_of(arguments), every=arguments.all, progress=True)
     if arguments.format == "json" or found.report.rows or found.interrupted:
-        print_report(arguments, found, found.to_table)
+        detail = {"verbose": arguments.verbose, "timings": arguments.timings}
+        print_report(arguments, found, partial(found.to_table, **detail))
     if not found.report.rows:
         for line in found.unchecked_lines():
             print(f"gradlab: {line}", file=sys.stderr)

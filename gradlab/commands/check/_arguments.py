@@ -9,6 +9,7 @@ from gradlab.commands.check._check_task import CheckTask
 from gradlab.commands.check._input_specs import parse_input
 from gradlab.commands.check._typed_values import parse_named_values, parse_values
 from gradlab.commands.common_arguments import add_budget, count
+from gradlab.commands.output import add_detail
 from gradlab.running.options import MAX_SECONDS
 
 
@@ -84,6 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="breaches that leave the numbers right are errors, not warnings"
     )
+    add_detail(parser)
     parser.add_argument("--seed", type=count, default=0, help="seed of weights, inputs and cotangents")
     parser.add_argument(
         "--repair",

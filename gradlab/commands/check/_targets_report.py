@@ -57,9 +57,10 @@ class TargetsReport:
         """Return a line for every target that could not be checked."""
         return [f"{target}: {reason}" for target, reason in self.unchecked.items()]
 
-    def to_table(self, style: str) -> str:
-        """Return the error table, the failures, what was guessed and what could not be checked."""
-        return "\n\n".join([report_text(self.report, style), *self.remarks(style)])
+    def to_table(self, style: str, *, verbose: bool = False, timings: bool = False) -> str:
+        """Return the report as text, then what was guessed and what could not be checked."""
+        text = report_text(self.report, style, verbose=verbose, timings=timings)
+        return "\n\n".join([text, *self.remarks(style)])
 
     def remarks(self, style: str) -> list[str]:
         """Return a paragraph on what was guessed, and one on what could not be checked; neither where it is empty."""

@@ -9,6 +9,7 @@ from scipy.special import expit
 from gradlab.node import Array
 from gradlab.numerical.finite_difference import numerical_gradient
 from gradlab.report.tables import table
+from gradlab.running.progress import progress_bar
 from gradlab.textbook.datasets.gates import load_gate
 from gradlab.textbook.four_equations import bias_gradient, error_through_layer, output_error, weight_gradient
 from gradlab.textbook.models._stacked_gate_differences import DELTA, HIDDEN, stacked_differences
@@ -177,11 +178,9 @@ def training_rows(gate: str, gradient: str = "stacked", *, progress: bool = Fals
     DatasetError
         If there is no gate of this name.
     """
-    from tqdm import tqdm
-
     net, (x, t) = LogicGate(), load_gate(gate)
     rows: list[dict[str, Any]] = []
-    with tqdm(total=STEPS, unit="step", leave=False, disable=None if progress else True) as bar:
+    with progress_bar(STEPS, "step", shown=progress) as bar:
 
         def on_loss(step: int, loss: float) -> None:
             rows.append({"step": step, "loss": loss})

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gradlab.node import Array
+from gradlab.running.progress import progress_bar
 from gradlab.textbook.models.graph import passes
 from gradlab.textbook.models.graph.layers import Tensor
 from gradlab.textbook.models.graph.layers.layer import whole_number
@@ -76,15 +77,12 @@ def fit(
     rng: np.random.Generator | int,
 ) -> History:
     """Train by one step for each batch, with the examples in a new order each epoch; see `Model.fit`."""
-    from tqdm import tqdm
-
     history = History()
     whole_number("epochs", epochs)
     for_order, for_masks = np.random.default_rng(rng).spawn(2)
     count = len(data[0][0])
     steps = -(-count // whole_number("batch_size", batch_size)) * epochs
-    # disable=None: a bar on a terminal, none in a pipe
-    with tqdm(total=steps, unit="step", leave=False, disable=None) as bar:
+    with progress_bar(steps, "step") as bar:
         try:
             for epoch in range(epochs):
                 bar.set_description(f"epoch {epoch + 1} of {epochs}", refresh=False)
