@@ -6,7 +6,7 @@ from typing import Protocol
 
 from gradlab.repair import Repair
 from gradlab.report.comparison import Comparison, index_text
-from gradlab.report.numbers import count, error_of, number
+from gradlab.report.numbers import count, error_of, number, short
 from gradlab.report.plain_words import MISTAKES, check_words, plain
 from gradlab.report.rows import Explored, Fault, Row
 from gradlab.verdict import Verdict
@@ -18,6 +18,8 @@ NUMERICAL = "matches_numerical"
 OF_WRONG_VALUES = ("complex_step_agrees", "hessian_is_symmetric", "samples_can_fail")
 # What stands in a note before the Python of other primals than the given ones.
 ELSEWHERE = "not at the given primals, but at others: "
+# A check that fails as well where an argument is written into, and the name of that mistake.
+OF_WRITING = ("repeatable", "mutates-argument")
 # The names that a headline has room for.
 FEW = 4
 
@@ -104,19 +106,12 @@ class Problem:
         """What the first moment does not need: checks, samples, bounds, and the names of mistakes."""
         first = self.rows[0]
         samples = list(dict.fromkeys(row.sample for row in self.rows))
+        more = f" and {len(samples) - FEW} more" if len(samples) > FEW else ""
         known = [
             ("check", ", ".join(dict.fromkeys(row.check for row in self.rows))),
-            (
-                "sample",
-                "; ".join(samples[:FEW]) + (f" and {len(samples) - FEW} more" if len(samples) > FEW else ""),
-            ),
-            ("note", plain(first.note) if self.fault else ""),
-            ("bound", number(first.reference_error)),
-            (
-                "name",
-                f"{self.fault.name}, explains {self.fault.confidence:.0%} of it" if self.fault else "",
-            ),
-            ("row", first.sentence()),
+            ("sample", "; ".join(samples[:FEW]) + more),
+            ("error", _errors_text(first)),
+            ("note", plain(first.note.partition(ELSEWHERE)[0].removesuffix("; ")) if self.fault else ""),
         ]
         return [(name, value) for name, value in known if value]
 
@@ -205,8 +200,9 @@ def _fault_of(row: Row, named: Sequence[Fault]) -> Fault | None:
     if row.analytic is None:
         # a check that says in words what is the matter is explained by these words, or by a mistake of the whole
         said = [fault for fault in of_node if fault.evidence in row.note]
-        whole = [fault for fault in of_node if not row.note and fault.primal in ("", row.primal)]
-        return next(iter(said + whole), None)
+        # a gradient that cannot be compared at all, and another answer after an argument was written into
+        causes = [f for f in of_node if row.check == NUMERICAL or (row.check, f.name) == OF_WRITING]
+        return next(iter(said + causes), None)
     if row.verdict.ok:
         return None  # values that may well be right have no mistake
     own = [fault for fault in of_node if fault.primal == row.primal]
@@ -246,13 +242,20 @@ def _problem(rows: Sequence[Row], fault: Fault | None, comparisons: Sequence[Com
     )
 
 
+def _errors_text(row: Row) -> str:
+    if row.relative_error is None or row.absolute_error is None:
+        return ""
+    return f"{short(row.relative_error)} relative, {number(row.absolute_error)} absolute"
+
+
 def _where(row: Row) -> str:
     if row.analytic is None or row.numerical is None:
         return ""
     place = f"at {row.primal}{index_text(row.worst_index)} " if row.worst_index else ""
     how = row.sample.partition(", ")[2] if ELSEWHERE in row.note else ""
     at = f", for {plain(how)}" if how else ""
-    return f"{place}backprop gives {row.analytic:.6g}, numerical {row.numerical:.6g}{at}"
+    bound = f" +- {row.reference_error:.1g}" if row.reference_error else ""
+    return f"{place}backprop gives {row.analytic:.6g}, numerical {row.numerical:.6g}{bound}{at}"
 
 
 def _region(row: Row, comparisons: Sequence[Comparison]) -> str:

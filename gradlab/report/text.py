@@ -58,9 +58,9 @@ def report_text(
 
 
 def failure_text(report: Reported, style: str = "simple") -> str:
-    """Return the verdict, what is wrong and what to change, without a table; empty where nothing is to be said."""
+    """Return the verdict and all that is wrong, without a table; empty where nothing is to be said."""
     view = overview(report)
-    return "\n\n".join(_told(view, style, verbose=False)) if view.problems else ""
+    return "\n\n".join(_told(view, style, verbose=True)) if view.problems else ""
 
 
 def _tables(lines: Sequence[Line], verbose: bool, timings: bool) -> Iterator[tuple[Sequence[str], list[Any]]]:
@@ -85,7 +85,7 @@ def problem_fields(problem: Problem, verbose: bool = False) -> list[tuple[str, s
     told = [
         ("where", problem.where),
         ("region", problem.region),
-        ("mistake", problem.reason if problem.fault and problem.fault.confidence else ""),
+        ("mistake", f"{problem.reason} ({problem.fault.name})" if problem.fault else ""),
         ("seen", problem.seen),
         ("cure", problem.cure),
         ("input", problem.python),
@@ -130,9 +130,9 @@ def _block(title: str, fields: Sequence[tuple[str, str]]) -> str:
 
 
 def _wrapped(label: str, value: str) -> str:
-    """Return a labelled text, wrapped beside its label; Python and rows as they are, for whoever copies them."""
+    """Return a labelled text, wrapped beside its label; Python as it is, for whoever copies it."""
     begin = f"  {label:<9}"
-    if label in ("input", "row"):
+    if label == "input":
         return begin + value
     return textwrap.fill(
         value,

@@ -106,7 +106,7 @@ def test_a_check_that_moves_the_primals_is_told_without_exploring():
     (places,) = report.explored
     assert places.derived == ()
     assert places.cut.startswith("gave up on finite_where_expected")
-    assert f"Explored beyond the given primals: 0 points ({places.cut})." in str(report)
+    assert f"Looked at 0 other inputs as well ({places.cut})." in str(report)
 
 
 def square(x):
@@ -151,10 +151,10 @@ def test_the_given_primals_are_judged_however_small_the_budget():
 def test_a_diagnosis_that_is_cut_off_is_told():
     wrong = check_vjp(square, lambda x, g: (3 * x * g,), (X,), max_seconds=1e-9)
     assert not wrong.ok
-    said = "not-diagnosed: max_seconds=1e-09 was used up before the mistake was found: raise it"
+    said = "max_seconds=1e-09 was used up before the mistake was found"
     assert said in str(wrong)
     assert said in wrong.to_markdown()
-    assert "likely mistake" not in str(wrong)
+    assert "the mistake was not found in time (not-diagnosed)" in str(wrong)
     with pytest.raises(gradlab.GradientError, match="not-diagnosed"):
         wrong.raise_if_failed()
     assert wrong.faults[0].confidence == 0

@@ -99,7 +99,7 @@ def test_the_report_says_where_it_looked():
         *places.derived
     }
     assert len(set(places.derived)) == len(places.derived)
-    said = f"Explored beyond the given primals: {len(places.derived)} points."
+    said = f"Looked at {len(places.derived)} other inputs as well."
     assert said in str(report)
     assert said in report.to_markdown()
     envelope = json.loads(report.to_json())
@@ -110,7 +110,7 @@ def test_the_report_says_where_it_looked():
 
 def test_the_report_says_nothing_of_exploring_where_it_did_not():
     report = check_vjp(square, d_square, (X,), explore=False)
-    assert "Explored" not in str(report) + report.to_markdown()
+    assert "Looked at" not in str(report) + report.to_markdown()
     assert "explored" not in json.loads(report.to_json())["environment"]
 
 

@@ -29,18 +29,17 @@ def test_json_is_whole_where_nothing_could_be_checked(check):
 def test_the_table_and_below_it_the_mistake_and_what_could_not_be_checked(check):
     status, out, err = check("layers:Sigmoid", "layers:Nothing", "--input", "3")
     assert (status, err) == (1, "")
-    table, mistake, unchecked = (
-        out.index("relative error"),
-        out.index("sign-flipped"),
-        out.index("Not checked:\n"),
-    )
-    assert table < mistake < unchecked
+    parts = ["WRONG: layers:Sigmoid", "(sign-flipped)", "\nwhat ", "Not checked:\n"]
+    found = [out.index(part) for part in parts]
+    assert found == sorted(found)
+    unchecked = found[-1]
     assert "layers:Nothing: layers has no 'Nothing': " in out[unchecked:]
 
 
 def test_markdown_is_a_table_and_lists(check):
     _, out, _ = check("layers:Sigmoid", "layers:Nothing", "--format", "markdown")
-    assert out.startswith("| node")
+    assert out.startswith("**WRONG: layers:Sigmoid, the gradient of x.**\n")
+    assert "\n| what " in out
     assert "\n\n- layers:Sigmoid --input 3x4" in out
     assert "Not checked:\n\n- layers:Nothing: " in out
 
@@ -218,8 +217,11 @@ def test_what_init_makes_of_json():
 
 def test_the_times_are_shown(check):
     _, out, _ = check("layers:Sigmoid", "--input", "3")
-    assert out.splitlines()[0].split()[-4:] == ["forward", "backward", "numerical", "ratio"]
-    assert out.splitlines()[2].split()[-1].endswith("x")
+    assert "numerical / backprop" not in out
+    _, out, _ = check("layers:Sigmoid", "--input", "3", "--timings")
+    lines = out.splitlines()
+    (header,) = (k for k, line in enumerate(lines) if line.endswith("numerical / backprop"))
+    assert lines[header + 2].endswith("x")
 
 
 def test_a_budget(check):

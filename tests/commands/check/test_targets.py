@@ -46,7 +46,8 @@ def test_a_pair_of_functions(check):
 def test_a_wrong_one_is_wrong_and_named(check):
     status, out, _ = check("layers:Sigmoid", "--input", "3x4")
     assert status == 1
-    assert "sign-flipped of x" in out
+    assert out.startswith("WRONG: layers:Sigmoid, the gradient of x.")
+    assert "(sign-flipped)" in out
 
 
 def test_a_list_is_all_that_it_holds(check):
