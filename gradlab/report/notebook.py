@@ -3,7 +3,7 @@
 from typing import Any
 
 from gradlab.report.overview import overview
-from gradlab.report.text import HEADERS, problem_fields
+from gradlab.report.text import HEADERS, SUSPECTS, problem_fields, suspects_text
 
 COLOURS = {
     "pass": "#1a7f37",
@@ -23,7 +23,8 @@ CELL = """\
 <tr><th scope="row" style="text-align: left">{{ label }}</th><td style="text-align: left">{{ value }}</td></tr>
 {% endfor %}</table>
 {% endfor %}
-{% for repair in view.repairs %}<pre>{{ repair.diff or repair.sentence }}</pre>{% endfor %}
+{% for repair in view.repairs if repair.diff %}<pre>{{ repair.diff }}</pre>{% endfor %}
+{% if suspects %}<p>{{ suspected }}</p><pre>{{ suspects | join("\n") }}</pre>{% endif %}
 <details{{ " open" if view.lines | length <= shown }}><summary>{{ view.closing }}</summary>
 <table>
 <tr>{% for header in headers %}<th scope="col" style="text-align: left">{{ header }}</th>{% endfor %}</tr>
@@ -44,6 +45,6 @@ def cell(report: Any) -> str:
     from jinja2 import Environment
 
     template = Environment(autoescape=True, trim_blocks=True).from_string(CELL)
-    return template.render(
-        view=overview(report), fields=problem_fields, headers=HEADERS, colours=COLOURS, shown=SHOWN
-    )
+    view = overview(report)
+    told = {"suspects": suspects_text(view.repairs), "suspected": SUSPECTS, "fields": problem_fields}
+    return template.render(view=view, headers=HEADERS, colours=COLOURS, shown=SHOWN, **told)

@@ -111,7 +111,7 @@ class Problem:
             ("check", ", ".join(dict.fromkeys(row.check for row in self.rows))),
             ("sample", "; ".join(samples[:FEW]) + more),
             ("error", _errors_text(first)),
-            ("note", plain(first.note.partition(ELSEWHERE)[0].removesuffix("; ")) if self.fault else ""),
+            ("note", plain(first.note.partition(ELSEWHERE)[0].removesuffix("; "))),
         ]
         return [(name, value) for name, value in known if value]
 
@@ -180,7 +180,7 @@ def overview(report: Reported) -> Overview:
 
 def problems_of(report: Reported) -> list[Problem]:
     """Return what is wrong, undecided or warned of in a report, each cause once."""
-    rows = [row for row in report.rows if not row.verdict.ok or row.verdict is Verdict.WARNING]
+    rows = list(filter(_is_told, report.rows))
     # a diagnosis that was cut off has evidence, and no confidence
     named = [fault for fault in report.faults if fault.evidence]
     causes: dict[tuple[object, ...], tuple[list[Row], Fault | None]] = {}
@@ -217,12 +217,16 @@ def _problem(rows: Sequence[Row], fault: Fault | None, comparisons: Sequence[Com
     ordered = [first, *(row for row in rows if row is not first)]
     note, _, python = first.note.partition(ELSEWHERE)
     note = plain(note).removesuffix("; ")
+    how_read = f"gradient of {first.primal}: "  # so an adapter says where it found the gradient
+    told = "; ".join(part for part in note.split("; ") if not part.startswith(how_read))
     if fault:
         reason, seen, cure = MISTAKES.get(fault.name, fault.name), plain(fault.evidence), plain(fault.cure)
         if fault.name in ("stale-residuals", "mutates-argument") or not fault.primal:
             primal = "" if len({row.primal for row in rows}) > 1 else primal
     else:
-        reason, seen, cure = check_words(first.check), note, ""
+        reason, seen, cure = check_words(first.check), told, ""
+        if "raised " in note:
+            reason = "raises an error"
         if first.verdict is Verdict.INCONCLUSIVE:
             reason = "cannot be decided here"
         elif first.verdict is Verdict.WARNING and first.analytic is not None:
@@ -308,16 +312,24 @@ def _lines(rows: Sequence[Row], problems: Sequence[Problem]) -> list[Line]:
     for problem in problems:
         for row in problem.rows:
             reasons.setdefault((row.node, row.primal, row.verdict), problem.reason)
+    of_an_input = {id(row) for problem in problems if problem.input for row in problem.rows}
     lines = []
     for (node, primal), of_primal in groups.items():
         compared = [row for row in of_primal if row.check == NUMERICAL]
         verdict = max((row.verdict for row in of_primal), key=ORDER.index)
         if not compared and verdict in (Verdict.PASS, Verdict.KINK) and _has_more(node, primal, groups):
             continue  # what is right of the whole needs no line beside those of its primals
+        if not primal and all(id(row) in of_an_input for row in of_primal if _is_told(row)):
+            continue  # nor does what has its line with the primal whose gradient it is
         corner = "at a corner" if verdict is Verdict.KINK else ""
         reason = reasons.get((node, primal, verdict), corner)
         lines.append(Line(node, primal, error_of(compared), verdict, reason, compared))
     return sorted(lines, key=lambda line: -_rank(line.verdict))
+
+
+def _is_told(row: Row) -> bool:
+    """Return whether a problem tells of a row."""
+    return not row.verdict.ok or row.verdict is Verdict.WARNING
 
 
 def _rank(verdict: Verdict) -> int:

@@ -30,7 +30,7 @@ MISTAKES = {
     "ignores-cotangent": "does not use dout",
     "wrong-cotangent": "uses dout of another place",
     "nonlinear-in-cotangent": "not proportional to dout",
-    "transposed": "transposed",
+    "transposed": "it is transposed",
     "axes-permuted": "the axes are in another order",
     "missing-broadcast-sum": "not summed where broadcast",
     "wrong-sum-axis": "summed over the wrong axis",

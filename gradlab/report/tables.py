@@ -106,6 +106,7 @@ def _alignment(headers: Sequence[str]) -> list[str]:
         "equation",
         "moved",
         "what",
+        "gate",
         "input",
         "inputs",
         "reason",

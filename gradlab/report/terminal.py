@@ -97,10 +97,13 @@ def shown_problem(title: str, problem: Problem, fields: Iterable[tuple[str, str]
 
 def shown_repair(repair: Repair) -> Any:
     """Return a repair with its change in colours."""
-    if not repair.diff:
-        return Text(repair.sentence)
     begin = Text("Change this", "bold").append(f" (proven with {plain(repair.proven_with)}):", "not bold dim")
     return Group(begin, *map(_coloured_change, repair.diff.rstrip().split("\n")))
+
+
+def shown_places(title: str, places: Iterable[str]) -> Group:
+    """Return lines of somebody's source below a title."""
+    return Group(Text(title, "bold"), *(Padding(Text(place), (0, 0, 0, 2)) for place in places))
 
 
 def _coloured_change(line: str) -> Text:

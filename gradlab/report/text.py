@@ -13,6 +13,7 @@ from gradlab.report.tables import TERMINAL, TIMES, table, times
 HEADERS = ("what", "input", "error", "verdict", "reason")
 DETAIL = ("samples", "sensitivity")
 NUMBERS = {"error", *DETAIL, *TIMES}
+SUSPECTS = "Look at these lines; another value of any one would explain all that is wrong:"
 # Beyond so many lines the beginning is off the screen, and the verdict is told once more.
 SCREEN = 15
 # Of a pipe nobody knows the width; more than this is hard to read.
@@ -45,7 +46,12 @@ def report_text(
         parts = [
             *([] if _is_told_by_its_headline(view) else [terminal.shown_headline(view, view.headline)]),
             *(terminal.shown_problem(*_titled(view, problem, verbose)) for problem in view.problems),
-            *map(terminal.shown_repair, view.repairs),
+            *(terminal.shown_repair(repair) for repair in view.repairs if repair.diff),
+            *(
+                [terminal.shown_places(SUSPECTS, suspects)]
+                if (suspects := suspects_text(view.repairs))
+                else []
+            ),
             *(
                 terminal.rich_table(headers, rows, [h in NUMBERS for h in headers])
                 for headers, rows in tables
@@ -116,8 +122,10 @@ def _told(view: Overview, style: str, verbose: bool) -> Iterator[str]:
             )
         else:
             yield _block(title, fields)
-    for repair in view.repairs:
-        yield _told_repair(repair, style)
+    yield from (_told_repair(repair, style) for repair in view.repairs if repair.diff)
+    if suspects := suspects_text(view.repairs):
+        bullet = "- " if github else "  "
+        yield "\n".join([SUSPECTS, *(f"{bullet}{place}" for place in suspects)])
 
 
 def problem_text(problem: Problem) -> str:
@@ -144,9 +152,14 @@ def _wrapped(label: str, value: str) -> str:
     )
 
 
+def suspects_text(repairs: Sequence[Repair]) -> list[str]:
+    """Return the lines of which each could be at fault, where no change was found that mends it."""
+    return [
+        f"{each.shown_file}, line {each.line}: {each.before.strip()}" for each in repairs if not each.diff
+    ]
+
+
 def _told_repair(repair: Repair, style: str) -> str:
-    if not repair.diff:
-        return repair.sentence
     begin, diff = f"Change this (proven with {plain(repair.proven_with)}):", repair.diff.rstrip()
     if style == "github":
         return f"{begin}\n\n```diff\n{diff}\n```"

@@ -27,7 +27,7 @@ SECONDS, MEMORY = 20.0, 2 * 2**30
 # A process is handed so many mutants at once.
 MUTANTS_A_TASK = 100
 NEVER_FIRST = (
-    "Every mutant changes a backward alone: matches_reference judges forward and samples_can_fail the samples, so\n"
+    "Every mutant changes a backward alone: matches_reference judges forward and samples_can_fail the samples, so "
     "neither can kill one. complex_step_agrees sees errors too small for the numerical bound, and none is injected."
 )
 KILLED, EQUIVALENT, SURVIVING = "killed", "equivalent", "surviving"

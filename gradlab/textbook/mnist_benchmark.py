@@ -286,7 +286,15 @@ def _gradient_row(
 
 
 def _gradient_table(rows: list[Row], style: str) -> str:
-    headers = ("parameter", "elements", "relative error", "verdict", "numerical", "backprop (all)", "ratio")
+    headers = (
+        "parameter",
+        "elements",
+        "relative error",
+        "verdict",
+        "numerical",
+        "backprop (all)",
+        "numerical / backprop",
+    )
     shown = [
         (r.primal, f"{(r.evaluations or 0) // 2:,}", number(r.relative_error), str(r.verdict),
          seconds(r.numerical_s), seconds(r.backward_s), f"{r.speedup:,.0f}x")
