@@ -24,11 +24,12 @@ FIRST = ("verify", "gates", "check", "list", "sweep", "explain", "mutate", "mnis
 
 
 GREETING = """\
-gradlab compares backprop with numerical gradients, and says what is wrong. Try
+gradlab compares backprop with numerical gradients, and says what is wrong.
+Try
 
   gradlab verify softmax relu     two of its own layers, compared
-  gradlab check layers.py:Affine  a layer of yours: the class Affine in layers.py
-  gradlab explain batch_norm      the formulas of one layer, and how right it is
+  gradlab check layers.py:Affine  the class Affine of your file layers.py
+  gradlab explain batch_norm      the formulas of one layer, and how right
 
 gradlab --help shows all commands."""
 

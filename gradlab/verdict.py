@@ -61,8 +61,8 @@ class CheckResult:
         The widest such bound over the gradient's largest entry: a `relative_error` below it says only that the error
         is no larger.
     sensitivity : float or None
-        Beside a pass: an error of this size, relative to the gradient's largest entry, would have been caught in any
-        one element. None where all of the gradient is zero, and nothing is relative to it.
+        Beside a pass: an error of this size, relative to the gradient's largest entry (or, where all entries are
+        crumbs, to the terms that they are left of), would have been caught in any one element.
     element_sensitivity : float or None
         The same relative to the element itself, the worst of those that are not zero.
     textbook_error : float or None
@@ -182,7 +182,7 @@ def compare(
         absolute_error=float(np.max(distance[known], initial=0.0)),
         reference_error=float(estimate.error[index]),
         relative_bound=float(np.max(estimate.error[known], initial=0.0)) / size,
-        sensitivity=sensitivity(caught, expected) if passed else None,
+        sensitivity=sensitivity(caught, size) if passed else None,
         element_sensitivity=element_sensitivity(caught, expected) if passed else None,
         worst_index=tuple(int(i) for i in index),
         analytic=float(analytic[index]),
@@ -209,14 +209,13 @@ def _largest(estimate: Estimate) -> float:
     return ordinary * STATIONARY if largest <= RESIDUE * ordinary else largest
 
 
-def sensitivity(caught: Array, expected: Array) -> float | None:
-    """Return the smallest error, relative to the largest of `expected`, that shows in any element.
+def sensitivity(caught: Array, size: float) -> float:
+    """Return the smallest error, relative to `size`, that shows in any element.
 
-    `caught` holds, for each element, the smallest error that shows there; None where all of `expected` is zero.
+    `caught` holds, for each element, the smallest error that shows there.
     """
-    largest = float(np.max(np.abs(expected), initial=0.0))
     with np.errstate(over="ignore"):
-        return float(np.max(caught, initial=0.0)) / largest * (1 + 1e-6) if largest else None
+        return float(np.max(caught, initial=0.0)) / size * (1 + 1e-6)
 
 
 def element_sensitivity(caught: Array, expected: Array) -> float:

@@ -141,7 +141,7 @@ def _passed(
     return replace(
         result,
         verdict=Verdict.KINK if any(kinks) else Verdict.PASS,
-        sensitivity=sensitivity(caught, size),
+        sensitivity=sensitivity(caught, largest) if (largest := float(size.max(initial=0.0))) else None,
         element_sensitivity=element_sensitivity(caught, size),
         note=note,
     )
