@@ -12,6 +12,7 @@ from gradlab.report.pages import made_by
 from gradlab.running.selection import UnknownNameError
 
 if TYPE_CHECKING:
+    from gradlab.report.figures import AccuracyCurve
     from gradlab.textbook.mnist_benchmark import MnistReport
     from gradlab.textbook.training import TrainingHistory
 
@@ -115,17 +116,28 @@ def write_page(
     paths = [folder / f"{name}.md"]
     if can_plot():
         paths.insert(0, folder / f"{name}.svg")
-        accuracy_figure(paths[0], f"{report.data}: accuracy", _curves(report.training))
-        parts.append(f"![accuracy over the epochs on {report.data}]({name}.svg)")
+        accuracy_figure(paths[0], f"{report.data}: errors", _curves(report.training), _apart(report))
+        parts.append(f"![share of errors over the epochs on {report.data}]({name}.svg)")
     write_atomically(paths[-1], "\n\n".join(parts) + "\n")
     return paths
 
 
-def _curves(training: "Mapping[str, TrainingHistory]") -> dict[str, tuple[list[float], list[float]]]:
-    """Return the epochs and the accuracies of each training, on the training set and on the test set."""
-    curves = {}
-    for way, history in training.items():
-        epochs = [point.epoch for point in history.points]
-        curves[f"{way}, training set"] = (epochs, [point.train_accuracy for point in history.points])
-        curves[f"{way}, test set"] = (epochs, [point.test_accuracy for point in history.points])
-    return curves
+def _curves(training: "Mapping[str, TrainingHistory]") -> "dict[str, AccuracyCurve]":
+    """Return the epochs and the accuracies of each training."""
+    from gradlab.report.figures import AccuracyCurve
+
+    return {
+        way: AccuracyCurve(
+            *zip(*((p.epoch, p.train_accuracy, p.test_accuracy) for p in history.points), strict=True)
+        )
+        for way, history in training.items()
+        if history.points
+    }
+
+
+def _apart(report: "MnistReport") -> tuple[list[float], list[float]] | None:
+    """Return the epochs, and how far two nets were apart at their ends; None where only one was trained."""
+    if not report.distances:
+        return None
+    points = next(iter(report.training.values())).points[1:]
+    return [point.epoch for point in points], [report.distances[point.step - 1] for point in points]

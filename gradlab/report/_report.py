@@ -100,6 +100,39 @@ class Report:
         present = {key: value for key, value in more.items() if value}
         return to_json(self.ok, [asdict(row) for row in self.rows], {**self.environment, **present})
 
+    def plot(self, primal: str | None = None) -> Any:
+        """Return a matplotlib figure of both gradients: of what fails first, or of the first where all is right.
+
+        Parameters
+        ----------
+        primal : str, optional
+            The input whose gradient is drawn.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If there is nothing to draw.
+
+        Examples
+        --------
+        >>> from gradlab import verify
+        >>> figure = verify("affine").plot("W")
+        """
+        from gradlab.report.figures import can_plot
+
+        if not can_plot():
+            raise ImportError("matplotlib is not installed: pip install 'gradlab[plot]'")
+        known = [both for both in self.comparisons if primal in (None, both.primal)]
+        if not known:
+            names = ", ".join(dict.fromkeys(both.primal for both in self.comparisons))
+            cure = f"give one of {names}" if names else "run the check matches_numerical"
+            raise ValueError(f"there is no gradient to draw{f' of {primal!r}' if primal else ''}: {cure}")
+        from gradlab.report.pictures import figure_of
+
+        return figure_of(max(known, key=lambda both: bool(both.wrong.any())))
+
     def raise_if_failed(self) -> None:
         """Raise `GradientError` with every failing row, if there is one."""
         __tracebackhide__ = True  # pytest shows the line that called this, and not this one

@@ -109,7 +109,7 @@ def axis_names(ndim: int) -> list[str]:
     """Return what a reader calls the axes of an array: its rows and columns are the last two."""
     if ndim == 1:
         return ["element"]
-    return [f"axis {k} index" for k in range(ndim - 2)] + ["row", "column"]
+    return [f"axis {k} place" for k in range(ndim - 2)] + ["row", "column"]
 
 
 def index_text(index: Sequence[int]) -> str:

@@ -1,6 +1,6 @@
 """The MNIST benchmark: one network, its gradient both ways, and training by either."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
@@ -47,6 +47,8 @@ class MnistReport:
     apart : float or None
         The largest difference, over all steps, of any parameter of two nets from one start on the same batches, one
         trained by each gradient; None if only one was trained.
+    distances : sequence of float
+        The same difference after each step.
     """
 
     data: str
@@ -54,6 +56,7 @@ class MnistReport:
     training: dict[str, TrainingHistory]
     environment: Mapping[str, Any] = field(default_factory=environment)
     apart: float | None = None
+    distances: Sequence[float] = ()
 
     @property
     def ok(self) -> bool:
@@ -135,13 +138,14 @@ def run(
         x, t = data.x_train[batch], data.t_train[batch]
         rows = compare_gradients(net, x, t, workers=workers, progress=progress)
     settings = {"steps": steps, "batch_size": batch_size, "lr": lr}
-    apart = None
+    distances: list[float] = []
     if gradient == "numerical":
-        training, apart = _both_ways(net, data, settings, for_batches, progress)
+        training, distances = _both_ways(net, data, settings, for_batches, progress)
     else:
         training = {"backprop": _trained(net, net.gradient, data, settings, for_batches, progress)}
     more = {"data": data.name, "batch_size": batch_size, "hidden": hidden, "learning_rate": lr, "seed": seed}
-    return MnistReport(data.name, rows, training, environment(**more), apart)
+    apart = max(distances, default=0.0) if gradient == "numerical" else None
+    return MnistReport(data.name, rows, training, environment(**more), apart, distances)
 
 
 def _trained(
@@ -165,24 +169,23 @@ def _trained(
 
 def _both_ways(
     net: TwoLayerNet, data: Dataset, settings: Mapping[str, Any], rng: np.random.Generator, progress: bool
-) -> tuple[dict[str, TrainingHistory], float]:
+) -> tuple[dict[str, TrainingHistory], list[float]]:
     """Train `net` by numerical gradients, and a copy by backprop on the same batches.
 
-    Returns both histories, and the largest difference of a parameter of the two nets after any step.
+    Returns both histories, and the largest difference of a parameter of the two nets after each step.
     """
     twin, start = deepcopy(net), deepcopy(net)
     same_batches = deepcopy(rng)
-    optimizer, apart = SGD(settings["lr"]), 0.0
+    optimizer, distances = SGD(settings["lr"]), list[float]()
 
     def keep_up(x: Array, t: Array) -> None:
-        nonlocal apart
         optimizer.update(twin.params, twin.gradient(x, t))
-        apart = max(apart, *(float(np.abs(p - twin.params[k]).max()) for k, p in net.params.items()))
+        distances.append(max(float(np.abs(p - twin.params[k]).max()) for k, p in net.params.items()))
 
     numerical = _trained(net, net.incremental_gradient, data, settings, rng, progress, keep_up)
     done = {**settings, "steps": numerical.points[-1].step if numerical.points else 0}
     backprop = _trained(start, start.gradient, data, done, same_batches, progress)
-    return {"numerical gradients": numerical, "backprop": backprop}, apart
+    return {"numerical gradients": numerical, "backprop": backprop}, distances
 
 
 @one_blas_thread()

@@ -76,7 +76,7 @@ def test_a_region_of_a_number_and_of_more_axes():
     assert region_of(np.array(True)) == "every element"
     wrong = np.zeros((2, 3, 4, 5), dtype=bool)
     wrong[:, 1, :, 0] = True
-    assert region_of(wrong) == "axis 1 index 1, column 0"
+    assert region_of(wrong) == "axis 1 place 1, column 0"
 
 
 def row(error, bound, verdict=Verdict.PASS):
