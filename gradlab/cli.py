@@ -92,7 +92,7 @@ def _run(words: Sequence[str]) -> int:
 
 def _in_one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename:
-        return f"{error.filename} cannot be written ({error.strerror}): give --output a folder that can be"
+        return f"{error.filename} cannot be written ({error.strerror}): name a place that can be"
     return " ".join(str(error).split())
 
 

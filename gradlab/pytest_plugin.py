@@ -35,6 +35,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write gradlab.md and gradlab.json there, on all gradients that the run checks",
     )
     group.addoption(
+        "--gradlab-html",
+        metavar="FILE",
+        help="write one page for a browser there, on all gradients that the run checks",
+    )
+    group.addoption(
         "--gradlab-seed",
         metavar="N",
         type=_seed,
@@ -130,11 +135,15 @@ class Collector:
     def __init__(self, config: pytest.Config) -> None:
         self._seed: int = config.option.gradlab_seed
         self._folder: Path | None = None
+        self._page: Path | None = None
         self._found: dict[tuple[str, str], dict[str, Any]] = {}
         self._told: list[str] = []
         if config.option.gradlab_report is not None:
             self._folder = config.invocation_params.dir / config.option.gradlab_report
             _make(self._folder)
+        if config.option.gradlab_html is not None:
+            self._page = config.invocation_params.dir / config.option.gradlab_html
+            _make(self._page.parent, "--gradlab-html")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the reports of one phase of a test, and the outcome of that phase."""
@@ -151,18 +160,32 @@ class Collector:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the files."""
-        if self._folder is None:
+        if self._folder is None and self._page is None:
             return
         from gradlab.report.envelope import environment
-        from gradlab.testing.run_report import write
+        from gradlab.testing.run_report import write, write_html
 
         ended_early = session.shouldstop or session.shouldfail  # by -x, for one
         interrupted = bool(ended_early) or session.exitstatus == pytest.ExitCode.INTERRUPTED
+        records, where = self._records(), environment(seed=self._seed)
+        folder, page = self._folder, self._page
+        if folder:
+            self._tell(
+                session, lambda: write(records, folder, where, interrupted), folder, "--gradlab-report"
+            )
+        if page:
+            self._tell(
+                session, lambda: [write_html(records, page, where, interrupted)], page, "--gradlab-html"
+            )
+
+    def _tell(
+        self, session: pytest.Session, write: Callable[[], list[Path]], place: Path, option: str
+    ) -> None:
+        """Write files, and keep what is to be said of them."""
         try:
-            paths = write(self._records(), self._folder, environment(seed=self._seed), interrupted)
-            self._told = [f"wrote {path}" for path in paths]
+            self._told += [f"wrote {path}" for path in write()]
         except OSError as error:
-            self._told = [_unwritable(self._folder, error)]
+            self._told.append(_unwritable(place, error, option))
             session.exitstatus = session.exitstatus or pytest.ExitCode.USAGE_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: "pytest.TerminalReporter") -> None:
@@ -196,12 +219,13 @@ def _worse(outcome: str, report: pytest.TestReport) -> str:
     return "xfailed" if hasattr(report, "wasxfail") else "skipped"
 
 
-def _make(folder: Path) -> None:
+def _make(folder: Path, option: str = "--gradlab-report") -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise pytest.UsageError(_unwritable(folder, error)) from None
+        raise pytest.UsageError(_unwritable(folder, error, option)) from None
 
 
-def _unwritable(folder: Path, error: OSError) -> str:
-    return f"{folder} cannot be written ({error.strerror}): give --gradlab-report a folder that can be"
+def _unwritable(place: Path, error: OSError, option: str) -> str:
+    what = "folder" if option == "--gradlab-report" else "file"
+    return f"{place} cannot be written ({error.strerror}): give {option} a {what} that can be"

@@ -3,6 +3,7 @@
 import json
 import re
 import traceback
+from dataclasses import replace
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -112,19 +113,21 @@ def test_what_is_right_passes_and_what_is_wrong_fails_with_the_report(project):
     result.assert_outcomes(passed=5, failed=2, errors=1, xfailed=1)
     result.stdout.fnmatch_lines([
         ">   * gradcheck(forward, wrong, (X,), name=\"three\")",
-        "E   * gradlab.GradientError: wrong: three [[]given], x: matches_numerical; *",
-        "E   * likely mistake: * constant-factor of x: analytic = 1.5 numerical: look for a factor *",
+        "E   * gradlab.GradientError: WRONG: three, the gradient of x.",
+        "E   * mistake  off by a constant factor (constant-factor)",
+        "E   * seen     backprop = 1.5 numerical",
+        "E   * check    matches_numerical*",
         "test_it.py:*: GradientError",
         ">   * gradlab.check_vjp(forward, wrong, (X,), [*][*]QUICK).raise_if_failed()",
-        "E   * gradlab.GradientError: wrong: forward *",
+        "E   * gradlab.GradientError: WRONG: forward, *",
         "*= gradients =*",
-        "test * op * rows * worst relative error * verdict*",
+        "test * what * error * verdict * reason*",
         "test_it.py::test_right * forward * pass",
-        "test_it.py::test_wrong * three * 3.3e-01 * wrong",
-        "test_it.py::test_expects_it * forward * 1 * 3.3e-01 * wrong, as expected",
-        "test_it.py::test_known * forward * 1 * 3.3e-01 * wrong, as expected",
-        "test_it.py::test_several (3 tests) * forward * 3 * 0 * pass",
-        "test_it.py::test_never_starts * forward * 1 * 3.3e-01 * wrong",
+        "test_it.py::test_wrong * three * 0.33 * wrong * off by a constant factor",
+        "test_it.py::test_expects_it * forward * 0.33 * wrong, as expected *",
+        "test_it.py::test_known * forward * 0.33 * wrong, as expected *",
+        "test_it.py::test_several (3 tests) * forward * pass*",
+        "test_it.py::test_never_starts * forward * 0.33 * wrong *",
     ])  # fmt: skip
     assert ".py:" in result.stdout.str()
     assert not OWN_FRAME.search(result.stdout.str())
@@ -165,7 +168,7 @@ def test_no_frame_of_gradlab_is_shown_in_any_style(project):
     result.assert_outcomes(failed=4)
     output = result.stdout.str()
     assert not OWN_FRAME.search(output)
-    assert "gradlab.GradientError: wrong: forward [given]" in output
+    assert "gradlab.GradientError: WRONG: forward, the gradient of x." in output
     assert "TypeError: primal 0 has dtype int64" in output
     for line in (
         "gradcheck(forward, wrong, (X,))",
@@ -214,7 +217,9 @@ def test_a_report_travels_whole():
     assert dict(sent.findings) == dict(report.findings)
     wrong = check_gradient(lambda x: np.sum(x**2), lambda x: 3 * x, np.array([[0.5, 1.0]]))
     sent = unpacked(packed(wrong))
-    assert sent == wrong
+    assert replace(sent, repairs=()) == replace(wrong, repairs=())
+    assert list(sent.repairs) == list(wrong.repairs)
+    assert [both.region for both in sent.comparisons] == ["every element"]
     assert sent.faults == wrong.faults
     assert str(sent) == str(wrong)
 
@@ -398,10 +403,50 @@ def test_the_files_are_the_same_with_xdist(project):
     assert "| test_it.py::test_expects_it " in page
     wrong = page.partition("## What is wrong")[2].partition("## What each check")[0]
     assert "`test_it.py::test_wrong`" in wrong
-    assert "likely mistake: wrong: three [given]: constant-factor of x" in wrong
+    assert "mistake: off by a constant factor (constant-factor)" in wrong
     assert "test_never_starts" in wrong
     assert "test_known" not in wrong
     assert "test_expects_it" not in wrong
+
+
+@pytest.mark.parametrize("spread", [(), ("-n", "2")], ids=["alone", "spread"])
+def test_a_page_for_a_browser(project, spread):
+    if spread:
+        pytest.importorskip("xdist")
+    result = run(project, CHECKED, "--gradlab-html=out/page.html", *spread)
+    page = project.path / "out" / "page.html"
+    assert f"wrote {page}" in result.outlines
+    text = page.read_text()
+    assert "<h1>" in text
+    assert "test_it.py::test_wrong three, gradient of x" in text
+    assert "off by a constant factor" in text
+    assert "return (2 * x * g,)" in text, "the repair travels as well"
+
+
+def test_a_page_that_cannot_be_written_is_one_line(project):
+    (project.path / "taken").mkdir()
+    result = run(project, CHECKED, "--gradlab-html=taken")
+    said = [line for line in result.outlines if "taken cannot be written" in line]
+    assert len(said) == 1
+    assert said[0].endswith("give --gradlab-html a file that can be")
+
+
+def test_a_warning_has_its_reason(project):
+    source = """
+        from functions import *
+
+        def test_doubtful(gradcheck):
+            gradcheck(lambda x: (x**2, x), lambda x, g: (2 * np.abs(x) * g,), (np.abs(X),), name="doubtful")
+    """
+    result = run(project, source)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines([
+        "test_it.py::test_doubtful * doubtful * warning * another at other inputs*",
+        "Warning: doubtful, gradient of x",
+        "  where * for your*",
+        "  seen     at your input it is right,*",
+        "  test     test_it.py::test_doubtful",
+    ])  # fmt: skip
 
 
 def test_the_json_says_what_each_test_found(project):
@@ -484,7 +529,8 @@ def test_it_can_be_switched_off(project):
 
 def collected(*runs):
     """Return what is collected of runs of one test: of each its outcome and its process."""
-    collector = Collector(SimpleNamespace(option=SimpleNamespace(gradlab_seed=0, gradlab_report=None)))
+    options = SimpleNamespace(gradlab_seed=0, gradlab_report=None, gradlab_html=None)
+    collector = Collector(SimpleNamespace(option=options))
     for outcome, worker in runs:
         for when, phase in (("setup", "passed"), ("call", outcome), ("teardown", "passed")):
             report = pytest.TestReport(

@@ -3,13 +3,15 @@
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gradlab.commands.common_arguments import add_workers, count, positive_count, rate, workers_of
-from gradlab.commands.output import finish
+from gradlab.commands.output import add_html, finish
 from gradlab.report.files import write_atomically
+from gradlab.report.numbers import number
 from gradlab.report.pages import made_by
 from gradlab.running.selection import UnknownNameError
+from gradlab.verdict import Verdict
 
 if TYPE_CHECKING:
     from gradlab.report.figures import AccuracyCurve
@@ -37,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_workers(parser)
     parser.add_argument("--seed", type=count, default=0, help="seed of weights and batches")
     parser.add_argument("--data", metavar="DIR|digits", help="MNIST's folder, or the embedded digits")
+    add_html(parser)
     parser.add_argument("--output", type=Path, metavar="DIR", help="write mnist.md (and mnist.svg) there")
 
 
@@ -48,6 +51,8 @@ def run(arguments: argparse.Namespace, command: str) -> int:
         report = _graph_model(arguments)
         page = {"name": f"mnist_{arguments.model}", "title": f"MNIST: model {arguments.model}"}
     written = write_page(report, arguments.output, command, **page) if arguments.output else []
+    if arguments.html:
+        written.append(_write_html(report, arguments.html, command))
     return finish(arguments, report, report.to_table, written)
 
 
@@ -110,16 +115,52 @@ def write_page(
     title: str = "MNIST: why nobody trains by numerical gradients",
 ) -> list[Path]:
     """Write NAME.md into `folder`, and NAME.svg if the extra `plot` is installed; return their paths."""
-    from gradlab.report.figures import accuracy_figure, can_plot
+    from gradlab.report.figures import can_plot, write_svg
 
     parts = [f"# {title}", made_by(command, report.environment), report.to_table("github")]
     paths = [folder / f"{name}.md"]
     if can_plot():
         paths.insert(0, folder / f"{name}.svg")
-        accuracy_figure(paths[0], f"{report.data}: errors", _curves(report.training), _apart(report))
+        write_svg(_figure(report), paths[0])
         parts.append(f"![share of errors over the epochs on {report.data}]({name}.svg)")
     write_atomically(paths[-1], "\n\n".join(parts) + "\n")
     return paths
+
+
+def _write_html(report: "MnistReport", path: Path, command: str) -> Path:
+    from gradlab.report.figures import can_plot, svg_of
+    from gradlab.report.pictures import Picture
+    from gradlab.report.web import Page, Table
+    from gradlab.report.web import write_page as write_web_page
+
+    compared = [row for row in report.gradients if row.primal == "all"]
+    if compared:
+        headline = f"Both gradients {'agree' if report.ok else 'do NOT agree'}; the numerical one "
+        headline += f"takes {compared[0].speedup:,.0f} times as long."
+    else:
+        headline = "The network was trained by backprop."
+    tables = [Table(caption, headers, rows) for caption, headers, rows, _ in report.tables()]
+    remarks = [remark for *_, remark in report.tables() if remark]
+    said = "The share of errors over the epochs, and how far two nets are apart; the table has the numbers."
+    pictures = [Picture("mnist", "Errors", said, svg_of(_figure(report)))] if can_plot() else []
+    page = Page(
+        f"gradlab mnist: {report.data}",
+        Verdict.PASS if report.ok else Verdict.WRONG,
+        headline,
+        "" if report.apart is None else f"Two nets were never further apart than {number(report.apart)}.",
+        command,
+        report.environment,
+        tables=tables,
+        pictures=pictures,
+        remarks=remarks,
+    )
+    return write_web_page(page, path)
+
+
+def _figure(report: "MnistReport") -> Any:
+    from gradlab.report.figures import accuracy_figure
+
+    return accuracy_figure(f"{report.data}: errors", _curves(report.training), _apart(report))
 
 
 def _curves(training: "Mapping[str, TrainingHistory]") -> "dict[str, AccuracyCurve]":

@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradlab.commands.common_arguments import add_workers, count, workers_of
-from gradlab.commands.output import finish
+from gradlab.commands.output import add_html, finish
 from gradlab.report.files import write_atomically
 from gradlab.report.pages import made_by
+from gradlab.verdict import Verdict
 
 if TYPE_CHECKING:
     from gradlab.running.mutation import MutationReport
 
+# A page that lists more faults than these would be slow to load.
+MOST_TOLD = 3000
 HELP = "put faults into right nodes, and count those that the checks notice"
 
 
@@ -22,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checks", nargs="+", metavar="CHECK", help="only these checks")
     add_workers(parser)
     parser.add_argument("--seed", type=count, default=0, help="seed of samples, cotangents and faults")
+    add_html(parser)
     parser.add_argument("--output", type=Path, metavar="DIR", help="write mutation.md there")
 
 
@@ -39,6 +43,8 @@ def run(arguments: argparse.Namespace, command: str) -> int:
             progress=True,
         )
     written = write_page(report, arguments.output, command) if arguments.output else []
+    if arguments.html:
+        written.append(_write_html(report, arguments.html, command))
     return finish(arguments, report, report.to_table, written)
 
 
@@ -53,3 +59,26 @@ def write_page(report: "MutationReport", folder: Path, command: str) -> list[Pat
     path = folder / "mutation.md"
     write_atomically(path, "\n\n".join(parts) + "\n")
     return [path]
+
+
+def _write_html(report: "MutationReport", path: Path, command: str) -> Path:
+    from gradlab.report.web import Page, Table
+    from gradlab.report.web import write_page as write_web_page
+
+    verdict = Verdict.PASS if report.ok else Verdict.WRONG
+    totals = report.totals()
+    headline = "Every fault was noticed." if report.ok else "Some faults were not noticed."
+    from gradlab.running.mutation import KILLED, SURVIVING
+
+    # of thousands nobody reads the killed ones
+    told = [row for row in report.rows if row.outcome != KILLED or len(report.rows) <= MOST_TOLD]
+    rows = [
+        (r.node, r.fault, r.primal, r.description, r.outcome, r.killed_by, r.note)
+        for r in sorted(told, key=lambda row: row.outcome != SURVIVING)
+    ]
+    headers = ("node", "fault", "input", "change", "outcome", "noticed by", "note")
+    caption = "Every fault" if len(told) == len(report.rows) else "Every fault that was not noticed"
+    tables = [Table(caption, headers, rows), *(Table(*tabled) for tabled in report.tables())]
+    about = "gradlab mutate: faults put into right nodes"
+    page = Page(about, verdict, headline, totals, command, report.environment, tables=tables)
+    return write_web_page(page, path)

@@ -22,6 +22,11 @@ def add_detail(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timings", action="store_true", help="show how long each side takes")
 
 
+def add_html(parser: argparse.ArgumentParser) -> None:
+    """Add --html."""
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write all of it as one page for a browser")
+
+
 def style_of(arguments: argparse.Namespace) -> str:
     """Return the style of tables: that of a terminal where a person looks, else one of tabulate's."""
     if arguments.format == "table" and sys.stdout.isatty():

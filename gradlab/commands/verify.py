@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 
 from gradlab.commands.common_arguments import add_budget, add_workers, count, workers_of
-from gradlab.commands.output import add_detail, finish
+from gradlab.commands.output import add_detail, add_html, finish
+from gradlab.report.numbers import count as count_text
 from gradlab.report.pages import write_pages
 from gradlab.report.text import report_text
 from gradlab.running.selection import UnknownNameError, select_nodes
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_budget(parser, None, "node")
     add_detail(parser)
+    add_html(parser)
     add_workers(parser, "one for each processor, where there are many nodes")
     parser.add_argument("--seed", type=count, default=0, help="seed of samples and cotangents")
     parser.add_argument(
@@ -67,6 +69,11 @@ def run(arguments: argparse.Namespace, command: str) -> int:
             progress=True,
         )
     written = write_pages(report, arguments.output, command) if arguments.output else []
+    if arguments.html:
+        from gradlab.report.web import report_page, write_page
+
+        about = f"gradlab verify: {count_text(len({row.node for row in report.rows}), 'node')}"
+        written.append(write_page(report_page(report, about, command), arguments.html))
     detail = {"verbose": arguments.verbose, "timings": arguments.timings}
     return finish(arguments, report, partial(report_text, report, **detail), written)
 
@@ -75,9 +82,9 @@ def _verify_models(arguments: argparse.Namespace, command: str) -> int:
     from gradlab.commands._models_page import write_page
     from gradlab.textbook.systems_benchmark import verify_models
 
-    if arguments.node or arguments.family or arguments.checks:
+    if arguments.node or arguments.family or arguments.checks or arguments.html:
         raise UnknownNameError(
-            "--models verifies the textbooks' networks: give no nodes, --family or --checks"
+            "--models verifies the textbooks' networks: give no nodes, --family, --checks or --html"
         )
     report = verify_models(progress=True)
     written = write_page(report, arguments.output, command) if arguments.output else []

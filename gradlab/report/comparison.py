@@ -58,6 +58,8 @@ class Comparison:
         where no element was looked at alone.
     wrong : ndarray of bool
         Which elements are wrong.
+    worst : tuple of int or None
+        The element that the row of `matches_numerical` names.
     directions : int
         Where directions alone confirm the gradient, how many; `numerical` then is `analytic`, known to `bound`.
     jacobians : tuple of ndarray, or None
@@ -72,6 +74,7 @@ class Comparison:
     numerical: Array
     bound: Array
     wrong: Array
+    worst: tuple[int, ...] | None = None
     directions: int = 0
     jacobians: tuple[Array, Array] | None = None
     steps: StepErrors | None = None

@@ -67,12 +67,9 @@ class AccuracyCurve:
 
 
 def accuracy_figure(
-    path: Path,
-    title: str,
-    curves: Mapping[str, AccuracyCurve],
-    apart: tuple[Sequence[float], Sequence[float]] | None,
-) -> None:
-    """Write the share that is taken for another digit over epochs as SVG, and below it how far two nets are apart.
+    title: str, curves: Mapping[str, AccuracyCurve], apart: tuple[Sequence[float], Sequence[float]] | None
+) -> Any:
+    """Return the share that is taken for another digit over epochs, and below it how far two nets are apart.
 
     Near an accuracy of 1 all curves are one; of the share that is wrong, on a logarithmic axis, they are not. A colour
     for each set, dark lines over light ones for trainings that coincide.
@@ -106,4 +103,4 @@ def accuracy_figure(
     axes[-1].set_xlabel("epoch")
     for ax in axes:
         ax.grid(alpha=0.3)
-    write_svg(figure, path)
+    return figure

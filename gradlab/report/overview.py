@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from gradlab.checks.trial import BEYOND
 from gradlab.repair import Repair
 from gradlab.report.comparison import Comparison, index_text
 from gradlab.report.numbers import count, error_of, number, short
@@ -215,10 +216,13 @@ def _problem(rows: Sequence[Row], fault: Fault | None, comparisons: Sequence[Com
     first = next((row for row in rows if row.check == NUMERICAL), rows[0])
     primal = fault.primal if fault and fault.primal else first.primal
     ordered = [first, *(row for row in rows if row is not first)]
-    note, _, python = first.note.partition(ELSEWHERE)
-    note = plain(note).removesuffix("; ")
     how_read = f"gradient of {first.primal}: "  # so an adapter says where it found the gradient
+    note, _, python = first.note.partition(ELSEWHERE)
+    python = python.partition(f"; {how_read}")[0]
+    note = plain(note).removesuffix("; ")
     told = "; ".join(part for part in note.split("; ") if not part.startswith(how_read))
+    if told.endswith(plain(BEYOND).strip()):
+        told = "at your input it is right, and nobody has said that it is meant for this one"
     if fault:
         reason, seen, cure = MISTAKES.get(fault.name, fault.name), plain(fault.evidence), plain(fault.cure)
         if fault.name in ("stale-residuals", "mutates-argument") or not fault.primal:
@@ -257,7 +261,7 @@ def _where(row: Row) -> str:
         return ""
     place = f"at {row.primal}{index_text(row.worst_index)} " if row.worst_index else ""
     how = row.sample.partition(", ")[2] if ELSEWHERE in row.note else ""
-    at = f", for {plain(how)}" if how else ""
+    at = f", for your input, {plain(how)}" if how else ""
     bound = f" +- {row.reference_error:.1g}" if row.reference_error else ""
     return f"{place}backprop gives {row.analytic:.6g}, numerical {row.numerical:.6g}{bound}{at}"
 

@@ -46,3 +46,15 @@ def made_by(command: str, environment: Mapping[str, Any]) -> str:
     return (
         f"Made by `{command}` with " + ", ".join(f"{key} {value}" for key, value in environment.items()) + "."
     )
+
+
+def write_pictures(report: Report, folder: Path) -> list[Path]:
+    """Write the pictures of a report into `folder` as SVG, those of what fails first; return their paths."""
+    from gradlab.report.pictures import pictures_of
+
+    paths = []
+    for comparison in sorted(report.comparisons, key=lambda both: not both.wrong.any()):
+        for picture in pictures_of(comparison):
+            paths.append(folder / f"{picture.name}.svg")
+            write_atomically(paths[-1], picture.svg)
+    return paths

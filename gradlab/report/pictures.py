@@ -113,6 +113,9 @@ def _off(comparison: Comparison) -> Array:
 
 
 def _worst(comparison: Comparison) -> tuple[int, ...]:
+    """Return the element that the report names, or else the one that is furthest off."""
+    if comparison.worst is not None and comparison.wrong[comparison.worst]:
+        return comparison.worst
     off = np.where(comparison.wrong, np.nan_to_num(_off(comparison), nan=-1.0, posinf=np.inf), -1.0)
     return tuple(int(k) for k in np.unravel_index(int(np.argmax(off)), off.shape))
 

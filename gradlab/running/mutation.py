@@ -30,6 +30,9 @@ NEVER_FIRST = (
     "Every mutant changes a backward alone: matches_reference judges forward and samples_can_fail the samples, so "
     "neither can kill one. complex_step_agrees sees errors too small for the numerical bound, and none is injected."
 )
+# The headers and the rows of a table, and the same behind a caption.
+Cells = tuple[Sequence[str], Sequence[Sequence[str]]]
+Tabled = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 KILLED, EQUIVALENT, SURVIVING = "killed", "equivalent", "surviving"
 
 
@@ -100,13 +103,21 @@ class MutationReport:
         """Return the tables by node, by fault and by check, every survivor, and the totals."""
         head = "## {}" if style == "github" else "{}"
         parts = [
-            head.format("By node"), _counted("node", [row.node for row in self.rows], self.rows, style),
-            head.format("By fault"), _counted("fault", [row.fault for row in self.rows], self.rows, style),
-            head.format("The mistake named"), _named(self.rows, style),
-            head.format("By the check that killed first"), _by_check(self.rows, self.checks, style), NEVER_FIRST,
-            *self._listed(SURVIVING, head, style), *self._listed(EQUIVALENT, head, style), self.totals(),
-        ]  # fmt: skip
-        return "\n\n".join(parts)
+            part
+            for caption, headers, rows in self.tables()
+            for part in (head.format(caption), table(headers, rows, style))
+        ]
+        parts += [NEVER_FIRST, *self._listed(SURVIVING, head, style), *self._listed(EQUIVALENT, head, style)]
+        return "\n\n".join([*parts, self.totals()])
+
+    def tables(self) -> list[Tabled]:
+        """Return the tables by node, by fault, by the name that it got, and by check, each with its caption."""
+        return [
+            ("By node", *_counted("node", [row.node for row in self.rows], self.rows)),
+            ("By fault", *_counted("fault", [row.fault for row in self.rows], self.rows)),
+            ("The mistake named", *_named(self.rows)),
+            ("By the check that killed first", *_by_check(self.rows, self.checks)),
+        ]
 
     def _listed(self, outcome: str, head: str, style: str) -> list[str]:
         bullet = "- " if style == "github" else ""
@@ -247,7 +258,7 @@ def _names(mutant: Mutant, witnesses: Sequence[Trial], checks: Mapping[str, Chec
     return outcome.value if outcome.returned else ()
 
 
-def _named(rows: Sequence[MutantRow], style: str) -> str:
+def _named(rows: Sequence[MutantRow]) -> Cells:
     """Return, for each name that was injected, how often the diagnosis gave it in the first place, and in three."""
     groups: dict[str, list[MutantRow]] = {}
     for row in rows:
@@ -258,7 +269,7 @@ def _named(rows: Sequence[MutantRow], style: str) -> str:
          str(sum(row.diagnosis in row.named for row in group)))
         for name, group in sorted(groups.items())
     ]  # fmt: skip
-    return table(("fault", "injected", "named first", "among three"), shown, style)
+    return ("fault", "injected", "named first", "among three"), shown
 
 
 def _is_first(row: MutantRow) -> bool:
@@ -274,7 +285,7 @@ def _named_totals(rows: Sequence[MutantRow]) -> str:
     return f" Of {len(injected)} named faults {first:.1%} were named in the first place, {three:.1%} among three."
 
 
-def _counted(title: str, keys: Sequence[str], rows: Sequence[MutantRow], style: str) -> str:
+def _counted(title: str, keys: Sequence[str], rows: Sequence[MutantRow]) -> Cells:
     counts: dict[str, Counter[str]] = {}
     for key, row in zip(keys, rows, strict=True):
         counts.setdefault(key, Counter())[row.outcome] += 1
@@ -287,10 +298,10 @@ def _counted(title: str, keys: Sequence[str], rows: Sequence[MutantRow], style: 
          ", ".join(f"{check} {n}" for check, n in by.get(key, Counter()).most_common()))
         for key, c in counts.items()
     ]  # fmt: skip
-    return table((title, "mutants", KILLED, EQUIVALENT, SURVIVING, "killed first by"), shown, style)
+    return (title, "mutants", KILLED, EQUIVALENT, SURVIVING, "killed first by"), shown
 
 
-def _by_check(rows: Sequence[MutantRow], checks: Sequence[str], style: str) -> str:
+def _by_check(rows: Sequence[MutantRow], checks: Sequence[str]) -> Cells:
     counts = Counter(row.killed_by for row in rows if row.killed_by)
     shown = [(name, str(counts.get(name, 0))) for name in dict.fromkeys([*checks, *sorted(counts)])]
-    return table(("check", "killed first"), shown, style)
+    return ("check", "killed first"), shown

@@ -50,20 +50,17 @@ def comparisons_of(trials: Sequence[Trial], rows: Sequence[Row]) -> list[Compari
 
 
 def _compared(trial: Trial, rows: Sequence[Row]) -> list[Comparison]:
-    verdicts = {
-        row.primal: row.verdict for row in rows if row.check == NUMERICAL and row.sample == trial.sample.name
-    }
+    told = {row.primal: row for row in rows if row.check == NUMERICAL and row.sample == trial.sample.name}
     try:
         with quiet():
-            return [
-                _comparison(trial, i, verdicts.get(name, Verdict.WRONG) is Verdict.WRONG)
-                for i, name in enumerate(trial.names)
-            ]
+            return [_comparison(trial, i, told.get(name)) for i, name in enumerate(trial.names)]
     except Exception:  # what raises is told by the row; there is nothing to draw of it
         return []
 
 
-def _comparison(trial: Trial, i: int, is_wrong: bool) -> Comparison:
+def _comparison(trial: Trial, i: int, row: Row | None) -> Comparison:
+    # at primals that were found, and not given, a fault is all that is told
+    is_wrong = row is None or row.verdict is Verdict.WRONG
     analytic = trial.own_gradients[i]
     wrong, directions = np.zeros(analytic.shape, dtype=bool), 0
     if trial.is_large:
@@ -90,6 +87,7 @@ def _comparison(trial: Trial, i: int, is_wrong: bool) -> Comparison:
         numerical,
         bound,
         wrong,
+        row.worst_index if row else None,
         directions,
         _jacobians(trial, i) if more else None,
         step_errors(trial, i) if more else None,

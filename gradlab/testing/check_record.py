@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from gradlab.diagnosis import Finding
-from gradlab.report import Explored, Report, Row
+from gradlab.repair import Repair
+from gradlab.report import Comparison, Explored, Report, Row, StepErrors
 from gradlab.verdict import Verdict
 
 
@@ -46,8 +49,13 @@ class Record:
 
 
 def packed(report: Report) -> str:
-    """Return a report as text."""
-    return json.dumps(asdict(report), default=lambda number: number.item())
+    """Return a report as text; of right gradients without what pictures are drawn of."""
+    wrong = [both for both in report.comparisons if both.wrong.any()]
+    return json.dumps(asdict(replace(report, comparisons=wrong)), default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist()
 
 
 def unpacked(text: str) -> Report:
@@ -59,10 +67,29 @@ def unpacked(text: str) -> Report:
         content["interrupted"],
         [Explored(**{**places, "derived": tuple(places["derived"])}) for places in content["explored"]],
         {node: [Finding(**finding) for finding in found] for node, found in content["findings"].items()},
+        [Repair(**repair) for repair in content["repairs"]],
+        list(map(_comparison, content["comparisons"])),
     )
 
 
+def _comparison(both: Mapping[str, Any]) -> Comparison:
+    arrays = {name: np.array(both[name], dtype=float) for name in ("analytic", "numerical", "bound")}
+    known: dict[str, Any] = {"wrong": np.array(both["wrong"], dtype=bool), "worst": _index(both["worst"])}
+    if both["jacobians"]:
+        known["jacobians"] = tuple(np.array(slopes, dtype=float) for slopes in both["jacobians"])
+    if both["steps"]:
+        steps: dict[str, Any] = {
+            name: np.array(value) if isinstance(value, list) else value
+            for name, value in both["steps"].items()
+        }
+        known["steps"] = StepErrors(**steps)
+    return Comparison(**{**both, **arrays, **known})
+
+
+def _index(index: list[int] | None) -> tuple[int, ...] | None:
+    return None if index is None else tuple(index)
+
+
 def _row(row: Mapping[str, Any]) -> Row:
-    index = row["worst_index"]
-    typed = {"verdict": Verdict(row["verdict"]), "worst_index": None if index is None else tuple(index)}
+    typed = {"verdict": Verdict(row["verdict"]), "worst_index": _index(row["worst_index"])}
     return Row(**{**row, **typed})

@@ -1,14 +1,14 @@
 """The report on all gradients that a run of pytest checked: a table, a page in markdown, and JSON."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from gradlab.report import Report
 from gradlab.report.envelope import to_json
 from gradlab.report.files import write_atomically
-from gradlab.report.numbers import error_of
+from gradlab.report.numbers import count, error_of
 from gradlab.report.overview import NUMERICAL, ORDER, overview
 from gradlab.report.pages import made_by
 from gradlab.report.tables import check_table
@@ -85,6 +85,42 @@ def write(
     for name, text in contents.items():
         write_atomically(folder / name, text)
     return [folder / name for name in contents]
+
+
+def write_html(
+    records: Sequence[Record], path: Path, environment: Mapping[str, Any], interrupted: bool
+) -> Path:
+    """Write all that the run checked as one page for a browser; return its path.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    from gradlab.report.web import report_page, write_page
+
+    named = [_named(report, record.test) for record in records for report in record.reports]
+    together = Report(
+        [row for report in named for row in report.rows],
+        environment,
+        interrupted,
+        [place for report in named for place in report.explored],
+        {name: found for report in named for name, found in report.findings.items()},
+        list(dict.fromkeys(repair for report in named for repair in report.repairs)),
+        [both for report in named for both in report.comparisons],
+    )
+    return write_page(report_page(together, f"pytest: {count(len(records), 'test')}", "pytest"), path)
+
+
+def _named(report: Report, test: str) -> Report:
+    """Return a report in which everything is called by its test as well."""
+    return replace(
+        report,
+        rows=[replace(row, node=f"{test} {row.node}") for row in report.rows],
+        explored=[replace(place, node=f"{test} {place.node}") for place in report.explored],
+        findings={f"{test} {node}": found for node, found in report.findings.items()},
+        comparisons=[replace(both, node=f"{test} {both.node}") for both in report.comparisons],
+    )
 
 
 def _verdict(records: Sequence[Record], ok: bool) -> str:

@@ -29,6 +29,10 @@ from gradlab.workers.worker_map import Workers
 
 # Above this the two gradients do not agree: central differences with h = 1e-4 reach about 1e-8 here.
 AGREEMENT = 1e-6
+GRADIENT_HEADERS = (
+    "parameter", "elements", "relative error", "verdict", "numerical", "backprop (all)", "numerical / backprop",
+)  # fmt: skip
+TRAINING_HEADERS = ("epoch", "step", "loss", "train accuracy", "test accuracy", "time")
 
 
 @dataclass(frozen=True)
@@ -73,18 +77,24 @@ class MnistReport:
         """Return both tables, each with its title, in one of tabulate's styles."""
         heading = "## " if style == "github" else ""
         parts = []
-        if self.gradients:
-            parts += [
-                f"{heading}{self.data}: numerical gradient against backprop",
-                _gradient_table(self.gradients, style),
-                self.gradients[-1].note,
-            ]
-        for way, history in self.training.items():
-            parts += [f"{heading}{self.data}: training by {way}", _training_table(history, style)]
-            parts += ["Interrupted: this is how far it came."] if history.interrupted else []
+        for caption, headers, rows, remark in self.tables():
+            parts += [f"{heading}{caption}", table(headers, rows, style), remark]
         if self.apart is not None:
             parts.append(f"No parameter of the two nets was ever further apart than {number(self.apart)}.")
-        return "\n\n".join(parts)
+        return "\n\n".join(filter(None, parts))
+
+    def tables(self) -> list[tuple[str, Sequence[str], Sequence[Sequence[str]], str]]:
+        """Return captions, headers, rows and remarks: of both gradients, and of each training."""
+        compared = "numerical gradient against backprop"
+        tables: list[tuple[str, Sequence[str], Sequence[Sequence[str]], str]] = []
+        if self.gradients:
+            of_both = _gradient_cells(self.gradients), self.gradients[-1].note
+            tables.append((f"{self.data}: {compared}", GRADIENT_HEADERS, *of_both))
+        for way, history in self.training.items():
+            rows = [_training_row(point) for point in _shown(history.points)]
+            cut = "Interrupted: this is how far it came." if history.interrupted else ""
+            tables.append((f"{self.data}: training by {way}", TRAINING_HEADERS, rows, cut))
+        return tables
 
     def to_json(self) -> str:
         """Return the envelope; the ``table`` of a row is "gradient" (a `Row`), "training" (a `Progress`) or "apart"."""
@@ -288,27 +298,12 @@ def _gradient_row(
     )
 
 
-def _gradient_table(rows: list[Row], style: str) -> str:
-    headers = (
-        "parameter",
-        "elements",
-        "relative error",
-        "verdict",
-        "numerical",
-        "backprop (all)",
-        "numerical / backprop",
-    )
-    shown = [
+def _gradient_cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    return [
         (r.primal, f"{(r.evaluations or 0) // 2:,}", number(r.relative_error), str(r.verdict),
          seconds(r.numerical_s), seconds(r.backward_s), f"{r.speedup:,.0f}x")
         for r in rows
     ]  # fmt: skip
-    return table(headers, shown, style)
-
-
-def _training_table(history: TrainingHistory, style: str) -> str:
-    headers = ("epoch", "step", "loss", "train accuracy", "test accuracy", "time")
-    return table(headers, [_training_row(point) for point in _shown(history.points)], style)
 
 
 def _training_row(point: Progress) -> tuple[str, ...]:

@@ -243,9 +243,9 @@ def gradcheck():
         "SKIPPED [[]4] *: hessian_is_symmetric has nothing to compare at this sample",
         "node_check has no node: decorate the test with gradlab.testing.parametrize_nodes(registry)",
         ">       node_check()",
-        "E   * gradlab.GradientError: wrong: wrong [[]small, *], x: matches_numerical; *",
-        "*::test_nodes (5 tests) * right * pass",
-        "*::test_nodes (5 tests) * wrong * wrong",
+        "E   * gradlab.GradientError: WRONG: wrong, the gradient of x.",
+        "*::test_nodes (5 tests) * right * pass*",
+        "*::test_nodes (5 tests) * wrong * wrong*",
     ])  # fmt: skip
     assert "gradlab/testing" not in result.stdout.str()
 
@@ -271,7 +271,7 @@ def test_one_process_collects(request):
     assert alone.parseoutcomes() == spread.parseoutcomes()
     pages = [(project.path / folder / "gradlab.md").read_text() for folder in ("alone", "spread")]
     assert pages[0] == pages[1]
-    spread.stdout.fnmatch_lines(["*::test_nodes (42 tests) * relu * 42 * 0 * kink"])
+    spread.stdout.fnmatch_lines(["*::test_nodes (42 tests) * relu * kink*"])
     content = json.loads((project.path / "spread" / "gradlab.json").read_text())
     assert {row["node"] for row in content["rows"]} == {"right", "wrong", "relu"}
 

@@ -8,7 +8,10 @@ from gradlab.commands.check._arguments import add_arguments, task_of
 from gradlab.commands.check._check_run import check
 from gradlab.commands.check._fixes import fix
 from gradlab.commands.check._targets_report import write_page
+from gradlab.commands.check._web_page import write_html_page
 from gradlab.commands.output import INTERRUPTED, OK, UNUSABLE, WRONG, print_paths, print_report
+from gradlab.report.figures import can_plot
+from gradlab.report.pages import write_pictures
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -32,15 +35,21 @@ def run(arguments: argparse.Namespace, command: str) -> int:
             print(f"gradlab: {line}", file=sys.stderr)
     if arguments.output:
         print_paths(write_page(found, arguments.output, command))
+    if arguments.plot:
+        print_paths(write_pictures(found.report, arguments.plot))
+    if arguments.html:
+        print_paths([write_html_page(found, arguments.html, command)])
     if found.interrupted:
         return INTERRUPTED
     return WRONG if found.wrong else OK if found.ok else UNUSABLE
 
 
 def _misuse(arguments: argparse.Namespace) -> str:
-    """Return what is wrong with the options for repairs, with the cure; empty where nothing is."""
+    """Return what is wrong with the options, with the cure; empty where nothing is."""
     if arguments.fix and not arguments.repair:
         return "--fix writes repairs, and --no-repair looks for none: leave one of them out"
+    if arguments.plot and not can_plot():
+        return "--plot draws with matplotlib, which is not installed: pip install 'gradlab[plot]'"
     if arguments.dry_run is not None and not arguments.fix:
         return "--dry-run says what --fix would write: add --fix, or leave it out"
     return ""

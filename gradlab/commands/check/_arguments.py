@@ -9,7 +9,7 @@ from gradlab.commands.check._check_task import CheckTask
 from gradlab.commands.check._input_specs import parse_input
 from gradlab.commands.check._typed_values import parse_named_values, parse_values
 from gradlab.commands.common_arguments import add_budget, count
-from gradlab.commands.output import add_detail
+from gradlab.commands.output import add_detail, add_html
 from gradlab.running.options import MAX_SECONDS
 
 
@@ -100,6 +100,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --fix, only say what would be written (default: of files that git does not have as they are)",
     )
     parser.add_argument("--output", type=Path, metavar="DIR", help="write check.md there")
+    parser.add_argument("--plot", type=Path, metavar="DIR", help="write pictures there, as .svg")
+    add_html(parser)
 
 
 def task_of(arguments: argparse.Namespace) -> CheckTask:
@@ -123,6 +125,7 @@ def task_of(arguments: argparse.Namespace) -> CheckTask:
         max_evaluations=arguments.max_evaluations,
         timeout=arguments.timeout,
         repair=arguments.repair,
+        pictures=bool(arguments.plot or arguments.html),
     )
 
 

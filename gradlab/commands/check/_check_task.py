@@ -37,6 +37,8 @@ class CheckTask:
         The function that gives the target's gradient or Jacobian, in its module or as ``MODULE:FUNCTION``, or empty.
     seed, rtol, atol, strict, max_seconds, max_evaluations, repair
         As for `gradlab.check_layer`.
+    pictures : bool
+        Whether right gradients, too, are to have all that pictures are drawn of.
     timeout : float
         In seconds.
     """
@@ -61,6 +63,7 @@ class CheckTask:
     max_evaluations: int | None = None
     timeout: float = 60.0
     repair: bool = True
+    pictures: bool = False
 
 
 @dataclass(frozen=True)

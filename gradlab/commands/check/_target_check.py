@@ -1,6 +1,7 @@
 """The check of one target: the object is found, made, given inputs, and checked."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
@@ -27,7 +28,7 @@ from gradlab.report import Report
 from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.check_vjp import check_vjp
 from gradlab.running.explanation import explain
-from gradlab.running.pictured import comparisons_of
+from gradlab.running.pictured import comparisons_of, wanting_pictures
 from gradlab.running.selection import select_checks
 from gradlab.running.timing import showing_times
 
@@ -54,7 +55,7 @@ def run_task(task: CheckTask, tell: Callable[[str], object]) -> TaskOutcome:
         return TaskOutcome(parts=_parts(found, task))
     _refuse_options(kind, found, task)
     tell("running it")
-    with showing_times():
+    with showing_times(), wanting_pictures() if task.pictures else nullcontext():
         return _checked_as(kind, found, task)
 
 

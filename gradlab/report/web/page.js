@@ -1,0 +1,39 @@
+for (const section of document.querySelectorAll("section.table")) {
+  const body = section.querySelector("tbody");
+  const headers = [...section.querySelectorAll("thead th")];
+  headers.forEach((header, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = header.textContent;
+    header.replaceChildren(button);
+    button.addEventListener("click", () => {
+      const rises = header.getAttribute("aria-sort") !== "ascending";
+      headers.forEach((other) => other.removeAttribute("aria-sort"));
+      header.setAttribute("aria-sort", rises ? "ascending" : "descending");
+      const value = (row) => row.cells[column].dataset.value;
+      const compare = (a, b) => {
+        const [x, y] = [value(a), value(b)];
+        const numbers = x !== "" && y !== "" && !isNaN(x) && !isNaN(y);
+        return (rises ? 1 : -1) * (numbers ? x - y : x.localeCompare(y));
+      };
+      body.append(...[...body.rows].sort(compare));
+    });
+  });
+  const controls = section.querySelector(".controls");
+  if (!controls) continue;
+  const [find, verdict, status] = ["input", "select", "[role=status]"].map((what) => controls.querySelector(what));
+  const filter = () => {
+    let shown = 0;
+    for (const row of body.rows) {
+      const text = row.textContent.toLowerCase().includes(find.value.toLowerCase());
+      const chip = !verdict.value || row.querySelector(".chip")?.textContent === verdict.value;
+      row.hidden = !(text && chip);
+      shown += row.hidden ? 0 : 1;
+    }
+    status.textContent = `${shown} of ${body.rows.length} shown`;
+  };
+  find.addEventListener("input", filter);
+  verdict.addEventListener("change", filter);
+  controls.hidden = false;
+  filter();
+}
