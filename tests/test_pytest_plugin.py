@@ -443,7 +443,8 @@ def test_a_warning_has_its_reason(project):
     result.stdout.fnmatch_lines([
         "test_it.py::test_doubtful * doubtful * warning * another at other inputs*",
         "Warning: doubtful, gradient of x",
-        "  where * for your*",
+        "  where * for",
+        "           your input, sign turned",
         "  seen     at your input it is right,*",
         "  test     test_it.py::test_doubtful",
     ])  # fmt: skip

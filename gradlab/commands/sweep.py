@@ -1,34 +1,46 @@
 """``gradlab sweep``: the error of a numerical derivative against its step, as a table, a page and a picture."""
 
 import argparse
-import sys
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from gradlab.checks.trial import Trial
+from gradlab.commands.check import add_making, compared
 from gradlab.commands.common_arguments import count
-from gradlab.commands.output import OK, STYLES, print_paths
+from gradlab.commands.output import OK, WRONG, print_paths, print_text, style_of
 from gradlab.node import primal_names
+from gradlab.report import Comparison, StepErrors
 from gradlab.report.envelope import environment, to_json
 from gradlab.report.numbers import number
+from gradlab.report.overview import headword
 from gradlab.report.pages import made_by
-from gradlab.report.tables import table
+from gradlab.report.tables import TERMINAL, table
+from gradlab.running.pictured import step_errors
 from gradlab.running.selection import UnknownNameError, select_nodes
 from gradlab.running.step_sweep import METHODS, SweepRow, sketch, sweep
+from gradlab.verdict import Verdict
 
-HELP = "show the error of a numerical derivative against its step"
+HELP = "show the error of a numerical derivative against its step, and Taylor's test"
+TAYLOR = ("h", "change of f", "less backprop's share", "falls as", "textbook's error")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``gradlab sweep``."""
-    parser.add_argument("node", metavar="NODE")
-    parser.add_argument("--primal", help="the primal to move (default: the first)")
-    parser.add_argument("--seed", type=count, default=0, help="seed of sample and cotangent")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="write sweep_NODE.md (and .svg) there")
+    parser.add_argument(
+        "node", metavar="NODE", help="a node, or MODULE:OBJECT, which gradlab check takes, of your own"
+    )
+    parser.add_argument("--primal", help="the input to move (default: the first)")
+    parser.add_argument("--seed", type=count, default=0, help="seed of inputs and cotangent")
+    add_making(parser)
+    parser.add_argument("--output", type=Path, metavar="DIR", help="write sweep_NAME.md (and .svg) there")
 
 
 def run(arguments: argparse.Namespace, command: str) -> int:
-    """Sweep the step at one primal of a node; print the errors, write the page, return the exit status."""
+    """Sweep the step at one input; print the errors, write the page, return the exit status."""
+    if ":" in arguments.node or arguments.node.endswith(".py"):
+        return _run_of_target(arguments, command)
     (node,) = select_nodes([arguments.node])
     names = primal_names(node.forward, len(node.draw_samples()[0].primals))
     wanted = arguments.primal or names[0]
@@ -36,16 +48,90 @@ def run(arguments: argparse.Namespace, command: str) -> int:
         raise UnknownNameError(f"{node.name} has no primal {wanted!r}: there are {', '.join(names)}")
     rows, against = sweep(node, names.index(wanted), arguments.seed)
     title = f"{node.name}, {wanted}: relative error against the step (truth: {against})"
+    trial = Trial(node, node.draw_samples(arguments.seed)[0], arguments.seed)
+    steps = step_errors(trial, names.index(wanted))
     if arguments.output:
         made = made_by(command, environment(seed=arguments.seed))
         print_paths(write_page(rows, title, arguments.output / f"sweep_{node.name}.md", made))
     if arguments.format == "json":
-        print(to_json(True, [asdict(r) for r in rows], environment(seed=arguments.seed, truth=against)))
-    else:
-        print(f"{title}\n\n{_error_table(rows, STYLES[arguments.format])}")
-        if arguments.format == "table" and sys.stdout.isatty():
-            print(f"\n{sketch(rows)}")
+        taylor = [row | {"table": "taylor"} for row in _taylor_rows(steps)]
+        print(
+            to_json(
+                True,
+                [asdict(r) for r in rows],
+                environment(seed=arguments.seed, truth=against, taylor=taylor),
+            )
+        )
+        return OK
+    style = style_of(arguments)
+    parts = [title, _error_table(rows, style), *([sketch(rows)] if style == TERMINAL else [])]
+    print_text("\n\n".join([*parts, *_taylor_parts(f"{node.name}, {wanted}", steps, style)]), style)
     return OK
+
+
+def _run_of_target(arguments: argparse.Namespace, command: str) -> int:
+    """Do Taylor's test of somebody's own function."""
+    found = compared(arguments.node, arguments)
+    names = list(dict.fromkeys(both.primal for both in found))
+    wanted = arguments.primal or names[0]
+    both = next((both for both in found if both.primal == wanted), None)
+    if both is None:
+        raise UnknownNameError(f"{arguments.node} has no input {wanted!r}: there are {', '.join(names)}")
+    steps = both.steps
+    if steps is None:
+        raise UnknownNameError(
+            f"{wanted} of {arguments.node} cannot be moved along a line: give another --input"
+        )
+    title = f"{arguments.node}, {wanted}"
+    if arguments.output:
+        print_paths(_write_taylor(both, steps, title, arguments.output, command))
+    ok = steps.verdict is Verdict.PASS
+    if arguments.format == "json":
+        print(to_json(ok, _taylor_rows(steps), environment(seed=arguments.seed, said=steps.sentence)))
+    else:
+        style = style_of(arguments)
+        print_text("\n\n".join(_taylor_parts(title, steps, style)), style)
+    return OK if ok else WRONG
+
+
+def _taylor_rows(steps: StepErrors) -> list[dict[str, float | None]]:
+    columns = steps.steps, steps.without, steps.with_gradient, steps.orders(), steps.central
+    names = ("h", "without", "with_gradient", "order", "central")
+    return [
+        {name: None if value is None else float(value) for name, value in zip(names, row, strict=True)}
+        for row in zip(*columns, strict=True)
+    ]
+
+
+def _taylor_parts(title: str, steps: StepErrors, style: str) -> list[str]:
+    """Return Taylor's test as text: what it says, and a row for each step."""
+    rows = [
+        (f"{row['h']:.0e}", number(row["without"]), number(row["with_gradient"]),
+         "rounding" if row["order"] is None and k else f"h^{row['order']:.2f}" if k else "", number(row["central"]))
+        for k, row in enumerate(_taylor_rows(steps))
+    ]  # fmt: skip
+    said = f"{headword(steps.verdict)}: {title}: by Taylor's test\n{steps.sentence}."
+    said += "" if steps.verdict is Verdict.PASS else "\nWith a right gradient it falls as h^2."
+    return [said, table(TAYLOR, rows, style)]
+
+
+def _write_taylor(both: Comparison, steps: StepErrors, title: str, folder: Path, command: str) -> list[Path]:
+    """Write the page of Taylor's test, and beside it its picture if the extra `plot` is installed."""
+    from gradlab.report.figures import can_plot
+    from gradlab.report.files import write_atomically
+
+    path = folder / f"sweep_{re.sub(r'[^A-Za-z0-9_]+', '_', title)}.md"
+    parts = [f"# {title}", made_by(command, environment(seed=0)), *_taylor_parts(title, steps, "github")]
+    paths = [path]
+    if can_plot():
+        from gradlab.report.pictures import pictures_of
+
+        picture = pictures_of(both)[-1]
+        paths.append(path.with_suffix(".svg"))
+        write_atomically(paths[1], picture.svg)
+        parts.append(f"![{picture.alt}]({paths[1].name})")
+    write_atomically(path, "\n\n".join(parts) + "\n")
+    return paths
 
 
 def write_page(rows: Sequence[SweepRow], title: str, path: Path, made: str) -> list[Path]:

@@ -6,6 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradlab.node import Array
+from gradlab.verdict import Verdict
+
+# The order of what is left is that of the LAST steps above rounding; at steps above LARGE it is none yet.
+LAST, LARGE = 3, 0.05
+# Where nothing but a right gradient falls, and where a wrong one does.
+RIGHT_ABOVE, WRONG_ABOVE, WRONG_BELOW = 1.7, 0.7, 1.3
 
 
 @dataclass(frozen=True)
@@ -36,14 +42,41 @@ class StepErrors:
 
     @property
     def order(self) -> float | None:
-        """The power of h by which `with_gradient` falls, where it is above rounding; None where no two steps are."""
-        above = (
-            np.isfinite(self.with_gradient) & (self.with_gradient > 100 * self.rounding) & (self.steps < 0.1)
-        )
-        if above.sum() < 2:
+        """The power of h by which `with_gradient` falls at the smallest steps above rounding; None where none are."""
+        above = np.flatnonzero(np.isfinite(self.with_gradient) & (self.with_gradient > 100 * self.rounding))
+        last = above[-LAST:]
+        if len(last) < 2 or self.steps[last[-1]] > LARGE:
             return None
-        slope, _ = np.polyfit(np.log(self.steps[above]), np.log(self.with_gradient[above]), 1)
+        slope, _ = np.polyfit(np.log(self.steps[last]), np.log(self.with_gradient[last]), 1)
         return float(slope)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether backprop is right along the direction, wrong, or nothing is said of it."""
+        if self.order is None or self.order > RIGHT_ABOVE:
+            return Verdict.PASS
+        return Verdict.WRONG if WRONG_ABOVE < self.order < WRONG_BELOW else Verdict.INCONCLUSIVE
+
+    @property
+    def sentence(self) -> str:
+        """What Taylor's test says, in the books' words."""
+        if self.order is None:
+            return "nothing is left but rounding: backprop is right along this direction"
+        if self.verdict is Verdict.PASS:
+            return f"what is left falls as h^{self.order:.2g}: backprop is right along this direction"
+        if self.verdict is Verdict.WRONG:
+            return "what is left falls as h: backprop is wrong along this direction"
+        return f"what is left falls as h^{self.order:.2g}, neither as h nor as h^2: a corner, or noise"
+
+    def orders(self) -> list[float | None]:
+        """Return, for each step, the power of h by which `with_gradient` has fallen since the one before."""
+        left, h = self.with_gradient, self.steps
+        return [
+            float(np.log(left[k] / left[k - 1]) / np.log(h[k] / h[k - 1]))
+            if k and np.isfinite(left[k - 1 : k + 1]).all() and min(left[k], left[k - 1]) > self.rounding
+            else None
+            for k in range(len(h))
+        ]
 
 
 @dataclass(frozen=True)

@@ -221,7 +221,7 @@ def _problem(rows: Sequence[Row], fault: Fault | None, comparisons: Sequence[Com
     python = python.partition(f"; {how_read}")[0]
     note = plain(note).removesuffix("; ")
     told = "; ".join(part for part in note.split("; ") if not part.startswith(how_read))
-    if told.endswith(plain(BEYOND).strip()):
+    if told.rstrip().endswith(plain(BEYOND).strip()):
         told = "at your input it is right, and nobody has said that it is meant for this one"
     if fault:
         reason, seen, cure = MISTAKES.get(fault.name, fault.name), plain(fault.evidence), plain(fault.cure)

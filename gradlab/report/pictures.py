@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array
-from gradlab.report.comparison import Comparison, StepErrors, index_text
+from gradlab.report.comparison import Comparison, index_text
 from gradlab.report.figures import new_figure, svg_of
 
 # Okabe and Ito's colours, which everybody can tell apart.
@@ -78,7 +78,7 @@ def _drawings(comparison: Comparison) -> Iterator[Drawing]:
         said = ", by backprop and by differences, and what is between them"
         yield drawing("slopes", f"{name}: the slope of every output", said, _jacobians)
     if comparison.steps:
-        yield drawing("taylor", f"{name}: Taylor's test", f": {taylor_words(comparison.steps)}", _taylor)
+        yield drawing("taylor", f"{name}: Taylor's test", f": {comparison.steps.sentence}", _taylor)
 
 
 def _where(comparison: Comparison) -> str:
@@ -195,11 +195,9 @@ def _scale(panels: Sequence[tuple[str, Array]]) -> tuple[Any, Any]:
 
     values = np.concatenate([panel.ravel() for _, panel in panels])
     known = values[np.isfinite(values) & (values > 0)]
-    high = float(known.max(initial=1e-300)) * (10 if np.isinf(values).any() else 1)
+    high = float(known.max(initial=1e-100)) * (10 if np.isinf(values).any() else 1)
     low = max(float(known.min(initial=high)), 1e-14 * high)
-    colours = colormaps["Greys"].copy()
-    colours.set_under("white")
-    return LogNorm(low, high if high > low else 10 * low), colours
+    return LogNorm(low, high if high > low else 10 * low), colormaps["Greys"].with_extremes(under="white")
 
 
 def _panels(values: Array) -> Iterator[tuple[str, Array]]:
@@ -269,23 +267,11 @@ def _jacobians(figure: Any, comparison: Comparison, title: str) -> None:
     figure.colorbar(image, ax=axes, shrink=0.8)
 
 
-def taylor_words(steps: StepErrors) -> str:
-    """Return what Taylor's test says of a gradient along its direction."""
-    order = steps.order
-    if order is None:
-        return "nothing is left but rounding: backprop is right along this direction"
-    if order > 1.7:
-        return f"what is left falls as h^{order:.2g}: backprop is right along this direction"
-    if order > 0.7 and order < 1.3:
-        return "what is left falls as h: backprop is wrong along this direction"
-    return f"what is left falls as h^{order:.2g}, neither as h nor as h^2: a corner, or noise"
-
-
 def _taylor(figure: Any, comparison: Comparison, title: str) -> None:
     steps = comparison.steps
     if steps is None:
         return
-    figure.suptitle(f"{title}\n{taylor_words(steps)}", fontsize=10)
+    figure.suptitle(f"{title}\n{steps.sentence}", fontsize=10)
     left, right = figure.subplots(1, 2)
     h, floor = steps.steps, max(steps.rounding, 1e-300)
     for values, label, marker, colour in (

@@ -2,18 +2,22 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
-from gradlab.commands.check._arguments import add_arguments, task_of
+from gradlab.commands.check._arguments import add_arguments, add_making, task_of, task_of_making
 from gradlab.commands.check._check_run import check
 from gradlab.commands.check._fixes import fix
 from gradlab.commands.check._targets_report import write_page
 from gradlab.commands.check._web_page import write_html_page
 from gradlab.commands.output import INTERRUPTED, OK, UNUSABLE, WRONG, print_paths, print_report
+from gradlab.report import Comparison
 from gradlab.report.figures import can_plot
 from gradlab.report.pages import write_pictures
+from gradlab.running.selection import UnknownNameError
 
-__all__ = ["HELP", "add_arguments", "run"]
+__all__ = ["HELP", "add_arguments", "add_making", "compared", "run"]
 
 HELP = "check layers and functions that somebody else wrote, by their names"
 
@@ -53,3 +57,18 @@ def _misuse(arguments: argparse.Namespace) -> str:
     if arguments.dry_run is not None and not arguments.fix:
         return "--dry-run says what --fix would write: add --fix, or leave it out"
     return ""
+
+
+def compared(target: str, arguments: argparse.Namespace) -> Sequence[Comparison]:
+    """Return both gradients of an object, with all that pictures are drawn of.
+
+    Raises
+    ------
+    UnknownNameError
+        If it cannot be checked.
+    """
+    task = replace(task_of_making(arguments), pictures=True, values_only=True, repair=False)
+    found = check([target], task, progress=True)
+    if not found.report.comparisons:
+        raise UnknownNameError("; ".join(found.unchecked_lines()) or f"{target} has no gradient to compare")
+    return found.report.comparisons

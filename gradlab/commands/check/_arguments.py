@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODULE:OBJECT",
         help="a class, an object, a pair MODULE:FORWARD,BACKWARD, or a list of them; MODULE may be a path to a file",
     )
+    add_making(parser)
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="check every layer class that a module defines and that can be made",
+    )
+    add_budget(parser, MAX_SECONDS, "object")
+    parser.add_argument("--rtol", type=_tolerance, help="(default: from the dtype)")
+    parser.add_argument("--atol", type=_tolerance, help="(default: from the size of the gradient)")
+    parser.add_argument(
+        "--strict", action="store_true", help="breaches that leave the numbers right are errors, not warnings"
+    )
+    add_detail(parser)
+    parser.add_argument("--seed", type=count, default=0, help="seed of weights, inputs and cotangents")
+    parser.add_argument(
+        "--repair",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="look for a change of the source that mends what is wrong, and show it (default: yes)",
+    )
+    parser.add_argument("--fix", action="store_true", help="write the repairs into their files")
+    parser.add_argument(
+        "--dry-run",
+        action=argparse.BooleanOptionalAction,
+        help="with --fix, only say what would be written (default: of files that git does not have as they are)",
+    )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="write check.md there")
+    parser.add_argument("--plot", type=Path, metavar="DIR", help="write pictures there, as .svg")
+    add_html(parser)
+
+
+def add_making(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say how an object is made, called, and given inputs, and how long that may take."""
     parser.add_argument(
         "--init",
         type=_as_argument(parse_values),
@@ -72,40 +106,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="samples(rng) returns or yields the inputs, tuples or dicts by name",
     )
     parser.add_argument(
-        "--all",
-        action="store_true",
-        help="check every layer class that a module defines and that can be made",
-    )
-    parser.add_argument(
         "--timeout", type=_seconds, default=60.0, metavar="S", help="seconds for each object (default: 60)"
     )
-    add_budget(parser, MAX_SECONDS, "object")
-    parser.add_argument("--rtol", type=_tolerance, help="(default: from the dtype)")
-    parser.add_argument("--atol", type=_tolerance, help="(default: from the size of the gradient)")
-    parser.add_argument(
-        "--strict", action="store_true", help="breaches that leave the numbers right are errors, not warnings"
-    )
-    add_detail(parser)
-    parser.add_argument("--seed", type=count, default=0, help="seed of weights, inputs and cotangents")
-    parser.add_argument(
-        "--repair",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="look for a change of the source that mends what is wrong, and show it (default: yes)",
-    )
-    parser.add_argument("--fix", action="store_true", help="write the repairs into their files")
-    parser.add_argument(
-        "--dry-run",
-        action=argparse.BooleanOptionalAction,
-        help="with --fix, only say what would be written (default: of files that git does not have as they are)",
-    )
-    parser.add_argument("--output", type=Path, metavar="DIR", help="write check.md there")
-    parser.add_argument("--plot", type=Path, metavar="DIR", help="write pictures there, as .svg")
-    add_html(parser)
 
 
 def task_of(arguments: argparse.Namespace) -> CheckTask:
     """Return the task that these arguments set for every target; its own target is still empty."""
+    return replace(
+        task_of_making(arguments),
+        rtol=arguments.rtol,
+        atol=arguments.atol,
+        strict=arguments.strict,
+        max_seconds=arguments.max_seconds,
+        max_evaluations=arguments.max_evaluations,
+        repair=arguments.repair,
+        pictures=bool(arguments.plot or arguments.html),
+    )
+
+
+def task_of_making(arguments: argparse.Namespace) -> CheckTask:
+    """Return the task that the arguments of `add_making` and --seed set."""
     return CheckTask(
         "",
         init=arguments.init,
@@ -118,14 +138,7 @@ def task_of(arguments: argparse.Namespace) -> CheckTask:
         jac=arguments.jac,
         samples=arguments.samples,
         seed=arguments.seed,
-        rtol=arguments.rtol,
-        atol=arguments.atol,
-        strict=arguments.strict,
-        max_seconds=arguments.max_seconds,
-        max_evaluations=arguments.max_evaluations,
         timeout=arguments.timeout,
-        repair=arguments.repair,
-        pictures=bool(arguments.plot or arguments.html),
     )
 
 

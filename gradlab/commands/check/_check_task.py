@@ -39,6 +39,8 @@ class CheckTask:
         As for `gradlab.check_layer`.
     pictures : bool
         Whether right gradients, too, are to have all that pictures are drawn of.
+    values_only : bool
+        Whether nothing is asked but whether the numbers are right at the given inputs.
     timeout : float
         In seconds.
     """
@@ -64,6 +66,7 @@ class CheckTask:
     timeout: float = 60.0
     repair: bool = True
     pictures: bool = False
+    values_only: bool = False
 
 
 @dataclass(frozen=True)

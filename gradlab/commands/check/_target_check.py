@@ -229,7 +229,8 @@ def _asked(layer: Any, task: CheckTask) -> list[Sample]:
 
 
 def _options(task: CheckTask) -> dict[str, Any]:
-    return {
+    few: dict[str, Any] = {"checks": ["matches_numerical"], "explore": False} if task.values_only else {}
+    return few | {
         "rtol": task.rtol, "atol": task.atol, "seed": task.seed, "strict": task.strict,
         "max_seconds": task.max_seconds, "max_evaluations": task.max_evaluations, "name": task.target,
         "repair": task.repair,

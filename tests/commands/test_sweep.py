@@ -1,0 +1,126 @@
+"""``gradlab sweep`` of somebody's own function: Taylor's test, and the textbook's error over the step."""
+
+import json
+
+import numpy as np
+import pytest
+
+from gradlab import cli
+from gradlab.checks.trial import Trial
+from gradlab.node import Node, Sample
+from gradlab.report.comparison import StepErrors
+from gradlab.running.pictured import step_errors
+from gradlab.verdict import Verdict
+
+LAYERS = """
+import numpy as np
+
+class Tanh:
+    def forward(self, x):
+        self.y = np.tanh(x)
+        return self.y
+    def backward(self, dout):
+        return dout * (1 - self.y**2)
+
+class Wrong(Tanh):
+    def backward(self, dout):
+        return dout * (1 - self.y)
+
+class Linear:
+    def forward(self, x):
+        return 3 * x
+    def backward(self, dout):
+        return 3 * dout
+"""
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch, capsys):
+    (tmp_path / "layers.py").write_text(LAYERS)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        status = cli.main(["sweep", *arguments])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_what_is_right_falls_as_the_square(sweep):
+    status, out, _ = sweep("layers.py:Tanh", "--input", "3x4")
+    assert status == 0
+    assert out.startswith("All right: layers.py:Tanh, x: by Taylor's test\nwhat is left falls as h^2: ")
+    assert out.count("h^2.0") >= 2
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_what_is_wrong_falls_as_the_step(sweep):
+    status, out, _ = sweep("layers.py:Wrong", "--input", "3x4")
+    assert status == 1
+    assert out.startswith("WRONG: layers.py:Wrong, x")
+    assert "With a right gradient it falls as h^2." in out
+
+
+def test_what_is_linear_leaves_nothing(sweep):
+    status, out, _ = sweep("layers.py:Linear", "--input", "3")
+    assert status == 0
+    assert "nothing is left but rounding" in out
+
+
+def test_json_and_page(sweep, tmp_path):
+    status, out, err = sweep("layers.py:Tanh", "--input", "3", "--format", "json", "--output", "out")
+    envelope = json.loads(out)
+    assert (status, envelope["ok"], len(envelope["rows"])) == (0, True, 12)
+    assert "backprop is right" in envelope["environment"]["said"]
+    assert list(envelope["rows"][0]) == ["h", "without", "with_gradient", "order", "central"]
+    page = (tmp_path / "out" / "sweep_layers_py_Tanh_x.md").read_text()
+    assert "| h " in page
+    assert err.count("wrote ") >= 1
+
+
+def test_a_node_has_taylors_test_as_well(sweep):
+    _, out, _ = sweep("exp")
+    assert out.index("relative error against the step") < out.index("by Taylor's test")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["layers.py:Nope"], "layers.py has no 'Nope'"),
+        (["layers.py:Tanh", "--input", "3", "--primal", "q"], "no input 'q': there are x"),
+        (["nowhere.py:Tanh"], "nowhere.py"),
+    ],
+)
+def test_a_bad_call_is_one_line(sweep, arguments, said):
+    status, out, err = sweep(*arguments)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+def errors_of(forward, backward, x):
+    sample = Sample("given", (x,), {})
+    return step_errors(Trial(Node("f", "own", forward, backward, lambda rng: iter([sample])), sample), 0)
+
+
+def test_a_small_error_is_seen_where_it_shows():
+    x = np.linspace(0.3, 2, 12)
+    right = errors_of(lambda x: (np.exp(x), x), lambda x, g: (np.exp(x) * g,), x)
+    off = errors_of(lambda x: (np.exp(x), x), lambda x, g: (np.exp(x) * g * (1 + 1e-5),), x)
+    assert (right.verdict, off.verdict) == (Verdict.PASS, Verdict.WRONG)
+    assert right.order == pytest.approx(2, abs=0.05)
+    assert off.order < 1.3 < 1.7 < right.order
+
+
+def test_a_corner_is_not_called_wrong():
+    x = np.zeros(8)
+    found = errors_of(lambda x: (np.abs(x) ** 1.5, x), lambda x, g: (0 * g,), x)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "a corner, or noise" in found.sentence
+
+
+def test_steps_without_values_say_nothing():
+    nan = np.full(12, np.nan)
+    found = StepErrors(10.0 ** -np.arange(1, 13), nan, nan, nan, 1e-16)
+    assert found.order is None
+    assert found.orders() == [None] * 12
