@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,18 @@ def can_plot() -> bool:
 
 
 def new_figure(width: float, height: float) -> Any:
-    """Return an empty matplotlib figure, in inches, that belongs to no window."""
+    """Return an empty matplotlib figure, in inches, that belongs to no window, and that a notebook shows."""
     os.environ.setdefault("MPLBACKEND", "svg")
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    class Shown(Figure):
+        # a notebook shows a bare figure only where pyplot was imported
+        def _repr_png_(self) -> bytes:
+            png = BytesIO()
+            self.savefig(png, format="png", dpi=72)
+            return png.getvalue()
+
+    return Shown(figsize=(width, height), layout="constrained")
 
 
 def svg_of(figure: Any) -> str:
