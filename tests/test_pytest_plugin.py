@@ -416,11 +416,33 @@ def test_a_page_for_a_browser(project, spread):
     result = run(project, CHECKED, "--gradlab-html=out/page.html", *spread)
     page = project.path / "out" / "page.html"
     assert f"wrote {page}" in result.outlines
-    text = page.read_text()
+    text = page.read_text().replace("<wbr>", "")
     assert "<h1>" in text
     assert "test_it.py::test_wrong three, gradient of x" in text
     assert "off by a constant factor" in text
     assert "return (2 * x * g,)" in text, "the repair travels as well"
+    failures, _, expected = text.partition("Not right, as the test expects")
+    assert "test_expects_it" not in failures
+    assert "test_expects_it" in expected
+    assert "test_known" in expected
+
+
+def test_a_page_of_what_is_wrong_as_expected_is_all_right(project):
+    run(project, CHECKED, "--gradlab-html=page.html", "-k", "expects_it")
+    text = (project.path / "page.html").read_text()
+    assert "Nothing is wrong but what the tests expect.</h1>" in text
+    assert "as expected" in text
+
+
+def test_long_doubles_travel(project):
+    source = """
+        from functions import *
+
+        def test_long(gradcheck):
+            gradcheck(lambda x: (x**2, x), lambda x, g: (3 * x * g,), (X.astype(np.longdouble),), **QUICK)
+    """
+    run(project, source, "--gradlab-html=page.html").assert_outcomes(failed=1)
+    assert "test_long" in (project.path / "page.html").read_text()
 
 
 def test_a_page_that_cannot_be_written_is_one_line(project):

@@ -153,6 +153,7 @@ def _write_html(report: "MnistReport", path: Path, command: str) -> Path:
         tables=tables,
         pictures=pictures,
         remarks=remarks,
+        hint="" if pictures else "For the curves: pip install 'gradlab[plot]'",
     )
     return write_web_page(page, path)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gradlab.commands.common_arguments import add_workers, count, workers_of
 from gradlab.commands.output import add_html, finish
 from gradlab.report.files import write_atomically
+from gradlab.report.numbers import count as count_text
 from gradlab.report.pages import made_by
 from gradlab.verdict import Verdict
 
@@ -64,12 +65,12 @@ def write_page(report: "MutationReport", folder: Path, command: str) -> list[Pat
 def _write_html(report: "MutationReport", path: Path, command: str) -> Path:
     from gradlab.report.web import Page, Table
     from gradlab.report.web import write_page as write_web_page
+    from gradlab.running.mutation import KILLED, NEVER_FIRST, SURVIVING
 
-    verdict = Verdict.PASS if report.ok else Verdict.WRONG
-    totals = report.totals()
-    headline = "Every fault was noticed." if report.ok else "Some faults were not noticed."
-    from gradlab.running.mutation import KILLED, SURVIVING
-
+    survivors = sum(row.outcome == SURVIVING for row in report.rows)
+    headline = "Every fault was noticed." if report.ok else "Nothing was tried."
+    if survivors:
+        headline = f"Not noticed: {survivors} of {count_text(len(report.rows), 'fault')}."
     # of thousands nobody reads the killed ones
     told = [row for row in report.rows if row.outcome != KILLED or len(report.rows) <= MOST_TOLD]
     rows = [
@@ -78,7 +79,19 @@ def _write_html(report: "MutationReport", path: Path, command: str) -> Path:
     ]
     headers = ("node", "fault", "input", "change", "outcome", "noticed by", "note")
     caption = "Every fault" if len(told) == len(report.rows) else "Every fault that was not noticed"
-    tables = [Table(caption, headers, rows), *(Table(*tabled) for tabled in report.tables())]
+    faults, tables = Table(caption, headers, rows), [Table(*tabled) for tabled in report.tables()]
+    # who has survivors wants to see them; who has none, the counts
+    tables.insert(0 if survivors else len(tables), faults)
     about = "gradlab mutate: faults put into right nodes"
-    page = Page(about, verdict, headline, totals, command, report.environment, tables=tables)
+    verdict = Verdict.PASS if report.ok else Verdict.WRONG if survivors else Verdict.INCONCLUSIVE
+    page = Page(
+        about,
+        verdict,
+        headline,
+        report.totals(),
+        command,
+        report.environment,
+        tables=tables,
+        remarks=[NEVER_FIRST],
+    )
     return write_web_page(page, path)

@@ -1,6 +1,7 @@
 """The output of a subcommand: a report on stdout, the names of written files on stderr, an exit status."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -24,7 +25,21 @@ def add_detail(parser: argparse.ArgumentParser) -> None:
 
 def add_html(parser: argparse.ArgumentParser) -> None:
     """Add --html."""
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write all of it as one page for a browser")
+    parser.add_argument(
+        "--html", type=_page, metavar="FILE", help="write all of it as one page for a browser"
+    )
+
+
+def _page(text: str) -> Path:
+    """Return the path of a page; a place that cannot be written is told before a run, whose report would be lost."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} cannot be written (it is a folder): name a file in it")
+    nearest = next(folder for folder in path.absolute().parents if folder.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        why = "no rights" if nearest.is_dir() else "it is no folder"
+        raise argparse.ArgumentTypeError(f"{nearest} cannot be written ({why}): name another place")
+    return path
 
 
 def style_of(arguments: argparse.Namespace) -> str:

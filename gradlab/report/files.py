@@ -27,7 +27,10 @@ def write_bytes_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> 
         If the folder cannot be made or written to. Whatever `write` raises leaves the old file as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from error  # not the name of a passing file
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)

@@ -55,7 +55,8 @@ def packed(report: Report) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return value.tolist()
+    # of a long double, `tolist` makes long doubles
+    return np.asarray(value, dtype=np.float64 if value.dtype.kind == "f" else None).tolist()
 
 
 def unpacked(text: str) -> Report:

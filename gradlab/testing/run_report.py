@@ -25,11 +25,15 @@ def table(records: Sequence[Record], style: str) -> str:
 
     There is no row for each test: `parametrize_nodes` gives one function so many tests that they would fill pages.
     """
+    return tabled(HEADERS, _table_rows(records), style)
+
+
+def _table_rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         for op in dict.fromkeys(row.node for row in record.rows):
             groups.setdefault((record.function, op), []).append(record)
-    return tabled(HEADERS, [_line(function, op, of) for (function, op), of in groups.items()], style)
+    return [_line(function, op, of) for (function, op), of in groups.items()]
 
 
 def _line(function: str, op: str, records: Sequence[Record]) -> tuple[str, ...]:
@@ -97,8 +101,12 @@ def write_html(
     OSError
         If the file cannot be written.
     """
-    from gradlab.report.web import report_page, write_page
+    from gradlab.report.web import Table, report_page, write_page
 
+    # a test that expects a wrong gradient is no failure, and stands apart
+    expected = list(filter(_is_expected, records))
+    tests = count(len(records), "test")
+    records = [record for record in records if not _is_expected(record)]
     named = [_named(report, record.test) for record in records for report in record.reports]
     together = Report(
         [row for report in named for row in report.rows],
@@ -109,7 +117,18 @@ def write_html(
         list(dict.fromkeys(repair for report in named for repair in report.repairs)),
         [both for report in named for both in report.comparisons],
     )
-    return write_page(report_page(together, f"pytest: {count(len(records), 'test')}", "pytest"), path)
+    page = report_page(together, f"pytest: {tests}", "pytest")
+    if expected:
+        apart = Table("Not right, as the test expects", HEADERS, _table_rows(expected))
+        page = replace(page, tables=[*page.tables, apart])
+    if expected and not records:
+        page = replace(page, verdict=Verdict.PASS, headline="Nothing is wrong but what the tests expect.")
+    return write_page(page, path)
+
+
+def _is_expected(record: Record) -> bool:
+    """Return whether a test has wrong gradients, and is content."""
+    return record.ok and not all(report.ok for report in record.reports)
 
 
 def _named(report: Report, test: str) -> Report:

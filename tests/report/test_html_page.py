@@ -33,7 +33,7 @@ class Outline(HTMLParser):
         self.links += [known[name] for name in ("src", "href") if name in known]
         if tag == "img":
             self.images.append(known)
-        if tag not in ("meta", "link", "img", "input", "br"):
+        if tag not in ("meta", "link", "img", "input", "br", "wbr"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -92,6 +92,14 @@ def test_everything_is_escaped(wrong, page_of):
     assert text.count("&lt;script&gt;") > 10
 
 
+def test_a_short_name_is_escaped_as_well(page_of):
+    row = {"sample": "s", "check": "matches_numerical", "dtype": "float64", "relative_error": 0.5}
+    numbers = {"worst_index": (0,), "analytic": 1.0, "numerical": 2.0}
+    text = page_of(Report([Row(node="<b>", primal="<i>", verdict=Verdict.WRONG, **row, **numbers)], {}))
+    assert "<b>" not in text
+    assert "<i>" not in text
+
+
 def test_the_verdict_the_mistake_and_the_cure_come_first(wrong, page_of):
     text = re.sub(r"<style>.*?</style>", "", page_of(wrong), flags=re.DOTALL)
     above = text[: text.index("<details")]
@@ -133,7 +141,14 @@ def test_a_heat_map_is_cut_round_the_worst():
 
 @pytest.mark.parametrize(
     ("name", "node"),
-    [("layers.py:BatchNorm", "gradlab&#39;s own batch_norm"), ("relu", "relu"), ("layers.py:Mine", None)],
+    [
+        ("layers.py:BatchNorm", "what gradlab&#39;s own batch_norm computes"),
+        ("layers.py:BatchNorm2d", "what gradlab&#39;s own batch_norm computes"),
+        ("layers.py:Conv1d", "what gradlab&#39;s own conv1d computes"),
+        ("layers.py:Conv", None),
+        ("relu", "relu"),
+        ("layers.py:Mine", None),
+    ],
 )
 def test_the_formulas_of_what_is_called_alike(page_of, name, node):
     report = check_vjp(
@@ -142,6 +157,16 @@ def test_the_formulas_of_what_is_called_alike(page_of, name, node):
     text = page_of(report)
     assert (f"The formulas: {node}</summary>" in text) is (node is not None)
     assert ("The formulas" in text) is (node is not None)
+
+
+def test_a_heat_map_lies_round_the_element_that_the_report_names():
+    wrong = np.zeros((50, 4), dtype=bool)
+    wrong[[3, 40], 1] = True
+    right = np.zeros(wrong.shape)
+    off = np.where(wrong, np.arange(50.0)[:, None], 0.0)
+    found = heat_map(Comparison("f", "given", "x", off, right, right, wrong, worst=(3, 1)))
+    assert "the part round [3, 1]" in found.caption
+    assert found.rows[0][1][0].text == "\N{MIDDLE DOT}", "what is right is no news"
 
 
 def test_a_repair_is_shown_with_its_signs(wrong, page_of):
@@ -166,6 +191,8 @@ def test_a_repair_is_shown_with_its_signs(wrong, page_of):
         ("2.5 ms", 0.0025),
         ("22,208x", 22208.0),
         ("7 ns", 7e-9),
+        ("93.1%", 93.1),
+        ("inf", float("inf")),
     ],
 )
 def test_numbers_are_sorted_as_numbers(cell, value):
@@ -195,11 +222,64 @@ def test_every_command_writes_its_page(command, tmp_path, capsys):
     assert f"gradlab {command[0]}" in text
 
 
-def test_a_place_that_is_a_folder_is_one_line(tmp_path, capsys):
-    assert cli.main(["verify", "add", "--html", str(tmp_path)]) == 2
+def test_a_name_that_is_nearly_a_number_is_sorted_as_text():
+    assert [_sorted_by(text) for text in ("1.2.3", "-", "e", "1 of 2")] == ["1.2.3", "-", "e", "1 of 2"]
+
+
+@pytest.mark.parametrize("place", ["folder", "file/page.html"])
+def test_a_place_that_cannot_be_written_is_one_line_before_the_run(place, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("gradlab.commands.verify.verify", lambda *_, **__: pytest.fail("its report is lost"))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["verify", "add", "--html", str(tmp_path / place)])
     err = capsys.readouterr().err
     assert len(err.splitlines()) == 1
-    assert f"{tmp_path} cannot be written (it is a folder): name a place that can be" in err
+    assert "cannot be written (it is" in err
+    assert re.search(r": name (a file in it|another place): see gradlab verify --help$", err)
+
+
+def test_a_folder_that_turns_out_not_to_be_writeable_is_one_line(tmp_path, capsys, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied", "a passing name")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    path = tmp_path / "page.html"
+    assert cli.main(["verify", "add", "--html", str(path)]) == 2
+    said = f"gradlab: {path} cannot be written (Permission denied): name a place that can be\n"
+    assert capsys.readouterr().err.endswith(said)
+
+
+def test_a_name_that_is_no_unicode_is_written(wrong, tmp_path):
+    page = report_page(wrong, "caf\udce9", "gradlab check caf\udce9.py")
+    assert "gradlab check caf?.py" in write_page(page, tmp_path / "page.html").read_text("utf-8")
+
+
+def test_a_repair_stands_with_the_layer_that_it_is_of(page_of):
+    layer = "class {}:\n    def backward(self, d):\n        return d\n"
+    text = f"{layer.format('First')}\n\n{layer.format('Second')}"
+    diff = "--- f.py\n+++ f.py\n@@ -8 +8 @@\n-        return d\n+        return 2 * d"
+    repair = Repair("f.py", 8, "return d", "return 2 * d", diff, "all checks", text=text)
+    row = {"sample": "given", "check": "matches_numerical", "primal": "x", "dtype": "float64"}
+    numbers = {"relative_error": 0.5, "worst_index": (0,), "analytic": 1.0, "numerical": 2.0}
+    rows = [Row(node=f"f.py:{name}", verdict=Verdict.WRONG, **row, **numbers) for name in ("First", "Second")]
+    first, second = page_of(Report(rows, {}, repairs=[repair])).split("<article")[1:]
+    assert "Change this" not in first
+    assert "Change this" in second
+
+
+def test_gradlab_check_writes_a_page_with_pictures_of_what_is_right(tmp_path, capsys):
+    pytest.importorskip("matplotlib", reason="the extra plot is not installed")
+    (tmp_path / "mine.py").write_text(
+        "class Square:\n"
+        "    def forward(self, x):\n        self.x = x\n        return x**2\n"
+        "    def backward(self, dout):\n        return 2 * self.x * dout\n"
+    )
+    path = tmp_path / "page.html"
+    assert cli.main(["check", f"{tmp_path / 'mine.py'}:Square", "--input", "3x4", "--html", str(path)]) == 0
+    assert f"wrote {path}" in capsys.readouterr().err
+    images = Outline(path.read_text("utf-8")).images
+    assert any("numerical gradient and backprop" in image["alt"] for image in images)
 
 
 def test_many_right_nodes_have_no_pictures(page_of):

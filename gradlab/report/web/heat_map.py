@@ -9,6 +9,8 @@ from gradlab.report.comparison import Comparison, index_text
 
 # More rows and columns than these are cut, to what lies round the worst element.
 ROWS, COLUMNS = 20, 16
+# An element that is right: its rounding is no news.
+DOT = "\N{MIDDLE DOT}"
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,7 @@ def heat_map(comparison: Comparison) -> HeatMap | None:
         return None
     with np.errstate(invalid="ignore", over="ignore"):
         off = np.abs(np.asarray(comparison.analytic, dtype=np.float64) - comparison.numerical)
-    most = np.where(comparison.wrong, np.nan_to_num(off, nan=np.inf), -1.0)
-    worst = [int(k) for k in np.unravel_index(int(np.argmax(most)), off.shape)]
+    worst = _worst(comparison, off)
     panel = tuple(worst[:-2])
     two, wrong = np.atleast_2d(off[panel]), np.atleast_2d(comparison.wrong[panel])
     row, column = (0, 0, *worst[-2:])[-2:]
@@ -50,8 +51,16 @@ def heat_map(comparison: Comparison) -> HeatMap | None:
         f"How far backprop is from the numerical gradient of {name}{cut}",
         list(columns),
         [(r, [_cell(two[r, c], bool(wrong[r, c]), largest) for c in columns]) for r in rows],
-        "x: wrong. The darker, the further off.",
+        "x: wrong, and by how much; the stronger the colour, the further off. A dot: both agree.",
     )
+
+
+def _worst(comparison: Comparison, off: Array) -> list[int]:
+    """Return the element that the report names, or else the one that is furthest off."""
+    if comparison.worst is not None and comparison.wrong[comparison.worst]:
+        return [int(k) for k in comparison.worst]
+    most = np.where(comparison.wrong, np.nan_to_num(off, nan=np.inf), -1.0)
+    return [int(k) for k in np.unravel_index(int(np.argmax(most)), off.shape)]
 
 
 def _window(place: int, length: int, most: int) -> range:
@@ -61,12 +70,11 @@ def _window(place: int, length: int, most: int) -> range:
 
 def _cell(off: Array, wrong: bool, largest: float) -> Cell:
     value = float(off)
-    if np.isnan(value):
-        return Cell(
-            "x" if wrong else "", "no number" if wrong else "not looked at alone", "off" if wrong else "", 0
-        )
+    known = not np.isnan(value)
+    if not wrong:
+        return Cell(DOT, f"off by {value:.6g}", "", 0) if known else Cell("", "not looked at alone", "", 0)
+    if not known:
+        return Cell("x", "no number", "off", 0)
     share = 1.0 if np.isinf(value) else value / largest if largest else 0.0
-    shown = "0" if value == 0 else f"{value:.1e}" if value < 1e-3 else f"{value:.2g}"
-    return Cell(
-        f"{shown} x" if wrong else shown, f"off by {value:.6g}", "off" if wrong else "", round(100 * share)
-    )
+    shown = f"{value:.1e}" if value < 1e-3 else f"{value:.2g}"
+    return Cell(f"{shown} x", f"off by {value:.6g}", "off", round(100 * share))

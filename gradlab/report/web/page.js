@@ -10,30 +10,33 @@ for (const section of document.querySelectorAll("section.table")) {
       const rises = header.getAttribute("aria-sort") !== "ascending";
       headers.forEach((other) => other.removeAttribute("aria-sort"));
       header.setAttribute("aria-sort", rises ? "ascending" : "descending");
-      const value = (row) => row.cells[column].dataset.value;
+      const value = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
+      // numbers, then words, then empty cells, whichever way it is sorted
+      const kind = (x) => (x === "" ? 2 : isNaN(x) ? 1 : 0);
       const compare = (a, b) => {
         const [x, y] = [value(a), value(b)];
-        const numbers = x !== "" && y !== "" && !isNaN(x) && !isNaN(y);
-        return (rises ? 1 : -1) * (numbers ? x - y : x.localeCompare(y));
+        if (kind(x) !== kind(y)) return kind(x) - kind(y);
+        if (x === y) return 0;
+        return (rises ? 1 : -1) * (kind(x) === 0 ? x - y : x.localeCompare(y));
       };
       body.append(...[...body.rows].sort(compare));
     });
   });
   const controls = section.querySelector(".controls");
   if (!controls) continue;
-  const [find, verdict, status] = ["input", "select", "[role=status]"].map((what) => controls.querySelector(what));
+  const [find, choice, status] = ["input", "select", "[role=status]"].map((what) => controls.querySelector(what));
   const filter = () => {
     let shown = 0;
     for (const row of body.rows) {
       const text = row.textContent.toLowerCase().includes(find.value.toLowerCase());
-      const chip = !verdict.value || row.querySelector(".chip")?.textContent === verdict.value;
-      row.hidden = !(text && chip);
+      const chosen = !choice?.value || row.cells[choice.dataset.column].textContent === choice.value;
+      row.hidden = !(text && chosen);
       shown += row.hidden ? 0 : 1;
     }
     status.textContent = `${shown} of ${body.rows.length} shown`;
   };
   find.addEventListener("input", filter);
-  verdict.addEventListener("change", filter);
+  choice?.addEventListener("change", filter);
   controls.hidden = false;
   filter();
 }

@@ -1,5 +1,6 @@
 """The page: what it is made of, and how it is written."""
 
+import ast
 import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,9 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from gradlab.nodes import NODES
 from gradlab.repair import Repair
-from gradlab.report._report import Report
+from gradlab.report import Report
 from gradlab.report.comparison import Comparison
 from gradlab.report.figures import can_plot
 from gradlab.report.files import write_atomically
@@ -30,7 +30,12 @@ SIGNS = {
     str(Verdict.INCONCLUSIVE): "?",
     str(Verdict.WRONG): "\N{MULTIPLICATION X}",
 }
-NUMBERS = {"error", *TIMES, "mutants", "killed", "elements", "loss", "step", "epoch", "time", "ratio"}
+# Columns whose values are few, and can be chosen from.
+CHOSEN = ("verdict", "outcome")
+# A word of more letters than these may be broken.
+LONG_WORD = 20
+# A table of more rows than these can be searched.
+FEW_ROWS = 8
 HINT = "For pictures of both gradients, their Jacobians and Taylor's test: pip install 'gradlab[plot]'"
 # Problems beyond these have no pictures: a browser has to hold the page.
 MOST_PICTURED = 12
@@ -59,7 +64,6 @@ class Page:
     environment : mapping
     problems : sequence of mapping
         As `report_page` makes them.
-    repairs : sequence of Repair
     tables : sequence of Table
     pictures : sequence of Picture
     remarks : sequence of str
@@ -73,7 +77,6 @@ class Page:
     command: str
     environment: Mapping[str, Any]
     problems: Sequence[Mapping[str, Any]] = ()
-    repairs: Sequence[Repair] = ()
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
     remarks: Sequence[str] = field(default=())
@@ -83,8 +86,12 @@ class Page:
 def report_page(report: Report, about: str, command: str, remarks: Sequence[str] = ()) -> Page:
     """Return the page of a report."""
     view = overview(report)
+    repairs = _by_problem(view.repairs, view.problems)
     problems = [
-        _problem(problem, report.comparisons if k < MOST_PICTURED else ())
+        {
+            **_problem(problem, report.comparisons if k < MOST_PICTURED else ()),
+            **_repaired(repairs.get(k, [])),
+        }
         for k, problem in enumerate(view.problems)
     ]
     return Page(
@@ -95,12 +102,19 @@ def report_page(report: Report, about: str, command: str, remarks: Sequence[str]
         command,
         report.environment,
         problems,
-        view.repairs,
         [_table(view)] if view.lines else [],
         _pictures_of_right_ones(report, view),
         remarks,
-        "" if can_plot() else HINT,
+        _hint(view),
     )
+
+
+def _hint(view: Overview) -> str:
+    if not can_plot():
+        return HINT
+    if len(view.problems) > MOST_PICTURED:
+        return f"Only the first {MOST_PICTURED} of {len(view.problems)} have pictures: check one alone to see its own."
+    return ""
 
 
 def write_page(page: Page, path: Path) -> Path:
@@ -113,7 +127,8 @@ def write_page(page: Page, path: Path) -> Path:
     """
     if path.is_dir():
         raise IsADirectoryError(21, "it is a folder", str(path))
-    write_atomically(path, _rendered(page))
+    # the name of a file need not be Unicode
+    write_atomically(path, _rendered(page).encode("utf-8", "replace").decode("utf-8"))
     return path
 
 
@@ -126,22 +141,35 @@ def _rendered(page: Page) -> str:
         folder.joinpath(f"page.{end}").read_text("utf-8") for end in ("html.j2", "css", "js")
     )
     environment = Environment(autoescape=True, trim_blocks=True, undefined=StrictUndefined)
+    environment.filters["breakable"] = _breakable
     return environment.from_string(source).render(
-        page={**vars(page), "changes": _changes(page.repairs), "suspects": suspects_text(page.repairs)}
-        | {"tables": [_cells(table) for table in page.tables], "pictures": list(map(_image, page.pictures))},
+        page={
+            **vars(page),
+            "tables": list(map(_cells, page.tables)),
+            "pictures": list(map(_image, page.pictures)),
+        },
         style=Markup(style),
         script=Markup(script),
         signs=SIGNS,
-        numbers=NUMBERS,
         suspected=SUSPECTS,
     )
+
+
+def _breakable(text: str) -> Any:
+    """Return a text whose long words, paths most of all, may be broken where a reader would break them."""
+    from markupsafe import Markup, escape
+
+    def broken(word: str) -> Markup:
+        return Markup("<wbr>").join(re.split(r"(?<=[/:_.])", word)) if len(word) > LONG_WORD else escape(word)
+
+    return Markup(" ").join(map(broken, text.split(" ")))
 
 
 def _problem(problem: Problem, comparisons: Sequence[Comparison]) -> dict[str, Any]:
     facts = [
         ("mistake", problem.reason),
         ("where", problem.where),
-        ("wrong", problem.region),
+        ("elements", problem.region),
         ("what to do", problem.cure),
         ("seen" if problem.fault else "said", problem.seen),
     ]
@@ -173,13 +201,23 @@ def _pictures_of_right_ones(report: Report, view: Overview) -> list[Picture]:
 
 def _formula(name: str) -> dict[str, str] | None:
     """Return the formulas of the registered node of this name, or of one that is called alike."""
+    from gradlab.nodes import NODES  # they are looked for on the disk
+
     own = re.split(r"[:.\s]", name)[-1]
-    alike = {re.sub(r"[_\d]", "", known): known for known in NODES}
-    known = own if own in NODES else alike.get(re.sub(r"[_\d]", "", own).lower())
+    known = own if own in NODES else _called_alike(own.lower(), NODES)
     if known is None:
         return None
-    about = known if known == own else f"gradlab's own {known}"
+    about = known if known == own else f"what gradlab's own {known} computes"
     return {"about": about, "text": NODES[known].doc}
+
+
+def _called_alike(name: str, nodes: Iterable[str]) -> str | None:
+    """Return the one node whose name is this without underscores, or else digits, or else a dimension (BatchNorm2d)."""
+    for dropped in (r"_", r"[_\d]", r"_|\d+d$|\d"):
+        alike = [known for known in nodes if re.sub(dropped, "", known) == re.sub(dropped, "", name)]
+        if alike:
+            return alike[0] if len(alike) == 1 else None
+    return None
 
 
 def _table(view: Overview) -> Table:
@@ -200,11 +238,15 @@ def _table(view: Overview) -> Table:
 
 
 def _cells(table: Table) -> dict[str, Any]:
-    verdicts = [str(verdict) for verdict in ORDER if any(str(verdict) in row for row in table.rows)]
+    chosen = next((k for k, header in enumerate(table.headers) if header in CHOSEN), None)
+    choices = [] if chosen is None else list(dict.fromkeys(row[chosen] for row in table.rows))
     return {
         "caption": table.caption,
         "headers": table.headers,
-        "verdicts": verdicts,
+        "chosen": chosen,
+        "choices": choices,
+        "numbers": {k for k, column in enumerate(zip(*table.rows, strict=True)) if _are_numbers(column)},
+        "searched": len(choices) > 1 or len(table.rows) > FEW_ROWS,
         "rows": [[{"text": cell, "value": _sorted_by(cell)} for cell in row] for row in table.rows],
     }
 
@@ -213,11 +255,50 @@ def _sorted_by(cell: str) -> str:
     """Return what a cell is sorted by: a number without its sign and unit, a verdict by how bad it is, or its text."""
     if cell in SIGNS:
         return str(ORDER.index(Verdict(cell)))
-    found = re.fullmatch(r"(?:< )?(\d[\d,.]*(?:e[+-]\d+)?)\s?(s|ms|µs|ns|x|%)?", cell)
+    return _number(cell) or cell
+
+
+def _number(cell: str) -> str:
+    """Return a number without its sign and unit, as JavaScript reads it; empty where a cell is none."""
+    if cell in ("inf", "nan"):
+        return "Infinity"
+    found = re.fullmatch(r"(?:< )?(\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)\s?(s|ms|µs|ns|x|%)?", cell)
     if not found:
-        return cell
+        return ""
     units = {"ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
     return repr(float(found[1].replace(",", "")) * units.get(found[2] or "", 1.0))
+
+
+def _are_numbers(column: Sequence[str]) -> bool:
+    return any(column) and all(map(_number, filter(None, column)))
+
+
+def _by_problem(repairs: Sequence[Repair], problems: Sequence[Problem]) -> dict[int, list[Repair]]:
+    """Return the repairs of each problem: that of the function that a repair is in, or else the first."""
+    found: dict[int, list[Repair]] = {}
+    words = [set(re.findall(r"\w+", problem.what)) for problem in problems]
+    for repair in repairs:
+        names = _names_round(repair)
+        found.setdefault(next((k for k, of in enumerate(words) if names & of), 0), []).append(repair)
+    return found
+
+
+def _names_round(repair: Repair) -> set[str]:
+    """Return the names of the classes and functions that the line of a repair is in."""
+    try:
+        tree = ast.parse(repair.text)
+    except (SyntaxError, ValueError, RecursionError):  # text that was never run whole, of a notebook for one
+        return set()
+    return {
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef | ast.FunctionDef)
+        and node.lineno <= repair.line <= (node.end_lineno or node.lineno)
+    }
+
+
+def _repaired(repairs: Sequence[Repair]) -> dict[str, Any]:
+    return {"changes": _changes(repairs), "suspects": suspects_text(repairs)}
 
 
 def _changes(repairs: Sequence[Repair]) -> list[dict[str, Any]]:
@@ -239,5 +320,13 @@ def _changes(repairs: Sequence[Repair]) -> list[dict[str, Any]]:
 
 
 def _image(picture: Picture) -> dict[str, str]:
+    # one that is much wider than high has small letters in half a page
+    size = re.search(r'viewBox="\S+ \S+ (\S+) (\S+)"', picture.svg)
+    kind = "wide" if size and float(size[1]) > 1.8 * float(size[2]) else ""
     data = base64.b64encode(picture.svg.encode("utf-8")).decode("ascii")
-    return {"uri": f"data:image/svg+xml;base64,{data}", "alt": picture.alt, "title": picture.title}
+    return {
+        "uri": f"data:image/svg+xml;base64,{data}",
+        "alt": picture.alt,
+        "title": picture.title,
+        "kind": kind,
+    }
