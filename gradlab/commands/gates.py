@@ -34,7 +34,8 @@ def run(arguments: argparse.Namespace, command: str) -> int:
         as_text = partial(training_tables, arguments.train, rows)
     else:
         rows, as_text = learning_rows(), truth_tables
-    json = arguments.format == "json"
-    style = style_of(arguments)
-    print_text(to_json(True, rows, environment()) if json else as_text(style), style)
+    if arguments.format == "json":
+        print(to_json(True, rows, environment()))
+    else:
+        print_text(as_text(style_of(arguments)), style_of(arguments))
     return OK

@@ -224,7 +224,9 @@ def _problem(rows: Sequence[Row], fault: Fault | None, comparisons: Sequence[Com
     if told.rstrip().endswith(plain(BEYOND).strip()):
         told = "at your input it is right, and nobody has said that it is meant for this one"
     if fault:
-        reason, seen, cure = MISTAKES.get(fault.name, fault.name), plain(fault.evidence), plain(fault.cure)
+        reason, cure = MISTAKES.get(fault.name, fault.name), plain(fault.cure)
+        # where numbers were compared, a note adds to what the diagnosis saw
+        seen = "; ".join(filter(None, [plain(fault.evidence), told if first.analytic is not None else ""]))
         if fault.name in ("stale-residuals", "mutates-argument") or not fault.primal:
             primal = "" if len({row.primal for row in rows}) > 1 else primal
     else:

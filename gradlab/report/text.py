@@ -6,7 +6,7 @@ from typing import Any
 
 from gradlab.repair import Repair
 from gradlab.report.numbers import number
-from gradlab.report.overview import Line, Overview, Problem, Reported, overview
+from gradlab.report.overview import Line, Overview, Problem, Reported, headword, overview
 from gradlab.report.plain_words import plain
 from gradlab.report.tables import TERMINAL, TIMES, table, times
 
@@ -102,7 +102,10 @@ def problem_fields(problem: Problem, verbose: bool = False) -> list[tuple[str, s
 
 def _is_told_by_its_headline(view: Overview) -> bool:
     """Return whether the headline is the title of the one thing that there is to be told."""
-    return len(view.problems) == 1 and view.problems[0].verdict is view.verdict
+    if len(view.problems) != 1 or view.problems[0].verdict is not view.verdict:
+        return False
+    (problem,) = view.problems
+    return view.headline.startswith(f"{headword(problem.verdict)}: {problem.what}")
 
 
 def _titled(view: Overview, problem: Problem, verbose: bool) -> tuple[str, Problem, list[tuple[str, str]]]:

@@ -72,7 +72,7 @@ def test_a_dropped_in_node_that_is_wrong(copy):
     (copy / "gradlab" / "nodes" / "arithmetic" / "cube.py").write_text(CUBE.format(factor=2))
     verified = run(copy, "gradlab", "verify", "--family", "arithmetic", "--no-explore")
     assert verified.returncode == 1
-    assert "wrong: cube [vector], x" in verified.stdout
+    assert "WRONG: cube, gradient of x" in verified.stdout
     tested = run(copy, "pytest", "-q", "tests/nodes/test_nodes.py", "-k", "cube", "-p", "no:cacheprovider")
     assert tested.returncode == 1
 

@@ -56,7 +56,7 @@ def test_a_fault_where_the_sign_is_turned_is_a_warning():
     assert report.faults
     assert all("warning" in fault.sentence for fault in report.faults)
     assert "All right, with 1 warning" in str(report)
-    assert "at other inputs than yours" in str(report)
+    assert "nobody has said that it is meant for" in str(report)
 
 
 def test_it_is_an_error_where_all_is_asked_for():

@@ -76,7 +76,7 @@ def test_a_wrong_backward_is_told(two_systems, monkeypatch, capsys):
     monkeypatch.setattr(affine, "backward", lambda r, g: (*right(r, g)[:2], right(r, g)[2] / len(g)))
     assert cli.main(["verify", "--models"]) == 1
     out = capsys.readouterr().out
-    assert "wrong: LayerListNet [batch of 8], params[1]" in out
+    assert "WRONG: LayerListNet, gradient of params[1]" in out
 
 
 def test_ctrl_c_keeps_what_was_reached(two_systems, monkeypatch, capsys):
