@@ -74,6 +74,7 @@ TERMS = {
     r"\bthe analytic gradient\b": "backprop's gradient",
     r"\banalytic\b": "backprop",
     r"\bresiduals\b": "what forward keeps for it",
+    r"\bsee the repair\b": "see the change below",
 }
 
 

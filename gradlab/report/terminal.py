@@ -16,8 +16,6 @@ from gradlab.verdict import Verdict
 
 # Columns whose cells are too short to be broken.
 SHORT = {"input", "error", "verdict", "samples", "sensitivity", "forward", "backward", "numerical"}
-# Columns whose cells are too short to be broken.
-SHORT = {"input", "error", "verdict", "samples", "sensitivity", "forward", "backward", "numerical"}
 COLOURS = {
     Verdict.PASS: "green",
     Verdict.KINK: "green",
