@@ -4,6 +4,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 
 from gradlab.checks.trial import Trial
@@ -23,6 +24,7 @@ from gradlab.running.step_sweep import METHODS, SweepRow, sketch, sweep
 from gradlab.verdict import Verdict
 
 HELP = "show the error of a numerical derivative against its step, and Taylor's test"
+MAKING = ("init", "settings", "forward", "backward", "cotangent", "grad", "jac", "input", "samples")
 TAYLOR = ("h", "change of f", "less backprop's share", "falls as", "textbook's error")
 
 
@@ -41,6 +43,7 @@ def run(arguments: argparse.Namespace, command: str) -> int:
     """Sweep the step at one input; print the errors, write the page, return the exit status."""
     if ":" in arguments.node or arguments.node.endswith(".py"):
         return _run_of_target(arguments, command)
+    _refuse_making(arguments)
     (node,) = select_nodes([arguments.node])
     names = primal_names(node.forward, len(node.draw_samples()[0].primals))
     wanted = arguments.primal or names[0]
@@ -50,23 +53,35 @@ def run(arguments: argparse.Namespace, command: str) -> int:
     title = f"{node.name}, {wanted}: relative error against the step (truth: {against})"
     trial = Trial(node, node.draw_samples(arguments.seed)[0], arguments.seed)
     steps = step_errors(trial, names.index(wanted))
+    name = f"{node.name}, {wanted}"
     if arguments.output:
         made = made_by(command, environment(seed=arguments.seed))
-        print_paths(write_page(rows, title, arguments.output / f"sweep_{node.name}.md", made))
+        taylor_parts = _taylor_parts(name, steps, "github")
+        path = arguments.output / f"sweep_{node.name}.md"
+        print_paths(write_page(rows, title, path, made, taylor_parts))
     if arguments.format == "json":
         taylor = [row | {"table": "taylor"} for row in _taylor_rows(steps)]
         print(
             to_json(
-                True,
+                steps.verdict is not Verdict.WRONG,
                 [asdict(r) for r in rows],
-                environment(seed=arguments.seed, truth=against, taylor=taylor),
+                environment(seed=arguments.seed, truth=against, taylor=taylor, said=steps.sentence),
             )
         )
-        return OK
+        return _status(steps)
     style = style_of(arguments)
     parts = [title, _error_table(rows, style), *([sketch(rows)] if style == TERMINAL else [])]
-    print_text("\n\n".join([*parts, *_taylor_parts(f"{node.name}, {wanted}", steps, style)]), style)
-    return OK
+    print_text("\n\n".join([*parts, *_taylor_parts(name, steps, style)]), style)
+    return _status(steps)
+
+
+def _refuse_making(arguments: argparse.Namespace) -> None:
+    """Refuse what makes an object of somebody's own, which a node has no use for."""
+    given = next((name for name in MAKING if getattr(arguments, name)), None)
+    if given:
+        raise UnknownNameError(
+            f"--{given} is for an object of your own, MODULE:OBJECT: leave it out, or name one"
+        )
 
 
 def _run_of_target(arguments: argparse.Namespace, command: str) -> int:
@@ -84,14 +99,19 @@ def _run_of_target(arguments: argparse.Namespace, command: str) -> int:
         )
     title = f"{arguments.node}, {wanted}"
     if arguments.output:
-        print_paths(_write_taylor(both, steps, title, arguments.output, command))
-    ok = steps.verdict is Verdict.PASS
+        made = made_by(command, environment(seed=arguments.seed))
+        print_paths(_write_taylor(both, steps, title, arguments.output, made))
     if arguments.format == "json":
+        ok = steps.verdict is not Verdict.WRONG
         print(to_json(ok, _taylor_rows(steps), environment(seed=arguments.seed, said=steps.sentence)))
     else:
         style = style_of(arguments)
         print_text("\n\n".join(_taylor_parts(title, steps, style)), style)
-    return OK if ok else WRONG
+    return _status(steps)
+
+
+def _status(steps: StepErrors) -> int:
+    return WRONG if steps.verdict is Verdict.WRONG else OK
 
 
 def _taylor_rows(steps: StepErrors) -> list[dict[str, float | None]]:
@@ -107,21 +127,31 @@ def _taylor_parts(title: str, steps: StepErrors, style: str) -> list[str]:
     """Return Taylor's test as text: what it says, and a row for each step."""
     rows = [
         (f"{row['h']:.0e}", number(row["without"]), number(row["with_gradient"]),
-         "rounding" if row["order"] is None and k else f"h^{row['order']:.2f}" if k else "", number(row["central"]))
+         _fall(row["with_gradient"], row["order"]) if k else "", number(row["central"]))
         for k, row in enumerate(_taylor_rows(steps))
     ]  # fmt: skip
     said = f"{headword(steps.verdict)}: {title}: by Taylor's test\n{steps.sentence}."
-    said += "" if steps.verdict is Verdict.PASS else "\nWith a right gradient it falls as h^2."
+    said += (
+        ""
+        if steps.verdict is Verdict.PASS or steps.order is None
+        else "\nWith a right gradient it falls as h^2."
+    )
     return [said, table(TAYLOR, rows, style)]
 
 
-def _write_taylor(both: Comparison, steps: StepErrors, title: str, folder: Path, command: str) -> list[Path]:
+def _fall(left: float | None, order: float | None) -> str:
+    if left is None or not isfinite(left):
+        return ""
+    return "rounding" if order is None else f"h^{order:.2f}"
+
+
+def _write_taylor(both: Comparison, steps: StepErrors, title: str, folder: Path, made: str) -> list[Path]:
     """Write the page of Taylor's test, and beside it its picture if the extra `plot` is installed."""
     from gradlab.report.figures import can_plot
     from gradlab.report.files import write_atomically
 
     path = folder / f"sweep_{re.sub(r'[^A-Za-z0-9_]+', '_', title)}.md"
-    parts = [f"# {title}", made_by(command, environment(seed=0)), *_taylor_parts(title, steps, "github")]
+    parts = [f"# {title}", made, *_taylor_parts(title, steps, "github")]
     paths = [path]
     if can_plot():
         from gradlab.report.pictures import pictures_of
@@ -134,10 +164,12 @@ def _write_taylor(both: Comparison, steps: StepErrors, title: str, folder: Path,
     return paths
 
 
-def write_page(rows: Sequence[SweepRow], title: str, path: Path, made: str) -> list[Path]:
+def write_page(
+    rows: Sequence[SweepRow], title: str, path: Path, made: str, more: Sequence[str] = ()
+) -> list[Path]:
     """Write the page, and beside it its figure if the extra `plot` is installed; return their paths.
 
-    `made` is the line that says which command made the page.
+    `made` is the line that says which command made the page, `more` what stands at its end.
     """
     from gradlab.report.figures import can_plot, sweep_figure
     from gradlab.report.files import write_atomically
@@ -148,6 +180,7 @@ def write_page(rows: Sequence[SweepRow], title: str, path: Path, made: str) -> l
         paths.append(path.with_suffix(".svg"))
         sweep_figure(paths[1], title, {method: _curve(rows, method) for method in METHODS})
         parts.append(f"![{title}]({paths[1].name})")
+    parts += more
     write_atomically(path, "\n\n".join(parts) + "\n")
     return paths
 

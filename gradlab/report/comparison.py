@@ -10,8 +10,14 @@ from gradlab.verdict import Verdict
 
 # The order of what is left is that of the LAST steps above rounding; at steps above LARGE it is none yet.
 LAST, LARGE = 3, 0.05
+# What is less than so many times the rounding is not clear of it.
+CLEAR = 100
+# At a corner the slopes to both sides differ by what is left with the one, and by twice what is left between them.
+CORNER = 0.5
 # Where nothing but a right gradient falls, and where a wrong one does.
 RIGHT_ABOVE, WRONG_ABOVE, WRONG_BELOW = 1.7, 0.7, 1.3
+# What is smooth falls no faster at the steps that are judged.
+FASTEST = 2.5
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,8 @@ class StepErrors:
         ``|f(x + h v) - f(x) - h d|``, which falls as h**2 where d is right, and as h where it is wrong.
     central : ndarray of shape (n,)
         ``|(f(x + h v) - f(x - h v)) / (2 h) - d| / |d|``, the relative error of the textbook's difference against d.
+    bend : ndarray of shape (n,)
+        ``|f(x + h v) - 2 f(x) + f(x - h v)|``, which falls as h**2 where f is smooth, and as h at a corner.
     rounding : float
         What f may be off by, by rounding: what is left below it says nothing.
     """
@@ -38,35 +46,95 @@ class StepErrors:
     without: Array
     with_gradient: Array
     central: Array
+    bend: Array
     rounding: float
 
     @property
     def order(self) -> float | None:
         """The power of h by which `with_gradient` falls at the smallest steps above rounding; None where none are."""
-        above = np.flatnonzero(np.isfinite(self.with_gradient) & (self.with_gradient > 100 * self.rounding))
-        last = above[-LAST:]
-        if len(last) < 2 or self.steps[last[-1]] > LARGE:
-            return None
-        slope, _ = np.polyfit(np.log(self.steps[last]), np.log(self.with_gradient[last]), 1)
-        return float(slope)
+        return self._fall(self.with_gradient)
 
     @property
     def verdict(self) -> Verdict:
         """Whether backprop is right along the direction, wrong, or nothing is said of it."""
-        if self.order is None or self.order > RIGHT_ABOVE:
-            return Verdict.PASS
-        return Verdict.WRONG if WRONG_ABOVE < self.order < WRONG_BELOW else Verdict.INCONCLUSIVE
+        return self._judged[0]
 
     @property
     def sentence(self) -> str:
         """What Taylor's test says, in the books' words."""
-        if self.order is None:
-            return "nothing is left but rounding: backprop is right along this direction"
-        if self.verdict is Verdict.PASS:
-            return f"what is left falls as h^{self.order:.2g}: backprop is right along this direction"
-        if self.verdict is Verdict.WRONG:
-            return "what is left falls as h: backprop is wrong along this direction"
-        return f"what is left falls as h^{self.order:.2g}, neither as h nor as h^2: a corner, or noise"
+        return self._judged[1]
+
+    @property
+    def _judged(self) -> tuple[Verdict, str]:
+        if self._has_no_number:
+            return self._judged_without_number
+        order = self.order
+        if order is None and self._is_lost:
+            return (
+                Verdict.INCONCLUSIVE,
+                "the change of f is lost in its rounding, which tells nothing of backprop",
+            )
+        if order is None:
+            return Verdict.PASS, "nothing is left but rounding: backprop is right along this direction"
+        falls = f"what is left falls as h^{order:.2g}"
+        if order > RIGHT_ABOVE:
+            return Verdict.PASS, f"{falls}: backprop is right along this direction"
+        if not WRONG_ABOVE < order < WRONG_BELOW:
+            return Verdict.INCONCLUSIVE, f"{falls}, neither as h nor as h^2: a corner, or noise"
+        if self._is_corner:
+            return (
+                Verdict.INCONCLUSIVE,
+                "what is left falls as h, but f has a corner here, which leaves as much",
+            )
+        return Verdict.WRONG, "what is left falls as h: backprop is wrong along this direction"
+
+    @property
+    def _has_no_number(self) -> bool:
+        return not (np.isfinite(self.without) & np.isfinite(self.with_gradient)).any()
+
+    @property
+    def _judged_without_number(self) -> tuple[Verdict, str]:
+        # only where f itself falls as h is its slope known to be finite
+        order = self._fall(self.without)
+        if order is not None and order > WRONG_ABOVE:
+            return (
+                Verdict.WRONG,
+                "the change of f falls as h, but backprop is no finite number: it is wrong along this direction",
+            )
+        return (
+            Verdict.INCONCLUSIVE,
+            "there are no finite numbers along this direction, which tells nothing of backprop",
+        )
+
+    @property
+    def _is_lost(self) -> bool:
+        """Whether f changes, or should change, and by less than its rounding at every step."""
+        seen = self.without[np.isfinite(self.without)]
+        changes = bool(seen.any() or self.with_gradient.any())
+        return changes and not (seen > CLEAR * self.rounding).any()
+
+    @property
+    def _is_corner(self) -> bool:
+        """Whether the slopes to both sides differ by as much as is left: a gradient between them is right."""
+        last = self._last(self.with_gradient)
+        return bool((self.bend[last] > CORNER * self.with_gradient[last]).all())
+
+    def _last(self, values: Array) -> Array:
+        return np.flatnonzero(np.isfinite(values) & (values > CLEAR * self.rounding))[-LAST:]
+
+    def _fall(self, values: Array) -> float | None:
+        last = self._last(values)
+        if len(last) < 2 or self.steps[last[-1]] > LARGE or self._ends_after(values, int(last[-1])):
+            return None
+        slope, _ = np.polyfit(np.log(self.steps[last]), np.log(values[last]), 1)
+        return float(slope)
+
+    def _ends_after(self, values: Array, k: int) -> bool:
+        """Whether nothing is left below step k, where a power of h would still leave more than rounding."""
+        if k + 1 == len(values) or not np.isfinite(values[k + 1]):
+            return False
+        expected = values[k] * (self.steps[k + 1] / self.steps[k]) ** FASTEST
+        return bool(expected > CLEAR * self.rounding)
 
     def orders(self) -> list[float | None]:
         """Return, for each step, the power of h by which `with_gradient` has fallen since the one before."""

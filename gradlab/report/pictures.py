@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array
-from gradlab.report.comparison import Comparison, index_text
+from gradlab.report.comparison import Comparison, StepErrors, index_text
 from gradlab.report.figures import new_figure, svg_of
+from gradlab.report.numbers import count, short
 
 # Okabe and Ito's colours, which everybody can tell apart.
 RIGHT, WRONG, PLAIN = "#0072B2", "#D55E00", "#595959"
 # More points, rows or columns than these are more than an eye takes in.
 POINTS, CELLS, PANELS = 5000, 128, 12
+# More crosses than these hide what they mark; the outline tells it.
+CROSSES = 40
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ def _drawings(comparison: Comparison) -> Iterator[Drawing]:
         yield drawing(
             "both", f"{name}: numerical gradient and backprop", f", element by element: {where}", _both
         )
+    # along directions the numerical gradient is not known element by element
+    if comparison.analytic.size and not comparison.directions:
         yield drawing("error", f"{name}: where they differ", f", in the shape of {name}: {where}", _error)
     if comparison.jacobians:
         said = ", by backprop and by differences, and what is between them"
@@ -84,20 +89,20 @@ def _drawings(comparison: Comparison) -> Iterator[Drawing]:
 def _where(comparison: Comparison) -> str:
     """Return in words what the error's pictures show."""
     if comparison.directions:
-        return f"equal along {comparison.directions} random directions through all elements"
+        return f"equal along {count(comparison.directions, 'random direction')} through all elements"
     if not comparison.wrong.any():
         return "no element is wrong"
     worst = _worst(comparison)
-    return f"wrong in {comparison.region}, most at {comparison.primal}{index_text(worst)}"
+    return f"wrong in {comparison.region}, worst at {comparison.primal}{index_text(worst)}"
 
 
 def _size(kind: str, comparison: Comparison) -> tuple[float, float]:
     if kind == "slopes":
         return 10.0, 3.6
     if kind == "taylor":
-        return 9.0, 3.8
-    if kind == "error" and comparison.analytic.ndim > 2:
-        return 8.0, 6.0
+        return 9.0, 4.2
+    if kind == "error" and comparison.analytic.ndim != 2:
+        return (8.0, 6.0) if comparison.analytic.ndim > 2 else (5.6, 2.2)
     return 5.6, 4.2
 
 
@@ -139,46 +144,96 @@ def _both(figure: Any, comparison: Comparison, title: str) -> None:
     ends = [low - pad, high + pad]
     axes.plot(ends, ends, color=PLAIN, linewidth=0.8, zorder=1)
     axes.set(xlim=ends, ylim=ends, xlabel="numerical gradient", ylabel="backprop", aspect="equal")
-    axes.set_title(_titled(title, comparison, int((~seen).sum())), fontsize=10)
+    axes.locator_params(nbins=6)
+    axes.set_title(_titled(title, comparison, ~seen), fontsize=10)
     axes.grid(alpha=0.25)
     if wrong.any():
-        worst = _worst(comparison)
-        at = int(np.ravel_multi_index(worst, comparison.wrong.shape)) if worst else 0
-        if seen[at]:
-            label = f"{comparison.primal}{index_text(worst)}"
-            axes.annotate(label, (x[at], y[at]), (6, 6), textcoords="offset points", fontsize=9)
+        _label_worst(axes, comparison)
     if seen.any():
         axes.legend(loc="best", fontsize=9)
 
 
-def _titled(title: str, comparison: Comparison, left_out: int) -> str:
+def _label_worst(axes: Any, comparison: Comparison) -> None:
+    """Write the index of the worst element beside it, on the side where no right element is."""
+    worst = _worst(comparison)
+    x, y = float(comparison.numerical[worst]), float(comparison.analytic[worst])
+    if not np.isfinite([x, y]).all():
+        return
+    above = y > x
+    axes.scatter([x], [y], s=90, facecolors="none", edgecolors=WRONG, linewidths=1.4, zorder=4)
+    axes.annotate(
+        f"{comparison.primal}{index_text(worst)}",
+        (x, y),
+        (-9, 9) if above else (9, -9),
+        textcoords="offset points",
+        ha="right" if above else "left",
+        va="bottom" if above else "top",
+        fontsize=9,
+        bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
+        zorder=5,
+    )
+
+
+def _titled(title: str, comparison: Comparison, left_out: Array) -> str:
     parts = [title]
     if comparison.directions:
-        parts.append(f"confirmed along {comparison.directions} random directions")
-    elif left_out:
-        parts.append(f"{left_out:,} elements without a number are left out")
+        parts.append(f"confirmed along {count(comparison.directions, 'random direction')}")
+    elif left_out.any():
+        wrong = int((left_out & np.ravel(comparison.wrong)).sum())
+        told = f"{count(int(left_out.sum()), 'element')} without a number left out"
+        parts.append(f"{told}, {wrong:,} of them wrong" if wrong else told)
     return "\n".join(parts)
 
 
 def _error(figure: Any, comparison: Comparison, title: str) -> None:
-    panels = list(_panels(_off(comparison)))
-    marks = [panel for _, panel in _panels(np.asarray(comparison.wrong, dtype=np.float64))]
+    off = _off(comparison)
+    panels = list(_panels(off))
     columns = int(np.ceil(np.sqrt(len(panels))))
-    rows = -(-len(panels) // columns)
-    norm, colours = _scale(panels)
+    norm, colours = _scale(comparison, off)
     words = comparison.region and f"wrong: {comparison.region}"
-    figure.suptitle("\n".join(filter(None, [title, words or _where(comparison)])), fontsize=10)
-    axes = figure.subplots(rows, columns, squeeze=False)
+    parts = [title, words or _where(comparison)]
+    of = int(np.prod(off.shape[:-2]))
+    if len(panels) < of:
+        parts.append(f"the {len(panels)} of {of:,} parts that are furthest off")
+    if not off.any():
+        parts[-1] += ", and the difference is 0 everywhere"
+    figure.suptitle("\n".join(parts), fontsize=10)
+    axes = figure.subplots(-(-len(panels) // columns), columns, squeeze=False)
     for ax in axes.flat[len(panels) :]:
         ax.set_axis_off()
-    for ax, (name, panel), mark in zip(axes.flat, panels, marks, strict=False):
-        image = ax.imshow(_drawn(panel, norm), norm=norm, cmap=colours, aspect="auto", interpolation="none")
-        ax.set_facecolor("#c8d7e6")  # where nothing is known
-        size = max(24.0, 400.0 / max(panel.shape))
-        ax.scatter(*np.argwhere(mark > 0).T[::-1], marker="x", c=WRONG, s=size, linewidths=1.2)
-        _name_axes(ax, comparison.analytic.shape, panel.shape, name)
-    if any((panel > 0).any() for _, panel in panels):
-        figure.colorbar(image, ax=axes, label="|backprop - numerical|", shrink=0.8)
+    for ax, (index, panel) in zip(axes.flat, panels, strict=False):
+        image = _heat_map(ax, panel, np.atleast_2d(comparison.wrong[index]), norm, colours)
+        _name_axes(ax, off.ndim, index)
+    if (np.isfinite(off) & (off > 0)).any():
+        figure.colorbar(image, ax=axes, label="difference", shrink=0.8)
+
+
+def _heat_map(ax: Any, panel: Array, wrong: Array, norm: Any, colours: Any) -> Any:
+    """Draw one panel, in the array's own rows and columns, with an outline round what is wrong."""
+    from matplotlib.collections import LineCollection
+
+    extent = (-0.5, panel.shape[1] - 0.5, panel.shape[0] - 0.5, -0.5)
+    drawn = _drawn(_reduced(panel), norm)
+    image = ax.imshow(drawn, norm=norm, cmap=colours, aspect="auto", interpolation="none", extent=extent)
+    ax.set_facecolor("#c8d7e6")  # where nothing is known
+    places = np.argwhere(wrong)
+    if len(places) <= CROSSES:
+        ax.scatter(*places.T[::-1], marker="x", c=WRONG, s=40, linewidths=1.4)
+    mask = _reduced(wrong.astype(np.float64)) > 0
+    scale = np.array(panel.shape[::-1]) / mask.shape[::-1]
+    ax.add_collection(LineCollection(list(_outline(mask) * scale - 0.5), colors=WRONG, linewidths=1.4))
+    ax.locator_params(nbins=6, integer=True, min_n_ticks=1)
+    return image
+
+
+def _outline(mask: Array) -> Array:
+    """Return the edges between the cells of a mask and those that are not, each from (x, y) to (x, y)."""
+    padded = np.pad(mask, 1)
+    row, column = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])
+    flat = np.stack([np.stack([column, row], 1), np.stack([column + 1, row], 1)], 1)
+    row, column = np.nonzero(padded[1:-1, 1:] != padded[1:-1, :-1])
+    upright = np.stack([np.stack([column, row], 1), np.stack([column, row + 1], 1)], 1)
+    return np.concatenate([flat, upright]).astype(np.float64)
 
 
 def _drawn(panel: Array, norm: Any) -> Array:
@@ -188,34 +243,31 @@ def _drawn(panel: Array, norm: Any) -> Array:
     )
 
 
-def _scale(panels: Sequence[tuple[str, Array]]) -> tuple[Any, Any]:
-    """Return the norm and the colours of all panels: logarithmic, from what double precision leaves."""
+def _scale(comparison: Comparison, off: Array) -> tuple[Any, Any]:
+    """Return the norm and the colours of all panels: logarithmic, black at the largest error.
+
+    Where none is wrong by a number, black is an error as large as the gradient, lest rounding look like a fault.
+    """
     from matplotlib import colormaps
     from matplotlib.colors import LogNorm
 
-    values = np.concatenate([panel.ravel() for _, panel in panels])
-    known = values[np.isfinite(values) & (values > 0)]
-    high = float(known.max(initial=1e-100)) * (10 if np.isinf(values).any() else 1)
-    low = max(float(known.min(initial=high)), 1e-14 * high)
-    return LogNorm(low, high if high > low else 10 * low), colormaps["Greys"].with_extremes(under="white")
+    known = off[np.isfinite(off) & (off > 0)]
+    sizes = off[comparison.wrong & np.isfinite(off) & (off > 0)]
+    high = max(_largest(sizes if sizes.size else comparison.analytic), _largest(known)) or 1.0
+    low = min(max(float(known.min(initial=high)), 1e-16 * high), 1e-3 * high)
+    # matplotlib cannot draw a scale of denormal numbers
+    return LogNorm(max(low, 1e-283), max(high, 1e-280)), colormaps["Greys"].with_extremes(under="white")
 
 
-def _panels(values: Array) -> Iterator[tuple[str, Array]]:
-    """Yield an array as named panels of two axes, each reduced to what an eye takes in by the largest of each block."""
+def _panels(values: Array) -> Iterator[tuple[tuple[int, ...], Array]]:
+    """Yield the parts of an array that have two axes, each with its index: those that hold the most, in their order."""
     if values.ndim <= 2:
-        yield "", _reduced(np.atleast_2d(values))
+        yield (), np.atleast_2d(values)
         return
     whole = values.reshape(-1, *values.shape[-2:])
-    # the panels that hold the most are shown, in their order
-    weight = (
-        np.nan_to_num(whole, nan=0.0, posinf=np.finfo(np.float64).max)
-        .reshape(len(whole), -1)
-        .max(axis=1, initial=0.0)
-    )
-    chosen = np.sort(np.argsort(-weight, kind="stable")[:PANELS])
-    for k in chosen:
-        index = np.unravel_index(int(k), values.shape[:-2])
-        yield f"[{', '.join(str(int(i)) for i in index)}, :, :]", _reduced(whole[k])
+    weight = np.nan_to_num(whole, nan=0.0, posinf=np.finfo(np.float64).max).max(axis=(1, 2), initial=0.0)
+    for k in np.sort(np.argsort(-weight, kind="stable")[:PANELS]):
+        yield tuple(int(i) for i in np.unravel_index(int(k), values.shape[:-2])), whole[k]
 
 
 def _reduced(panel: Array) -> Array:
@@ -228,43 +280,44 @@ def _reduced(panel: Array) -> Array:
     return panel
 
 
-def _name_axes(ax: Any, shape: Sequence[int], drawn: Sequence[int], name: str) -> None:
-    full = (1, *shape) if len(shape) < 2 else tuple(shape[-2:])
-    full = (1, 1) if not shape else full
-    for axis, length, cells, label in (
-        (ax.yaxis, full[0], drawn[0], "row"),
-        (ax.xaxis, full[1], drawn[1], "column"),
-    ):
-        count = min(cells, 6)
-        ticks = np.unique(np.linspace(0, cells - 1, count).round().astype(int))
-        # a block is called by its first row or column
-        axis.set_ticks(ticks, [str(int(t * length / cells)) for t in ticks])
-        if not name:
-            axis.set_label_text("element" if len(shape) == 1 and label == "column" else label)
-    if len(shape) < 2:
+def _name_axes(ax: Any, ndim: int, index: Sequence[int]) -> None:
+    if index:
+        ax.set_title(f"[{', '.join(map(str, index))}, :, :]", fontsize=8)
+    elif ndim < 2:
+        ax.set_xlabel("element")
         ax.yaxis.set_visible(False)
-    if name:
-        ax.set_title(name, fontsize=8)
+    else:
+        ax.set(xlabel="column", ylabel="row")
 
 
 def _jacobians(figure: Any, comparison: Comparison, title: str) -> None:
     if comparison.jacobians is None:
         return
     ours, theirs = comparison.jacobians
-    size = float(np.nanmax(np.abs(np.concatenate([ours, theirs])), initial=0.0)) or 1.0
+    with np.errstate(invalid="ignore"):
+        difference = ours - theirs
+    size = _largest(np.concatenate([ours, theirs])) or 1.0
     figure.suptitle(f"{title} (rows) by every element (columns)", fontsize=10)
     shown = (
         ("backprop", ours),
-        ("differences of forward", theirs),
-        ("backprop - differences", ours - theirs),
+        ("numerical", theirs),
+        (f"difference\n(up to {short(_largest(difference))})", difference),
     )
     axes = figure.subplots(1, 3)
     for ax, (name, slopes) in zip(axes, shown, strict=True):
-        image = ax.imshow(slopes, cmap="RdBu_r", vmin=-size, vmax=size, aspect="auto", interpolation="none")
+        # what is no finite number has no colour
+        drawn = np.ma.masked_invalid(slopes)
+        image = ax.imshow(drawn, cmap="RdBu_r", vmin=-size, vmax=size, aspect="auto", interpolation="none")
+        ax.set_facecolor("#b0b0b0")
         ax.set_title(name, fontsize=9)
         ax.set_xlabel("element")
+        ax.locator_params(nbins=6, integer=True, min_n_ticks=1)
     axes[0].set_ylabel("output")
     figure.colorbar(image, ax=axes, shrink=0.8)
+
+
+def _largest(values: Array) -> float:
+    return float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
 
 
 def _taylor(figure: Any, comparison: Comparison, title: str) -> None:
@@ -273,6 +326,22 @@ def _taylor(figure: Any, comparison: Comparison, title: str) -> None:
         return
     figure.suptitle(f"{title}\n{steps.sentence}", fontsize=10)
     left, right = figure.subplots(1, 2)
+    _draw_left(left, steps)
+    known = np.isfinite(steps.central)
+    error = np.maximum(steps.central[known], 1e-16)
+    right.loglog(steps.steps[known], error, marker="o", markersize=4, color=RIGHT)
+    top = 10 * max(10.0, float(error.max(initial=0.0)))
+    right.set(xlabel="step h", ylabel="relative error", ylim=(1e-17, top))
+    right.set_title("the textbook's difference\nagainst backprop", fontsize=9)
+    for ax in (left, right):
+        ax.set_xlim(3 * float(steps.steps.max()), float(steps.steps.min()) / 3)
+        ax.grid(alpha=0.25)
+    # below the axes, where it hides no curve
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
+
+
+def _draw_left(ax: Any, steps: StepErrors) -> None:
+    """Draw what is left of the change of f at each step, and what falls as h and as h^2."""
     h, floor = steps.steps, max(steps.rounding, 1e-300)
     for values, label, marker, colour in (
         (steps.without, "change of f", "o", RIGHT),
@@ -280,18 +349,11 @@ def _taylor(figure: Any, comparison: Comparison, title: str) -> None:
     ):
         known = np.isfinite(values)
         shown = np.maximum(values[known], floor / 10)
-        left.loglog(h[known], shown, marker=marker, markersize=4, color=colour, label=label)
-    first = float(steps.without[0]) or 1.0
+        ax.loglog(h[known], shown, marker=marker, markersize=4, color=colour, label=label)
+    # above the curves, lest one hide the other
+    first = 8 * max(_largest(steps.without[:1]), _largest(steps.with_gradient[:1]), 1e3 * floor)
     for label, power, style in (("as h", 1, ":"), ("as h^2", 2, "--")):
-        guide = np.maximum(first * (h / h[0]) ** power, floor / 10)
-        left.loglog(h, guide, style, color=PLAIN, linewidth=1, label=label)
-    left.axhspan(floor / 10, floor, color="#d9d9d9", zorder=0, label="rounding")
-    left.set(xlabel="step h", ylabel="change of f")
-    left.legend(fontsize=8, loc="lower left")
-    known = np.isfinite(steps.central)
-    right.loglog(h[known], np.maximum(steps.central[known], 1e-16), marker="o", markersize=4, color=RIGHT)
-    right.set(xlabel="step h", ylabel="relative error", ylim=(1e-17, 1e2))
-    right.set_title("textbook's against backprop", fontsize=9)
-    for ax in (left, right):
-        ax.invert_xaxis()
-        ax.grid(alpha=0.25)
+        guide = first * (h / h[0]) ** power
+        ax.loglog(h[guide > floor], guide[guide > floor], style, color=PLAIN, linewidth=1.2, label=label)
+    ax.axhspan(floor / 20, floor, color="#d9d9d9", zorder=0, label="rounding")
+    ax.set(xlabel="step h", ylabel="|f(x + h v) - f(x)|", ylim=(floor / 20, 50 * first))

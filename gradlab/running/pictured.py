@@ -145,5 +145,6 @@ def step_errors(trial: Trial, i: int) -> StepErrors:
             np.abs(up - here),
             np.abs(up - here - STEPS * slope),
             np.abs((up - down) / (2 * STEPS) - slope) / (abs(slope) or 1.0),
+            np.abs(up - here + (down - here)),
             float(np.finfo(np.float64).eps) * terms,
         )

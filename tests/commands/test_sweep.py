@@ -1,6 +1,7 @@
 """``gradlab sweep`` of somebody's own function: Taylor's test, and the textbook's error over the step."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from gradlab import cli
 from gradlab.checks.trial import Trial
 from gradlab.node import Node, Sample
+from gradlab.nodes import NODES
 from gradlab.report.comparison import StepErrors
 from gradlab.running.pictured import step_errors
 from gradlab.verdict import Verdict
@@ -25,6 +27,10 @@ class Tanh:
 class Wrong(Tanh):
     def backward(self, dout):
         return dout * (1 - self.y)
+
+class NotANumber(Tanh):
+    def backward(self, dout):
+        return dout * np.nan
 
 class Linear:
     def forward(self, x):
@@ -61,6 +67,30 @@ def test_what_is_wrong_falls_as_the_step(sweep):
     assert "With a right gradient it falls as h^2." in out
 
 
+def test_a_gradient_that_is_no_number_is_wrong(sweep):
+    status, out, _ = sweep("layers.py:NotANumber", "--input", "3x4")
+    assert status == 1
+    assert out.startswith("WRONG: layers.py:NotANumber, x")
+    assert "backprop is no finite number" in out
+    assert "rounding" not in out
+
+
+def test_a_corner_is_undecided_and_no_failure(sweep, tmp_path):
+    (tmp_path / "inputs.py").write_text("import numpy as np\ndef samples(rng):\n    return (np.zeros(4),)\n")
+    relu = "class Relu:\n    def forward(self, x):\n        self.on = x > 0\n        return x * self.on\n"
+    relu += "    def backward(self, dout):\n        return dout * self.on\n"
+    (tmp_path / "relu.py").write_text(relu)
+    status, out, _ = sweep("relu.py:Relu", "--samples", "inputs.py:samples")
+    assert status == 0
+    assert out.startswith("UNDECIDED: relu.py:Relu, x")
+    assert "f has a corner here" in out
+
+
+def test_the_page_tells_the_seed(sweep, tmp_path):
+    sweep("layers.py:Tanh", "--input", "3", "--seed", "7", "--output", "out")
+    assert "seed 7." in (tmp_path / "out" / "sweep_layers_py_Tanh_x.md").read_text()
+
+
 def test_what_is_linear_leaves_nothing(sweep):
     status, out, _ = sweep("layers.py:Linear", "--input", "3")
     assert status == 0
@@ -78,9 +108,11 @@ def test_json_and_page(sweep, tmp_path):
     assert err.count("wrote ") >= 1
 
 
-def test_a_node_has_taylors_test_as_well(sweep):
-    _, out, _ = sweep("exp")
-    assert out.index("relative error against the step") < out.index("by Taylor's test")
+def test_a_node_has_taylors_test_as_well(sweep, tmp_path):
+    _, out, _ = sweep("exp", "--output", "out")
+    page = (tmp_path / "out" / "sweep_exp.md").read_text()
+    for text in (out, page):
+        assert text.index("relative error against the step") < text.index("by Taylor's test")
 
 
 @pytest.mark.parametrize(
@@ -89,6 +121,7 @@ def test_a_node_has_taylors_test_as_well(sweep):
         (["layers.py:Nope"], "layers.py has no 'Nope'"),
         (["layers.py:Tanh", "--input", "3", "--primal", "q"], "no input 'q': there are x"),
         (["nowhere.py:Tanh"], "nowhere.py"),
+        (["softmax", "--input", "3x4"], "--input is for an object of your own"),
     ],
 )
 def test_a_bad_call_is_one_line(sweep, arguments, said):
@@ -119,8 +152,52 @@ def test_a_corner_is_not_called_wrong():
     assert "a corner, or noise" in found.sentence
 
 
+def test_no_registered_node_is_called_wrong():
+    rights = []
+    for node in NODES.values():
+        for sample in node.draw_samples(0):
+            trial = Trial(node, sample, 0)
+            found = [step_errors(trial, i) for i in range(len(trial.names))]
+            assert not [each.sentence for each in found if each.verdict is Verdict.WRONG], (
+                node.name,
+                sample.name,
+            )
+            rights += [each.verdict is Verdict.PASS for each in found]
+    assert np.mean(rights) > 0.95, "and of few nothing is said"
+
+
+@pytest.mark.parametrize("factor", [-1.0, 0.0, 1.01, 1.0 + 1e-4])
+def test_a_wrong_factor_is_called_wrong(factor):
+    for name in ("softmax", "batch_norm", "conv2d", "lstm_cell", "cross_entropy"):
+        node = NODES[name]
+
+        def backward(residuals, g, node=node):
+            return tuple(factor * gradient for gradient in node.backward(residuals, g))
+
+        wrong = replace(node, backward=backward)
+        assert step_errors(Trial(wrong, node.draw_samples(0)[0], 0), 0).verdict is Verdict.WRONG, name
+
+
+def test_a_wrong_gradient_beside_a_corner_is_not_excused_by_it():
+    x = np.array([0.0, 0.7, -0.4])
+    found = errors_of(lambda x: (np.abs(x), x), lambda x, g: (5 * np.sign(x) * g,), x)
+    assert found.verdict is Verdict.WRONG
+
+
+def test_a_change_that_rounding_swallows_says_nothing():
+    x = np.linspace(0.3, 2, 12)
+    found = errors_of(lambda x: (np.sin(x) + 1e14, x), lambda x, g: (-np.cos(x) * g,), x)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "lost in its rounding" in found.sentence
+
+
+def test_a_constant_with_a_gradient_of_zero_is_right():
+    x = np.linspace(0.3, 2, 12)
+    assert errors_of(lambda x: (np.ones(3), x), lambda x, g: (0 * x,), x).verdict is Verdict.PASS
+
+
 def test_steps_without_values_say_nothing():
     nan = np.full(12, np.nan)
-    found = StepErrors(10.0 ** -np.arange(1, 13), nan, nan, nan, 1e-16)
-    assert found.order is None
+    found = StepErrors(10.0 ** -np.arange(1, 13), nan, nan, nan, nan, 1e-16)
+    assert (found.order, found.verdict) == (None, Verdict.INCONCLUSIVE)
     assert found.orders() == [None] * 12
