@@ -15,6 +15,8 @@ def test_the_page_of(library, capsys):
     exec(compile(found[1], "README.md", "exec"), {"__name__": "readme"})
     printed = capsys.readouterr().out.splitlines()
     said = re.compile(r"(WRONG|  (region|mistake|seen|cure) |\d+ comparisons: [^.]*)")
-    shown, told = ([m[0] for line in lines if (m := said.match(line))] for lines in (found[2].splitlines(), printed))
+    shown, told = (
+        [m[0] for line in lines if (m := said.match(line))] for lines in (found[2].splitlines(), printed)
+    )
     assert shown == told
     assert len(shown) == 6
