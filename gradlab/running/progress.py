@@ -49,11 +49,13 @@ def _lines_of(bar: Any) -> Any:
         monitor_interval = 0  # no thread for a line
 
         def __init__(self, *arguments: Any, **keywords: Any) -> None:
+            self.next_s = SECONDS
             super().__init__(*arguments, mininterval=SECONDS, miniters=1, **keywords)
 
         def display(self, msg: str | None = None, pos: int | None = None) -> bool:
             elapsed = self.format_dict["elapsed"]
-            if elapsed >= SECONDS:
+            if elapsed >= self.next_s:
+                self.next_s = elapsed + SECONDS  # a change of the title asks for a look as well
                 of = f" of {self.total}" if self.total else ""
                 about = f"{self.desc.removesuffix(': ')}: " if self.desc else ""
                 self.fp.write(f"gradlab: {about}{self.n}{of}{self.unit}s in {elapsed:.0f} s\n")

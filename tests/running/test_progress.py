@@ -1,6 +1,7 @@
 """How far long work has come: a bar for eyes, lines for a log, nothing where it is short."""
 
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -27,6 +28,17 @@ def test_a_title_is_told(capsys, every_moment):
     with progress_bar(10, "step", title="epoch 1") as bar:
         bar.update(10)
     assert "gradlab: epoch 1: 10 of 10 steps in " in capsys.readouterr().err
+
+
+def test_a_title_that_changes_is_no_line_more(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS", 0.2)
+    with progress_bar(200, "step") as bar:
+        for k in range(200):
+            bar.set_description(f"part {k}")
+            bar.update()
+            time.sleep(0.003)
+    lines = capsys.readouterr().err.splitlines()
+    assert 1 <= len(lines) <= 6
 
 
 def test_short_work_says_nothing(capsys):
