@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, command: str) -> int:
     """Sweep the step at one input; print the errors, write the page, return the exit status."""
-    if ":" in arguments.node or arguments.node.endswith(".py"):
+    if arguments.node.endswith(".py"):
+        raise UnknownNameError(f"{arguments.node} is a module: name an object in it, {arguments.node}:NAME")
+    if ":" in arguments.node:
         return _run_of_target(arguments, command)
     _refuse_making(arguments)
     (node,) = select_nodes([arguments.node])

@@ -127,7 +127,11 @@ class Report:
         known = [both for both in self.comparisons if primal in (None, both.primal)]
         if not known:
             names = ", ".join(dict.fromkeys(both.primal for both in self.comparisons))
-            cure = f"give one of {names}" if names else "run the check matches_numerical"
+            cure = (
+                f"give one of {names}"
+                if names
+                else "run matches_numerical, on no more than full_below= elements"
+            )
             raise ValueError(f"there is no gradient to draw{f' of {primal!r}' if primal else ''}: {cure}")
         from gradlab.report.pictures import figure_of
 

@@ -18,6 +18,8 @@ from gradlab.verdict import Verdict
 NUMERICAL = "matches_numerical"
 # The Jacobians of more outputs or elements than this are no picture.
 SMALL = 64
+# Of larger primals than this the arrays beside the gradient would be what fills the memory.
+MOST = 4_000_000
 STEPS = 10.0 ** -np.arange(1, 13)
 _wanted = ContextVar("all pictures are wanted", default=False)
 
@@ -53,9 +55,21 @@ def _compared(trial: Trial, rows: Sequence[Row]) -> list[Comparison]:
     told = {row.primal: row for row in rows if row.check == NUMERICAL and row.sample == trial.sample.name}
     try:
         with quiet():
-            return [_comparison(trial, i, told.get(name)) for i, name in enumerate(trial.names)]
+            return [
+                _comparison(trial, i, row)
+                for i, (name, x) in enumerate(zip(trial.names, trial.sample.primals, strict=True))
+                if _is_worth_keeping(trial, row := told.get(name), x.size)
+            ]
     except Exception:  # what raises is told by the row; there is nothing to draw of it
         return []
+
+
+def _is_worth_keeping(trial: Trial, row: Row | None, size: int) -> bool:
+    """Return whether there is something to draw: of a large gradient only wrong elements are known alone."""
+    if not trial.is_large:
+        return True
+    is_wrong = row is None or row.verdict is Verdict.WRONG
+    return size <= MOST and (is_wrong or _wanted.get())
 
 
 def _comparison(trial: Trial, i: int, row: Row | None) -> Comparison:

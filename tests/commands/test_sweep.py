@@ -121,6 +121,7 @@ def test_a_node_has_taylors_test_as_well(sweep, tmp_path):
         (["layers.py:Nope"], "layers.py has no 'Nope'"),
         (["layers.py:Tanh", "--input", "3", "--primal", "q"], "no input 'q': there are x"),
         (["nowhere.py:Tanh"], "nowhere.py"),
+        (["layers.py"], "layers.py is a module: name an object in it, layers.py:NAME"),
         (["softmax", "--input", "3x4"], "--input is for an object of your own"),
     ],
 )

@@ -220,6 +220,16 @@ def test_a_right_one_has_them_where_they_are_wanted():
     assert asked.steps.order == pytest.approx(2, abs=0.1) or asked.steps.order is None
 
 
+def test_a_large_right_gradient_fills_no_memory_for_pictures():
+    x = np.linspace(0.1, 1, 20_000)
+    forward = lambda x: (x**2, x)
+    right = check_vjp(forward, lambda x, g: (2 * x * g,), (x,), explore=False)
+    assert right.ok
+    assert right.comparisons == []
+    wrong = check_vjp(forward, lambda x, g: (3 * x * g,), (x,), explore=False, repair=False)
+    assert [both.primal for both in wrong.comparisons] == ["x"]
+
+
 def test_plot_draws_what_fails_first():
     def backward(r, g):
         return g @ r[1].T, -r[0].T @ g
@@ -235,7 +245,7 @@ def test_plot_draws_what_fails_first():
 
 def test_plot_without_anything_to_draw_says_so():
     report = verify("add", checks=["repeatable"], explore=False)
-    with pytest.raises(ValueError, match="run the check matches_numerical"):
+    with pytest.raises(ValueError, match="run matches_numerical, on no more than full_below="):
         report.plot()
 
 
