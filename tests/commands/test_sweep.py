@@ -202,3 +202,11 @@ def test_steps_without_values_say_nothing():
     found = StepErrors(10.0 ** -np.arange(1, 13), nan, nan, nan, nan, 1e-16)
     assert (found.order, found.verdict) == (None, Verdict.INCONCLUSIVE)
     assert found.orders() == [None] * 12
+
+
+def test_a_corner_that_only_large_steps_reach_is_none_of_the_gradients():
+    left = np.array([1e-1, 1e-2, *np.zeros(10)])
+    steps = 10.0 ** -np.arange(1, 13)
+    found = StepErrors(steps, steps, left, left, np.zeros(12), 1e-12)
+    assert found.verdict is Verdict.PASS
+    assert "nothing is left but rounding" in found.sentence

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import termios
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,6 +64,16 @@ def test_the_table_of_five_columns_is_not_folded_at_80(wrong):
     )
     assert lines[header + 1].split()[:4] == ["a_name_of_some_length", "x", "2", "wrong"]
     assert lines[header + 2] == ""
+
+
+def test_what_does_not_fit_is_folded_and_not_cut_off(wrong):
+    name = "some_package/some_module.py:SomeLayerWithALongName"
+    report = replace(wrong, rows=[replace(row, node=name) for row in wrong.rows], findings={})
+    lines = ANSI.sub("", shown(report, 60)).splitlines()
+    (header,) = (k for k, line in enumerate(lines) if line.startswith("what "))
+    width = lines[header].index("input")
+    cells = [line[:width].strip() for line in lines[header + 1 :]]
+    assert name in "".join(cells)
 
 
 def test_colours_are_there_and_not_there(wrong):
