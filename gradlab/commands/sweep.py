@@ -15,8 +15,8 @@ from gradlab.node import primal_names
 from gradlab.report import Comparison, StepErrors
 from gradlab.report.envelope import environment, to_json
 from gradlab.report.numbers import number
-from gradlab.report.overview import headword
 from gradlab.report.pages import made_by
+from gradlab.report.problems import headword
 from gradlab.report.tables import TERMINAL, table
 from gradlab.running.pictured import step_errors
 from gradlab.running.selection import UnknownNameError, select_nodes

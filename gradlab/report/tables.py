@@ -6,7 +6,7 @@ from typing import Any
 from tabulate import tabulate
 
 from gradlab.report.numbers import number, seconds
-from gradlab.report.overview import ORDER, Reported
+from gradlab.report.problems import ORDER, Reported
 from gradlab.report.rows import Row
 from gradlab.verdict import Verdict
 

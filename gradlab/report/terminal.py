@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from gradlab.repair import Repair
-from gradlab.report.overview import Overview, Problem
+from gradlab.report.overview import Overview
 from gradlab.report.plain_words import plain
+from gradlab.report.problems import Problem
 from gradlab.verdict import Verdict
 
 # Columns whose cells are too short to be broken.

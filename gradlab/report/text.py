@@ -6,8 +6,9 @@ from typing import Any
 
 from gradlab.repair import Repair
 from gradlab.report.numbers import number
-from gradlab.report.overview import Line, Overview, Problem, Reported, headword, overview
+from gradlab.report.overview import Line, Overview, overview
 from gradlab.report.plain_words import plain
+from gradlab.report.problems import Problem, Reported, headword
 from gradlab.report.tables import TERMINAL, TIMES, table, times
 
 HEADERS = ("what", "input", "error", "verdict", "reason")

@@ -9,8 +9,9 @@ from gradlab.report import Report
 from gradlab.report.envelope import to_json
 from gradlab.report.files import write_atomically
 from gradlab.report.numbers import count, error_of
-from gradlab.report.overview import NUMERICAL, ORDER, overview
+from gradlab.report.overview import overview
 from gradlab.report.pages import made_by
+from gradlab.report.problems import NUMERICAL, ORDER
 from gradlab.report.tables import check_table
 from gradlab.report.tables import table as tabled
 from gradlab.report.text import failure_text, problem_text

@@ -14,9 +14,10 @@ from gradlab.report import Report
 from gradlab.report.comparison import Comparison
 from gradlab.report.figures import can_plot
 from gradlab.report.files import write_atomically
-from gradlab.report.overview import ORDER, Overview, Problem, overview
+from gradlab.report.overview import Overview, overview
 from gradlab.report.pictures import Picture, pictures_of
 from gradlab.report.plain_words import plain
+from gradlab.report.problems import ORDER, Problem
 from gradlab.report.tables import TIMES, times
 from gradlab.report.text import HEADERS, SUSPECTS, suspects_text
 from gradlab.report.web.heat_map import HeatMap, heat_map
