@@ -6,6 +6,7 @@ from typing import Any, Unpack
 from gradlab.adapters.numpy_layer import LayerError, check_layer
 from gradlab.report import Report
 from gradlab.running.options import CheckKeywords, options_of, takes_options
+from gradlab.workers.threads import one_at_a_time
 
 
 class CachedPair:
@@ -19,6 +20,7 @@ class CachedPair:
         self.__name__ = str(getattr(forward, "__name__", type(forward).__name__))
 
 
+@one_at_a_time
 @takes_options()
 def check_cached_pair(
     forward: Callable[..., Any],

@@ -1,6 +1,5 @@
 """Where forward is analytic, backward gives the slope of a complex step, which subtracts nothing, to ten digits."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -9,6 +8,7 @@ from gradlab.checks.trial import Trial, quiet
 from gradlab.checks.trial.line_slopes import line_slopes
 from gradlab.node import Array, as_tuple
 from gradlab.verdict import ATOL_ULPS, CheckResult, Verdict
+from gradlab.workers.threads import raising
 
 # The imaginary step: its square is lost beside any number.
 STEP = 1e-30
@@ -57,8 +57,7 @@ def _complex_slopes(trial: Trial) -> list[tuple[Sequence[Array], float, float]]:
     for line in lines:
         moved = [x + 1j * STEP * v for x, v in zip(trial.primals(), line.direction, strict=True)]
         try:
-            with quiet(), warnings.catch_warnings():
-                warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            with quiet(), raising(np.exceptions.ComplexWarning):
                 outputs = as_tuple(trial.node.forward(*moved, **trial.settings())[0])
         except Exception:
             return []

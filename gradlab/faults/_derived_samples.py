@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
-from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
 from gradlab.node import Array, Node, Sample, as_tuple
+from gradlab.workers.threads import without_warnings
 
 
 def _with_a_zero(x: Array) -> Array:
@@ -56,8 +56,7 @@ def accepts(node: Node, sample: Sample) -> bool:
 
     Where there is no slope, as for a square root at 0, no gradient is right and none is wrong.
     """
-    with catch_warnings(), np.errstate(all="ignore"):
-        simplefilter("ignore")
+    with without_warnings(), np.errstate(all="ignore"):
         try:
             output, residuals = node.forward(*map(np.array, sample.primals), **sample.settings)
             if not all(bool(np.isfinite(y).all()) for y in as_tuple(output)):

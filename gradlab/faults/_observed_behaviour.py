@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from itertools import combinations
 from typing import Any, NamedTuple
-from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
 from gradlab.node import Array, Node, Sample, as_tuple
+from gradlab.workers.threads import without_warnings
 
 Layout = Callable[[Array], Array]
 
@@ -82,8 +82,7 @@ def observe(node: Node, calls: Sequence[ObservedCall]) -> tuple[Any, ...]:
     was computed, so that a backward that keeps something between calls gives itself away.
     """
     records: list[Any] = []
-    with catch_warnings(), np.errstate(all="ignore"):
-        simplefilter("ignore")
+    with without_warnings(), np.errstate(all="ignore"):
         last: Any = None
         coming = [*calls[1:], None]
         ready = _run_forward(node, calls[0]) if calls else None

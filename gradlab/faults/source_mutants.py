@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
-from warnings import catch_warnings, simplefilter
 
 from gradlab.faults._mutant import Mutant
 from gradlab.faults.normal_form import normal_form
 from gradlab.faults.source_edits import source_edits
 from gradlab.faults.syntax_places import SyntaxPlace, first_line, temporarily_replaced
 from gradlab.node import Node
+from gradlab.workers.threads import without_warnings
 
 
 def source_mutants(node: Node) -> list[Mutant]:
@@ -60,8 +60,7 @@ def _line_of(place: SyntaxPlace) -> str:
 def _compiles(source: str) -> bool:
     # what is no Python (`return` of a starred expression, say) is nobody's mistake
     try:
-        with catch_warnings():
-            simplefilter("ignore")
+        with without_warnings():
             compile(source, "<mutant>", "exec")
     except SyntaxError:
         return False
@@ -71,7 +70,6 @@ def _compiles(source: str) -> bool:
 def _compiled_node(node: Node, source: str, name: str) -> Node:
     right = inspect.unwrap(node.backward)
     namespace = {**right.__globals__, **inspect.getclosurevars(right).nonlocals}
-    with catch_warnings():
-        simplefilter("ignore")  # "is" with a literal, a call of a number: a mutant may well look odd
+    with without_warnings():  # "is" with a literal, a call of a number: a mutant may well look odd
         exec(compile(source, f"<mutant of {node.name}>", "exec"), namespace)
     return replace(node, backward=namespace[name])

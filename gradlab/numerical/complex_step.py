@@ -1,6 +1,5 @@
 """Derivatives by the complex step: to machine precision where f is analytic, and refused where f is not."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from gradlab.node import Array, as_tuple
 from gradlab.numerical.finite_difference import numerical_gradient
+from gradlab.workers.threads import raising
 
 # The step relative to x: its square is lost beside x, so that nothing is truncated; and nothing is subtracted.
 STEP = 1e-30
@@ -47,8 +47,7 @@ def complex_step(
 
 def _imaginary(scalar: Callable[[Array], Any], moved: Array) -> Any:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+        with raising(np.exceptions.ComplexWarning):
             return np.imag(scalar(moved))
     except (TypeError, np.exceptions.ComplexWarning) as error:
         raise ValueError(f"f does not compute in complex numbers ({error}): use method='auto'") from error

@@ -13,6 +13,7 @@ from gradlab.checks.trial.budget import Budget
 from gradlab.checks.trial.interruptible import within
 from gradlab.node import Array
 from gradlab.verdict import atol_for
+from gradlab.workers.threads import printing_into
 
 # How near to the numerical gradient a candidate has to come to be looked at more closely, relative to each element
 # and to the largest one.
@@ -58,7 +59,7 @@ class Judge:
             np.copyto(array, before)
 
     def _gradients(self) -> Array | None:
-        with quiet(), contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception, SystemExit):
+        with quiet(), printing_into(io.StringIO()), contextlib.suppress(Exception, SystemExit):
             outputs, residuals = self.trial.forward()
             if not np.array_equal(_flat(outputs), self.outputs, equal_nan=True):
                 return None

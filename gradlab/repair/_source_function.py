@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import Any
-from warnings import catch_warnings, simplefilter
+
+from gradlab.workers.threads import without_warnings
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 # What a compiler's flags say of the future features of a file.
@@ -62,8 +63,7 @@ class SourceFunction:
                 inner = ast.FunctionDef("around", _no_arguments(), [*names, inner], [])
         module = ast.Module([inner], [])
         placed(module, self.body)
-        with catch_warnings():
-            simplefilter("ignore")
+        with without_warnings():
             code = compile(module, self.file, "exec", flags=self.code.co_flags & FUTURE, dont_inherit=True)
         found = next((c for c in _codes_in(code) if c.co_name == self.code.co_name), None)
         if found is None or found.co_freevars != self.code.co_freevars:

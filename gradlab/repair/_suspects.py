@@ -2,7 +2,6 @@
 
 import ast
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
 from io import StringIO
@@ -17,6 +16,7 @@ from gradlab.repair._executed import Executed, executed
 from gradlab.repair._judge import Judge
 from gradlab.repair._responses import can_explain
 from gradlab.repair._source_function import SourceFunction, source_function
+from gradlab.workers.threads import printing_into
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def suspects_of(
     """Yield the functions that backward runs through, those before the others that forward does not."""
     trial = judge.trial
     functions = [f for f in (source_function(code, some) for code, some in reached.items()) if f is not None]
-    with quiet(), redirect_stdout(StringIO()):
+    with quiet(), printing_into(StringIO()):
         g = trial.cotangent()
         forward, backward = executed(
             functions, trial.forward, lambda run: trial.node.backward(run[1], g) if run else None

@@ -16,12 +16,14 @@ from gradlab.running.check_vjp import checks_of, node_of, report_on_functions
 from gradlab.running.options import CheckKeywords, options_of, takes_options
 from gradlab.running.tangents import Jvp, judged_tangents, transposed
 from gradlab.verdict import CheckResult
+from gradlab.workers.threads import one_at_a_time
 
 NAME = "forward_mode"
 # A gradient is made of one call of jvp an element, of so many at the most; of more the tangents alone are judged.
 MOST_TRANSPOSED = 100
 
 
+@one_at_a_time
 @takes_options()
 def check_jvp(
     forward: Callable[..., Any],

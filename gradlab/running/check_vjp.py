@@ -21,9 +21,11 @@ from gradlab.running.parallel_trial import Output, ParallelTrial
 from gradlab.running.pictured import comparisons_of
 from gradlab.running.selection import select_checks
 from gradlab.running.shelter import sheltered_report
+from gradlab.workers.threads import one_at_a_time
 from gradlab.workers.worker_map import check_sendable, open_worker_map
 
 
+@one_at_a_time
 @takes_options(strict=True)
 def check_vjp(
     forward: Callable[..., tuple[Any, Any]],

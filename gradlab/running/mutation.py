@@ -20,6 +20,7 @@ from gradlab.running.progress import with_progress
 from gradlab.running.selection import select_checks, select_nodes
 from gradlab.workers.blas_threads import one_blas_thread
 from gradlab.workers.main_thread import in_main_thread
+from gradlab.workers.threads import one_at_a_time
 from gradlab.workers.worker_map import Workers, numbered_results, open_worker_map
 
 # What one mutant may take before it counts as killed: a check of a right node takes less than a second.
@@ -205,6 +206,7 @@ def _prepared(name: str, seed: int) -> tuple[list[Mutant], list[Trial]]:
     return mutants(node, seed), [Trial(node, sample, seed) for sample in node.draw_samples(seed)]
 
 
+@one_at_a_time
 def _judge_some(seed: int, checks: Sequence[str], count: int, task: tuple[str, int]) -> list[MutantRow]:
     # told by name and number, so that any process finds the same mutants
     name, first = task

@@ -5,6 +5,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TypedDict, Unpack
 
+import scipy.special  # noqa: F401 # nodes load it, which adds a filter of warnings: not in the middle of a run
+
 from gradlab.checks.trial import Trial
 from gradlab.checks.trial.budget import Budget
 from gradlab.diagnosis import Finding
@@ -19,6 +21,7 @@ from gradlab.running.progress import with_progress
 from gradlab.running.selection import select_checks, select_nodes
 from gradlab.running.timing import showing_times
 from gradlab.workers.blas_threads import one_blas_thread
+from gradlab.workers.threads import one_at_a_time
 from gradlab.workers.worker_map import Workers, numbered_results, open_worker_map
 
 Verified = tuple[list[Row], list[Explored], dict[str, Sequence[Finding]], list[Comparison]]
@@ -99,6 +102,7 @@ def verify(
     )
 
 
+@one_at_a_time
 def _verified(name: str, options: CheckOptions) -> Verified:
     # told by name, so that any process finds the same node
     (node,), run = select_nodes([name]), select_checks(options.checks)

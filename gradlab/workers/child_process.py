@@ -6,10 +6,11 @@ Forked, since functions of other people's can seldom be sent to a fresh process;
 import faulthandler
 import multiprocessing
 import signal
-import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
+
+from gradlab.workers.threads import without_warnings
 
 Result = TypeVar("Result")
 
@@ -40,9 +41,8 @@ def in_child(task: Callable[[], Result], timeout: float | None = None) -> Result
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_answer, args=(task, sender))
-    with warnings.catch_warnings():
+    with without_warnings():
         # JAX, and Python from 3.12, warn of every fork beside threads: the child runs none of theirs
-        warnings.simplefilter("ignore")
         child.start()
     sender.close()
     try:

@@ -11,12 +11,14 @@ from gradlab.adapters.framework.refusal import refuse_without_derivative
 from gradlab.adapters.framework.transformed import NAME as TRANSFORMS
 from gradlab.report import Explored, Report
 from gradlab.running.options import CheckKeywords, options_of, takes_options
+from gradlab.workers.threads import one_at_a_time
 
 # JAX's arrays have no layout that anybody sees, and nobody writes into them.
 FORWARD_ONLY = ("forward_mode", "batched")
 MEANINGLESS = ("any_layout", "leaves_arguments_unchanged", "owns_its_memory")
 
 
+@one_at_a_time
 @takes_options()
 def check_jax(
     fn: Any,

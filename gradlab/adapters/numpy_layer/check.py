@@ -35,6 +35,7 @@ from gradlab.report import Report, Row
 from gradlab.running.options import CheckKeywords, options_of, takes_options
 from gradlab.running.selection import select_checks
 from gradlab.verdict import Verdict
+from gradlab.workers.threads import one_at_a_time, printing_into
 
 DRAWS = Finding(
     "nondeterministic",
@@ -56,6 +57,7 @@ class PrintDetector(io.TextIOBase):
         return len(text)
 
 
+@one_at_a_time
 @takes_options()
 def check_layer(
     layer: Any,
@@ -140,7 +142,7 @@ def check_layer(
         try:
             with (
                 foreign_errors(title_of(layer)),
-                contextlib.redirect_stdout(printed),
+                printing_into(printed),
                 quiet(),
                 np.printoptions(),
             ):

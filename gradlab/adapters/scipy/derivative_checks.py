@@ -23,8 +23,10 @@ from gradlab.node import Array
 from gradlab.report import Report
 from gradlab.running.check_vjp import report_on_functions
 from gradlab.running.options import CheckKeywords, options_of, takes_options
+from gradlab.workers.threads import one_at_a_time
 
 
+@one_at_a_time
 @takes_options()
 def check_gradient(
     f: Callable[..., Any],
@@ -108,6 +110,7 @@ def _gradient_pair(
     return forward, backward
 
 
+@one_at_a_time
 @takes_options()
 def check_jacobian(
     f: Callable[..., Any],
@@ -190,6 +193,7 @@ def _jacobian_pair(
     return forward, backward
 
 
+@one_at_a_time
 @takes_options()
 def check_hessian(
     f: Callable[..., Any],

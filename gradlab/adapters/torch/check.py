@@ -12,8 +12,10 @@ from gradlab.adapters.framework.refusal import refuse_without_derivative
 from gradlab.report import Report, Row
 from gradlab.running.options import CheckKeywords, CheckOptions, options_of, takes_options
 from gradlab.verdict import Verdict
+from gradlab.workers.threads import one_at_a_time
 
 
+@one_at_a_time
 @takes_options()
 def check_torch(
     fn: Any,

@@ -1,6 +1,5 @@
 """The tangents that torch computes, by dual numbers."""
 
-import warnings
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -14,6 +13,7 @@ from gradlab.adapters.framework.leaves import common_dtype, first_line
 from gradlab.adapters.torch.pair import TorchPair
 from gradlab.adapters.torch.tensors import numbers, tensor_of
 from gradlab.node import Array
+from gradlab.workers.threads import without_warnings
 
 # What torch says where a function has no forward mode, or what it needs is none of it.
 REFUSALS = ("forward AD", "forward mode", "forward-mode", "jvp")
@@ -27,8 +27,7 @@ def has_own_jvp(pair: TorchPair) -> bool:
 @cache
 def _load_decompositions() -> None:
     """Have torch load what it needs for the first dual number: it warns of itself then."""
-    with warnings.catch_warnings(), forward_ad.dual_level():
-        warnings.simplefilter("ignore")
+    with without_warnings(), forward_ad.dual_level():
         forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from time import monotonic
 from typing import Any
-from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from gradlab.numerical.estimate import (
     unknown_estimate,
 )
 from gradlab.verdict import Verdict
+from gradlab.workers.threads import without_warnings
 
 # So begins the note on a fault that is a warning since nobody has said that the function is meant for such a point.
 BEYOND = "beyond the given point: "
@@ -446,8 +446,7 @@ def _is_plain(value: Any) -> bool:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence the warnings of a computation with derived primals, which may overflow."""
-    with catch_warnings(), np.errstate(all="ignore"):
-        simplefilter("ignore")
+    with without_warnings(), np.errstate(all="ignore"):
         yield
 
 

@@ -19,6 +19,7 @@ from gradlab.running.timing import best_time, times_are_shown
 from gradlab.textbook.models._directional_rows import rows_along
 from gradlab.textbook.models._loss_differences import Named, differences, named
 from gradlab.verdict import CheckResult, Verdict, atol_for, compare, rtol_for
+from gradlab.workers.threads import one_at_a_time
 from gradlab.workers.worker_map import Workers
 
 
@@ -47,6 +48,7 @@ class ModelKeywords(NumericalKeywords, total=False):
     workers: Workers
 
 
+@one_at_a_time
 @takes_options()
 def check_model(
     model: Differentiable,
