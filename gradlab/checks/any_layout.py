@@ -12,6 +12,7 @@ from gradlab.checks.trial import ContractError, Trial, error_text, map_arrays, q
 from gradlab.checks.trial.gradient_comparison import compare_two_gradients
 from gradlab.node import Array, as_tuple
 from gradlab.verdict import CheckResult, Verdict
+from gradlab.workers.sent_exceptions import text_of
 
 Layout = Callable[[Array], Array]
 CURE = "read arrays by index, or take np.ascontiguousarray of them first"
@@ -166,7 +167,8 @@ def _empty_batch_faults(trial: Trial) -> list[CheckResult]:
                 return []
             except Exception as error:
                 fault = (
-                    fault or f"forward accepts a batch of 0, and backward does not ({error}): allow for it"
+                    fault
+                    or f"forward accepts a batch of 0, and backward does not ({text_of(error)}): allow for it"
                 )
     # somebody who checks a function of their own has not asked for a batch of 0
     return [CheckResult(Verdict.WRONG if trial.registered else Verdict.WARNING, note=fault)] if fault else []

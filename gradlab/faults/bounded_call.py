@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 from gradlab.workers.lost_exceptions import PAUSE_S, Interrupt, Patience, silent_where_lost
+from gradlab.workers.sent_exceptions import text_of
 
 
 class _TimeIsUp(Interrupt):
@@ -68,9 +69,9 @@ def run_bounded(function: Callable[[], Any], seconds: float, memory: int | None 
     except _TimeIsUp:
         return BoundedOutcome("timed out", note=f"did not end within {seconds:g} s")
     except MemoryError as error:
-        return BoundedOutcome("out of memory", note=f"MemoryError: {error}")
+        return BoundedOutcome("out of memory", note=f"MemoryError: {text_of(error)}")
     except (Exception, SystemExit) as error:
-        return BoundedOutcome("raised", note=f"raised {type(error).__name__}: {error}")
+        return BoundedOutcome("raised", note=f"raised {type(error).__name__}: {text_of(error)}")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import numpy as np
 
 from gradlab.node import Array, as_tuple
 from gradlab.numerical.finite_difference import numerical_gradient
+from gradlab.workers.sent_exceptions import text_of
 from gradlab.workers.threads import raising
 
 # The step relative to x: its square is lost beside x, so that nothing is truncated; and nothing is subtracted.
@@ -50,7 +51,9 @@ def _imaginary(scalar: Callable[[Array], Any], moved: Array) -> Any:
         with raising(np.exceptions.ComplexWarning):
             return np.imag(scalar(moved))
     except (TypeError, np.exceptions.ComplexWarning) as error:
-        raise ValueError(f"f does not compute in complex numbers ({error}): use method='auto'") from error
+        raise ValueError(
+            f"f does not compute in complex numbers ({text_of(error)}): use method='auto'"
+        ) from error
 
 
 def _check_with_witness(scalar: Callable[[Array], Any], x: Array, index: tuple[int, ...], value: Any) -> None:

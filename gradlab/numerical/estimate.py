@@ -11,7 +11,16 @@ from gradlab.node import Array
 from gradlab.numerical.complex_step import complex_step
 from gradlab.numerical.element_slopes import LADDER, ROUNDS, slopes_of_ladder, slopes_of_one_step
 from gradlab.numerical.element_slopes import Method as Method
-from gradlab.numerical.finite_difference import check_cotangent, float_array, real_scalar, real_stack
+from gradlab.numerical.finite_difference import (
+    check_callable,
+    check_cotangent,
+    float_array,
+    number_array,
+    pairs_of,
+    real_scalar,
+    real_stack,
+    sequence_of,
+)
 from gradlab.numerical.moved_points import (
     GROUPS,
     GroupedOutputs,
@@ -148,6 +157,7 @@ def estimate_gradient(
     >>> bool((np.abs(estimate.value - np.exp([0.0, 1.0])) <= estimate.error).all())
     True
     """
+    check_callable(f)
     x = _in_double(x)
     if method == "complex-step":
         single = (lambda at: f(at[None])[0]) if vectorized else f
@@ -171,6 +181,8 @@ def estimate_vjp(
     `f` is called with copies of the primals, one element moved at a time; with several outputs, `cotangent` is a
     tuple. `method` and `workers` as for `estimate_gradient`.
     """
+    check_callable(f)
+    sequence_of("primals", primals)
     with open_worker_map(workers) as worker_map:
         shared = None if workers is None else worker_map
         return tuple(
@@ -304,7 +316,7 @@ def estimate_jvp(
     f: Callable[..., Any], primals: Sequence[Array], tangents: Sequence[Array], *, method: Method = "auto"
 ) -> Estimate:
     """Return an `Estimate` of the derivative of ``f(*primals)`` along `tangents`: the Jacobian of f on that line."""
-    pairs = [(_in_double(x), v) for x, v in zip(primals, tangents, strict=True)]
+    pairs = [(_in_double(x), v) for x, v in pairs_of(primals, tangents)]
     return estimate_jacobian(lambda s: f(*(x + s * v for x, v in pairs)), np.zeros(()), method=method)
 
 
@@ -324,7 +336,8 @@ def estimate_line(f: Callable[[Any], Any], *, enough: float = 0.0, method: Metho
 
 def estimate_jacobian(f: Callable[[Array], Any], x: Array, *, method: Method = "auto") -> Estimate:
     """Return an `Estimate` of the Jacobian, of shape ``(*f(x).shape, *x.shape)``: a vjp for each output."""
-    shape = np.shape(f(_in_double(x)))
+    check_callable(f)
+    shape = number_array(f(_in_double(x))).shape
     rows = [
         estimate_vjp(f, (x,), one.reshape(shape), method=method)[0] for one in np.eye(int(np.prod(shape)))
     ]

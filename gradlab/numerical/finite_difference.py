@@ -1,6 +1,7 @@
 """Numerical derivatives by central differences: gradient, vjp, jvp and Jacobian."""
 
 from collections.abc import Callable, Iterator, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,8 @@ def numerical_gradient(
     >>> numerical_gradient(lambda x: x[0] ** 2 + x[1] ** 2, np.array([3.0, 4.0])).round(6)
     array([6., 8.])
     """
+    check_callable(f)
+    _check_step(h)
     x = float_array(x)
     gradient = np.empty_like(x)
     if vectorized:
@@ -73,11 +76,13 @@ def numerical_jacobian(f: Callable[[Array], Any], x: Array, h: float = 1e-4) -> 
 
     Computed as in `numerical_gradient`, column by column, and under the same conditions.
     """
+    check_callable(f)
+    _check_step(h)
     x = float_array(x, writeable=True)
     columns = []
     for index in np.ndindex(x.shape):
         plus, minus, step = values_to_both_sides(f, x, index, h)
-        columns.append((np.asarray(plus) - np.asarray(minus)) / step)
+        columns.append((_finite_array(plus, index, h) - _finite_array(minus, index, -h)) / step)
     shape = columns[0].shape if columns else np.shape(f(x))
     return np.stack(columns, axis=-1).reshape(*shape, *x.shape) if columns else np.empty((*shape, *x.shape))
 
@@ -85,8 +90,16 @@ def numerical_jacobian(f: Callable[[Array], Any], x: Array, h: float = 1e-4) -> 
 def numerical_jvp(
     f: Callable[..., Any], primals: Sequence[Array], tangents: Sequence[Array], h: float = 1e-4
 ) -> Any:
-    """Return the derivative of ``f(*primals)`` along `tangents`: the Jacobian, at s = 0, of f on that line."""
-    pairs = list(zip(primals, tangents, strict=True))
+    """Return the derivative of ``f(*primals)`` along `tangents`: the Jacobian, at s = 0, of f on that line.
+
+    Raises
+    ------
+    TypeError
+        If the primals or tangents are no sequence.
+    ValueError
+        If there are not as many tangents as primals, or one has another shape than its primal.
+    """
+    pairs = pairs_of(primals, tangents)
     return numerical_jacobian(lambda s: f(*(x + s * v for x, v in pairs)), np.zeros(()), h)
 
 
@@ -102,9 +115,49 @@ def numerical_vjp(
     ValueError
         If the cotangent has another shape than the output.
     """
-    points = [np.array(x) for x in primals]
+    check_callable(f)
+    points = [np.array(x) for x in sequence_of("primals", primals)]
     check_cotangent(cotangent, f(*map(np.copy, points)))
     return tuple(numerical_gradient(lambda _: _inner(cotangent, f(*points)), x, h) for x in points)
+
+
+def check_callable(f: Any) -> None:
+    """Raise TypeError unless f can be called."""
+    if not callable(f):
+        raise TypeError(f"f is {f!r:.60}: give a function")
+
+
+def _check_step(h: Any) -> None:
+    if not isinstance(h, Real) or not 0 < abs(float(h)) < np.inf:
+        raise ValueError(f"h is {h!r:.60}: give a step, a number such as 1e-4")
+
+
+def sequence_of(name: str, values: Any) -> Sequence[Any]:
+    """Return primals or tangents, an argument of this name, if they are a sequence of arrays.
+
+    Raises
+    ------
+    TypeError
+        If they are one array, or nothing of several parts.
+    """
+    if isinstance(values, np.ndarray | np.generic) or not hasattr(values, "__len__"):
+        raise TypeError(f"{name} is {type(values).__name__}: pass a tuple of arrays, (x,) or (x, w)")
+    return values  # type: ignore[no-any-return]
+
+
+def pairs_of(primals: Any, tangents: Any) -> list[tuple[Array, Array]]:
+    """Return each primal with its tangent, as arrays; an error says why where they do not belong together."""
+    given = sequence_of("primals", primals), sequence_of("tangents", tangents)
+    if len(given[0]) != len(given[1]):
+        counts = f"{len(given[0])} primals and {len(given[1])} tangents"
+        raise ValueError(f"there are {counts}: give one tangent for each primal")
+    pairs = [(np.asarray(x), np.asarray(v)) for x, v in zip(*given, strict=True)]
+    for i, (x, v) in enumerate(pairs):
+        if x.shape != v.shape:
+            raise ValueError(
+                f"tangent {i} has shape {v.shape}, primal {i} {x.shape}: give it the primal's shape"
+            )
+    return pairs
 
 
 def check_cotangent(cotangent: Any, output: Any) -> None:
@@ -116,6 +169,9 @@ def check_cotangent(cotangent: Any, output: Any) -> None:
             for s in (shapes, expected)
         )
         raise ValueError(f"the cotangent has shape {has}, f's output {wants}: give it the output's shape")
+    for part in as_tuple(cotangent):
+        if np.asarray(part).dtype.kind not in "fciub":
+            raise TypeError(f"the cotangent holds {np.asarray(part).dtype}: give it numbers")
 
 
 def values_to_both_sides(
@@ -172,7 +228,10 @@ def _stacked_differences(f: Callable[[Array], Any], x: Array, h: float) -> Itera
 
 def float_array(x: Any, writeable: bool = False) -> Array:
     """Return `x` as an array of real floats; raise an error that says why where it is none."""
-    array = np.asarray(x)
+    try:
+        array = np.asarray(x)
+    except ValueError as error:  # a list of lists of several lengths
+        raise ValueError(f"x cannot be made an array ({error}): pass an array of floats") from error
     if not np.issubdtype(array.dtype, np.floating):
         cure = (
             "split it into its real and imaginary part" if array.dtype.kind == "c" else "pass x.astype(float)"
@@ -213,6 +272,30 @@ def _finite_scalar(value: Any, index: Sequence[Any], h: float) -> Any:
             "choose a point away from the edge of f's domain, or a smaller h"
         )
     return array
+
+
+def _finite_array(value: Any, index: Sequence[Any], h: float) -> Any:
+    """Return the values of f as an array of floats; raise an error where they are no finite numbers."""
+    array = number_array(value)
+    if not np.isfinite(array).all():
+        raise ValueError(
+            f"f is not finite where x[{_index_text(index)}] is moved by {h:+g}: "
+            "choose a point away from the edge of f's domain, or a smaller h"
+        )
+    return array
+
+
+def number_array(value: Any) -> Array:
+    """Return what f returned as an array of floats; raise TypeError where it holds something else."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise TypeError(f"f returned what is no array ({error}): return an array of floats") from error
+    nothing = isinstance(value, tuple) and not value
+    if array.dtype.kind not in "fciub" or nothing:
+        what = "an empty tuple" if nothing else str(array.dtype)
+        raise TypeError(f"f returned {what}: return an array of floats")
+    return array if array.dtype.kind in "fc" else array.astype(float)
 
 
 def _inner(cotangent: Any, output: Any) -> Any:

@@ -120,4 +120,6 @@ def flat_outputs(outputs: Any) -> Array:
     if isinstance(outputs, tuple):
         outputs = np.concatenate([np.ravel(y) for y in outputs] or [np.empty(0)])
     joined = np.array(outputs).reshape(-1)
+    if joined.dtype.kind not in "fciub":
+        raise TypeError(f"f returned {joined.dtype}: return an array of floats")
     return joined.astype(np.promote_types(joined.dtype, np.float64), copy=False)

@@ -15,12 +15,14 @@ from gradlab.report import Report
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.explanation import explain
+from gradlab.running.foreign_function import ForeignFunction
 from gradlab.running.mending import with_repairs
 from gradlab.running.options import CheckOptions, SharedCheckKeywords, options_of, takes_options
 from gradlab.running.parallel_trial import Output, ParallelTrial
 from gradlab.running.pictured import comparisons_of
 from gradlab.running.selection import select_checks
 from gradlab.running.shelter import sheltered_report
+from gradlab.workers.sent_exceptions import text_of
 from gradlab.workers.threads import one_at_a_time
 from gradlab.workers.worker_map import check_sendable, open_worker_map
 
@@ -149,7 +151,8 @@ def node_of(
     _refuse_arguments(forward, arrays, settings or {})
     sample = Sample("given", arrays, dict(settings or {}))
     title = str(name or getattr(forward, "__name__", type(forward).__name__))
-    return Node(title, "own", forward, backward, lambda rng: iter([sample])), sample
+    both = ForeignFunction(forward), ForeignFunction(backward)
+    return Node(title, "own", *both, lambda rng: iter([sample])), sample
 
 
 def checks_of(options: CheckOptions) -> Mapping[str, Check]:
@@ -180,7 +183,9 @@ def _refuse_arguments(
             forward(*map(np.copy, primals), **settings)
             return
         cure = "pass a tuple of arrays, (x,) or (x, w), and the rest as settings="
-        raise TypeError(f"forward{signature} was given {len(primals)} primals, {error}: {cure}") from error
+        raise TypeError(
+            f"forward{signature} was given {len(primals)} primals, {text_of(error)}: {cure}"
+        ) from error
 
 
 def check_elements(primals: Sequence[Array]) -> None:

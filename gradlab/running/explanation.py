@@ -9,7 +9,9 @@ from gradlab.checks.trial.interruptible import within
 from gradlab.checks.trial.large_primals import large_mistakes
 from gradlab.diagnosis import CHECKS_OF_VALUES, Finding, diagnose
 from gradlab.report import Row
+from gradlab.running.foreign_function import is_foreign
 from gradlab.verdict import Verdict
+from gradlab.workers.sent_exceptions import text_of
 
 # The name of a finding that is none.
 NOT_DIAGNOSED = "not-diagnosed"
@@ -40,8 +42,11 @@ def explain(trials: Sequence[Trial], rows: Sequence[Row]) -> dict[str, Sequence[
         complete = within(budget, collect, False, budget.left_s if budget else None)
     except Exception as error:  # the verdict stands without it, and so do the other nodes
         name = trials[0].node.name
+        if is_foreign(error):  # where the diagnosis looked, the function has nothing to say
+            return {name: found} if found else {}
         warn(
-            f"the diagnosis of {name} raised {type(error).__name__}: {error}: please report it", stacklevel=2
+            f"the diagnosis of {name} raised {type(error).__name__}: {text_of(error)}: please report it",
+            stacklevel=2,
         )
         return {}
     # an argument that is written into makes the numbers look like another mistake

@@ -14,9 +14,12 @@ from gradlab.diagnosis import Finding
 from gradlab.repair import find_repairs
 from gradlab.repair.proposal import Repair
 from gradlab.report import Report, Row
+from gradlab.running.foreign_function import is_foreign
 from gradlab.running.options import CheckOptions
 from gradlab.verdict import Verdict
+from gradlab.workers import threads
 from gradlab.workers.child_process import ChildDiedError, can_fork, in_child
+from gradlab.workers.sent_exceptions import text_of
 
 # What the search may take of what is left, in seconds; and the seeds that a repair is proven at, beside the given one.
 MOST_SECONDS, SEEDS = 5.0, (1009, 2003)
@@ -54,7 +57,8 @@ def with_repairs(
     """
     at = _where_it_is_wrong(report.rows, trial)
     left = min(options.budget.left_s, MOST_SECONDS)
-    if not options.repair or at is None or left <= 0 or not _is_alone():
+    forks = apart and can_fork() and not multiprocessing.current_process().daemon
+    if not options.repair or at is None or left <= 0 or not (forks or _is_alone()):
         return report
     start = monotonic()
 
@@ -81,13 +85,14 @@ def with_repairs(
     def search() -> list[Repair]:
         return find_repairs(at, rejected, proven_with, goes_on)
 
-    forks = apart and can_fork() and not multiprocessing.current_process().daemon
     try:
         found = in_child(search, left + PATIENCE_S) if forks else search()
     except ChildDiedError:
         return report
     except Exception as error:  # the verdict stands without it
-        what = f"the search for a repair of {trial.node.name} raised {type(error).__name__}: {error}"
+        if is_foreign(error):
+            return report
+        what = f"the search for a repair of {trial.node.name} raised {type(error).__name__}: {text_of(error)}"
         warn(f"{what}: please report it", stacklevel=2)
         return report
     if not found:
@@ -136,7 +141,9 @@ def _is_alone() -> bool:
     for thread, frame in sys._current_frames().items():
         while thread != mine and frame is not None:
             file = frame.f_code.co_filename
-            # a thread that interrupts calls may be about to end
+            # a thread that interrupts calls may be about to end, and one that waits for its turn does nothing
+            if file == threads.__file__:
+                break
             if file.startswith(PACKAGE) and file != interruptible.__file__:
                 return False
             frame = frame.f_back  # type: ignore[assignment]

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
+from gradlab.workers.orphans import end_with_parent
+from gradlab.workers.sent_exceptions import as_received, as_sent
 from gradlab.workers.threads import without_warnings
 
 Result = TypeVar("Result")
@@ -58,7 +60,7 @@ def in_child(task: Callable[[], Result], timeout: float | None = None) -> Result
         child.join()
         receiver.close()
     if not returned:
-        raise value
+        raise as_received(value)
     return value  # type: ignore[no-any-return]
 
 
@@ -72,6 +74,7 @@ def _cause(status: int | None) -> str:
 
 
 def _answer(task: Callable[[], Any], sender: Connection) -> None:
+    end_with_parent()
     # how it dies is the parent's to tell
     faulthandler.disable()
     # Ctrl-C is the parent's to hear
@@ -79,6 +82,6 @@ def _answer(task: Callable[[], Any], sender: Connection) -> None:
     try:
         answer = (True, task())
     except Exception as error:
-        answer = (False, error)
+        answer = (False, as_sent(error))
     sender.send(answer)
     sender.close()

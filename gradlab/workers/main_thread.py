@@ -12,6 +12,14 @@ from collections.abc import Callable
 from subprocess import PIPE, Popen
 from typing import Any
 
+from gradlab.workers.sent_exceptions import as_received, as_sent
+
+# The child is told the parent's sys.path: files in the current folder must not stand in for anybody's modules.
+_CODE = (
+    "import sys; sys.path[:] = sys.argv[1:]; sys.argv[1:] = []; "
+    "from gradlab.workers.main_thread import answer_the_caller; answer_the_caller()"
+)
+
 
 def in_main_thread(function: Callable[..., Any], *arguments: Any) -> Any:
     """Return ``function(*arguments)``, computed in the main thread of this process or, if need be, of a new one.
@@ -24,14 +32,13 @@ def in_main_thread(function: Callable[..., Any], *arguments: Any) -> Any:
     if threading.current_thread() is threading.main_thread():
         return function(*arguments)
     # not multiprocessing, in which a worker that is a daemon may have no children
-    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    child = Popen([sys.executable, "-m", __name__], stdin=PIPE, stdout=PIPE, env={**os.environ, **paths})
+    child = Popen([sys.executable, "-c", _CODE, *filter(None, sys.path)], stdin=PIPE, stdout=PIPE)
     answer = _answer_of(child, pickle.dumps((function, arguments)))
     if not answer:
         raise RuntimeError(f"the process that computed this died with status {child.returncode}")
     returned, value = pickle.loads(answer)
     if not returned:
-        raise value
+        raise as_received(value)
     return value
 
 
@@ -48,7 +55,7 @@ def _answer_of(child: Popen[bytes], call: bytes) -> bytes:
         return b""
 
 
-def _answer_the_caller() -> None:
+def answer_the_caller() -> None:
     """Read a call from stdin, and write its result or exception to stdout, which the called function cannot reach."""
     answer = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -57,7 +64,7 @@ def _answer_the_caller() -> None:
     try:
         result = True, function(*arguments)
     except Exception as error:
-        result = False, error
+        result = False, as_sent(error)
     with os.fdopen(answer, "wb") as file:
         pickle.dump(result, file)
 
@@ -66,7 +73,3 @@ def _end_with_the_caller() -> None:
     # nothing more is sent: the read returns when the caller has died, or has its answer
     os.read(sys.stdin.fileno(), 1)
     os._exit(1)
-
-
-if __name__ == "__main__":
-    _answer_the_caller()

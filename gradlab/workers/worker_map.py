@@ -1,9 +1,11 @@
 """Maps that spread a function's calls over workers: this process, several processes, or a caller's own map."""
 
+import multiprocessing
 import os
 import pickle
 import signal
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +13,9 @@ from functools import partial
 from numbers import Integral
 from operator import itemgetter
 from typing import Any
+
+from gradlab.workers.orphans import end_with_parent
+from gradlab.workers.sent_exceptions import as_received, as_sent, text_of
 
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 Workers = int | Map | None
@@ -62,7 +67,7 @@ def open_worker_map(workers: Workers) -> Iterator[WorkerMap]:
     try:
         if callable(workers):
             yield WorkerMap(workers)
-        elif (count := _process_count(workers)) == 1:
+        elif (count := _process_count(workers)) == 1 or _may_have_no_children(count):
             yield WorkerMap(map)
         else:
             with _processes(count) as worker_map:
@@ -79,17 +84,38 @@ def numbered_results(
     Raises
     ------
     ValueError
-        If the map gives more or fewer results than there are items.
+        If the map does not give one result for each item.
     """
     numbered = list(enumerate(items))
-    done = 0
-    for result in worker_map(_Numbered(function), numbered):
+    done, missing = 0, set(range(len(numbered)))
+    for result in _results_of(worker_map, _Numbered(function), numbered):
+        missing.discard(result[0])
         done += 1
         yield result
-    if done != len(numbered):
+    if missing or done != len(numbered):
+        lost = f", and none of item {min(missing) + 1}" if missing else ""
         raise ValueError(
-            f"workers gave {done} results for {len(numbered)} items: give a callable that maps all, as map does"
+            f"workers gave {done} results for {len(numbered)} items{lost}: give a callable that maps each item once, "
+            "as map does"
         )
+
+
+def _results_of(worker_map: Map, function: "_Numbered", numbered: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    results = worker_map(function, numbered)
+    try:
+        coming = iter(results)
+    except TypeError as error:
+        given = type(results).__name__
+        raise ValueError(
+            f"workers gave {given}: give a callable that returns the results, as map does"
+        ) from error
+    for result in coming:
+        if not isinstance(result, _Result):
+            given = type(result).__name__
+            raise ValueError(
+                f"workers gave {given} for a result: give a callable that calls the function, as map does"
+            )
+        yield result.number, result.value
 
 
 def results_in_order(worker_map: Map, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
@@ -98,14 +124,22 @@ def results_in_order(worker_map: Map, function: Callable[[Any], Any], items: Ite
 
 
 @dataclass(frozen=True)
+class _Result:
+    """What a function returned for the item of this number."""
+
+    number: int
+    value: Any
+
+
+@dataclass(frozen=True)
 class _Numbered:
     """A function that returns the number of its item, too; an object and not a closure, so that it can be sent."""
 
     function: Callable[[Any], Any]
 
-    def __call__(self, numbered: tuple[int, Any]) -> tuple[int, Any]:
+    def __call__(self, numbered: tuple[int, Any]) -> _Result:
         number, item = numbered
-        return number, self.function(item)
+        return _Result(number, self.function(item))
 
 
 def processors() -> int:
@@ -125,6 +159,19 @@ def _process_count(workers: Any) -> int:
     return int(workers)
 
 
+def _may_have_no_children(count: int) -> bool:
+    """Return whether this process is one that may start none, and say so: the work is done all the same."""
+    if not multiprocessing.current_process().daemon:
+        return False
+    warnings.warn(
+        f"workers={count} wants processes, which a daemonic process (a worker of Dask's, or of a multiprocessing.Pool) "
+        "may not start: the work is done in this one",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return True
+
+
 @contextmanager
 def _processes(count: int) -> Iterator[Map]:
     pool = ProcessPoolExecutor(count, initializer=_begin)
@@ -135,6 +182,7 @@ def _processes(count: int) -> Iterator[Map]:
 
 
 def _begin() -> None:
+    end_with_parent()
     # Ctrl-C goes to every process: the workers end by it without a word
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # as many threads as processors in each of them would only wait for each other
@@ -148,11 +196,22 @@ def _results_as_done(
 ) -> Iterator[Any]:
     check_sendable(function)
     try:
-        for future in as_completed([pool.submit(function, item) for item in items]):
-            yield future.result()
+        for future in as_completed([pool.submit(_outcome, function, item) for item in items]):
+            returned, value = future.result()
+            if not returned:
+                raise as_received(value)
+            yield value
     except BrokenExecutor as error:
         cure = "give it more memory, or take fewer workers"
-        raise WorkersLost(f"a worker process died ({error}): {cure}") from error
+        raise WorkersLost(f"a worker process died ({text_of(error)}): {cure}") from error
+
+
+def _outcome(function: Callable[[Any], Any], item: Any) -> tuple[bool, Any]:
+    """Return whether a function returned, and what it returned or raised; in a worker."""
+    try:
+        return True, function(item)
+    except Exception as error:
+        return False, as_sent(error)
 
 
 def check_sendable(function: object, name: str = "f") -> None:
@@ -161,6 +220,6 @@ def check_sendable(function: object, name: str = "f") -> None:
         pickle.dumps(function)
     except (AttributeError, TypeError, pickle.PicklingError) as error:
         raise TypeError(
-            f"{name} cannot be sent to other processes ({error}): define it at the top level of a module, or "
+            f"{name} cannot be sent to other processes ({text_of(error)}): define it at the top level of a module, or "
             "leave workers out"
         ) from error

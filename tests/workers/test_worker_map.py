@@ -65,8 +65,17 @@ def test_what_are_no_workers(workers):
 
 
 def test_a_map_that_loses_results_is_refused():
-    with pytest.raises(ValueError, match=r"gave 1 results for 3 items: give a callable that maps all"):
+    with pytest.raises(
+        ValueError, match=r"gave 1 results for 3 items, and none of item 2: give a callable that maps"
+    ):
         results_in_order(lambda function, items: [function(items[0])], square, [1, 2, 3])
+
+
+def test_a_map_that_repeats_one_result_in_the_place_of_another_is_refused():
+    with pytest.raises(
+        ValueError, match=r"gave 3 results for 3 items, and none of item 3: give a callable that maps"
+    ):
+        results_in_order(lambda f, items: [f(items[0]), f(items[1]), f(items[0])], square, [1, 2, 3])
 
 
 def die(x):

@@ -17,6 +17,7 @@ from gradlab.checks.trial.line_slopes import agrees_along_lines
 from gradlab.node import Array, Node, Sample, as_tuple, named_rng
 from gradlab.running.tangents import judged_tangents
 from gradlab.verdict import CheckResult, Verdict
+from gradlab.workers.sent_exceptions import text_of
 
 ORDINALS = ("second", "third", "fourth", "fifth")
 
@@ -92,7 +93,7 @@ def _judged(trial: Trial, gradient: Gradient, order: int, asked: bool) -> Iterat
             else:
                 results = directional_outcome(there).results
     except NotTwiceError as error:
-        yield CheckResult(Verdict.PASS, note=f"no {what}, and it says so: {error}")
+        yield CheckResult(Verdict.PASS, note=f"no {what}, and it says so: {text_of(error)}")
         return
     except Exception as error:
         # nobody who asked for none has been promised one

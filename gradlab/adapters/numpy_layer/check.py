@@ -35,6 +35,7 @@ from gradlab.report import Report, Row
 from gradlab.running.options import CheckKeywords, options_of, takes_options
 from gradlab.running.selection import select_checks
 from gradlab.verdict import Verdict
+from gradlab.workers.sent_exceptions import text_of
 from gradlab.workers.threads import one_at_a_time, printing_into
 
 DRAWS = Finding(
@@ -221,7 +222,7 @@ def _method_name(layer: Any, what: str, given: str | Callable[..., Any] | None, 
         setattr(layer, name, partial(given, layer))
     except (AttributeError, TypeError) as error:
         cure = f"name its method, {what}='...'"
-        raise LayerError(f"{what} cannot be lent to {title_of(layer)} ({error}): {cure}") from error
+        raise LayerError(f"{what} cannot be lent to {title_of(layer)} ({text_of(error)}): {cure}") from error
     lent.append(name)
     return name
 

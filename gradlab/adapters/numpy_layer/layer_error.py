@@ -2,12 +2,15 @@
 
 import contextlib
 import sys
+from asyncio import CancelledError
 from collections.abc import Iterator
 from pathlib import Path
 from traceback import walk_tb
 from types import FrameType
 
 from gradlab.checks import trial
+from gradlab.workers.lost_exceptions import Interrupt
+from gradlab.workers.sent_exceptions import text_of
 
 
 class LayerError(ValueError):
@@ -16,7 +19,7 @@ class LayerError(ValueError):
 
 def error_text(error: BaseException) -> str:
     """Return an exception in one line, a `LayerError` as its message."""
-    return " ".join(str(error).split()) if isinstance(error, LayerError) else trial.error_text(error)
+    return text_of(error) if isinstance(error, LayerError) else trial.error_text(error)
 
 
 def _package(frame: FrameType) -> str:
@@ -31,11 +34,13 @@ def foreign_errors(title: str) -> Iterator[None]:
     """
     try:
         yield
-    except (Exception, SystemExit, GeneratorExit) as error:
+    except (KeyboardInterrupt, CancelledError, Interrupt):
+        raise
+    except BaseException as error:
         frames = [
             (_package(frame), frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)
         ]
-        if frames[-1][0] == "gradlab":
+        if frames[-1][0] == "gradlab" or type(error).__module__.startswith("_pytest"):
             raise
         theirs = [frame for frame in frames if frame[0] not in {"gradlab", "numpy", *sys.stdlib_module_names}]
         _, file, line = (theirs or frames)[-1]

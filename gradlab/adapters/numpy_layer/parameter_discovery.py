@@ -26,6 +26,7 @@ from gradlab.adapters.numpy_layer.number_places import (
     place,
 )
 from gradlab.node import Array
+from gradlab.workers.sent_exceptions import text_of
 
 
 @dataclass(frozen=True)
@@ -261,7 +262,7 @@ def _override(layer: Any, name: str, value: Any, what: str) -> Override:
         try:
             path = parse(value)
         except ValueError as error:
-            raise LayerError(f"{what}: {error}") from error
+            raise LayerError(f"{what}: {text_of(error)}") from error
         return Override(value if name.startswith(f"{what}[") else name, lambda root: follow(root, path), path)
     if not isinstance(value, np.ndarray):
         raise LayerError(
@@ -279,7 +280,7 @@ def _overridden(layer: Any, o: Override) -> Parameter:
         value = o.get(layer)
     except (AttributeError, KeyError, IndexError, TypeError) as error:
         raise LayerError(
-            f"params: the layer has no {o.name} ({error}): name an attribute that holds floats"
+            f"params: the layer has no {o.name} ({text_of(error)}): name an attribute that holds floats"
         ) from error
     if not isinstance(value, np.ndarray) or not is_number(value):
         kind = f"of dtype {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__

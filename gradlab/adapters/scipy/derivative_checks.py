@@ -105,7 +105,8 @@ def _gradient_pair(
             cure = "return it in the shape of x, as most of SciPy's methods refuse another"
             seen.found["shapes_and_dtypes"] = f"grad returned shape {d.shape}, x has shape {x.shape}: {cure}"
             d = d.reshape(x.shape)
-        return (np.asarray(g * (d.reshape(x.shape) if d.size == x.size == 1 else d)),)
+        with np.errstate(all="ignore"):  # at infinity nobody has a product
+            return (np.asarray(g * (d.reshape(x.shape) if d.size == x.size == 1 else d)),)
 
     return forward, backward
 

@@ -12,7 +12,7 @@ from gradlab.checks.trial import ContractError
 from gradlab.diagnosis import Finding
 from gradlab.node import Array
 from gradlab.numerical.estimate import Estimate, Method, estimate_jacobian
-from gradlab.numerical.finite_difference import numerical_jacobian
+from gradlab.numerical.finite_difference import number_array, numerical_jacobian
 from gradlab.report import Row
 from gradlab.verdict import compare
 
@@ -109,7 +109,7 @@ def entries(
 ) -> Iterator[tuple[Row, list[Finding]]]:
     """Yield a row for a Jacobian's worst entry, with its findings; nothing where f and jac cannot be compared."""
     try:
-        y = f(x.copy())
+        y = number_array(f(x.copy()))
         found = matrix(jac(x.copy()), y.shape, x.shape, "jac", whole=True)
     except Exception:  # the checks before this one have told it
         return
@@ -134,7 +134,10 @@ def _said(mistake: Finding) -> str:
 def _suspects(f: Callable[[Array], Array], x: Array, part: Array) -> Array:
     """Return the rows of a Jacobian that plain differences cast doubt on, or the one that is off by most."""
     size = float(np.abs(x).max(initial=0.0)) or 1.0
-    plain = numerical_jacobian(lambda at: f(at.copy()).reshape(-1), x.astype(np.float64), 1e-4 * size)
+    try:
+        plain = numerical_jacobian(lambda at: f(at.copy()).reshape(-1), x.astype(np.float64), 1e-4 * size)
+    except ValueError:  # a step leaves the domain, and nothing is known of any row
+        return np.arange(min(1, part.shape[0]))
     off = np.abs(part - plain.reshape(part.shape))
     off = off / (
         SUSPECT * np.abs(plain.reshape(part.shape)) + SUSPECT_BESIDE * np.abs(part).max(axis=0) + 1e-300

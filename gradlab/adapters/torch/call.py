@@ -23,6 +23,7 @@ from gradlab.adapters.torch.tensors import (
     with_tensors,
 )
 from gradlab.node import Array
+from gradlab.workers.sent_exceptions import text_of
 
 INPUT, SETTING, PARAMETER = "input", "setting", "parameter"
 
@@ -258,7 +259,7 @@ def _copy(module: torch.nn.Module) -> torch.nn.Module:
     try:
         return deepcopy(module)
     except Exception as error:
-        raise ValueError(f"fn cannot be copied ({error}): pass a function that calls it") from error
+        raise ValueError(f"fn cannot be copied ({text_of(error)}): pass a function that calls it") from error
 
 
 def _parameters(function: Any) -> Iterator[tuple[str, Path, Leaf]]:

@@ -24,6 +24,7 @@ from gradlab.numerical.estimate import (
     unknown_estimate,
 )
 from gradlab.verdict import Verdict
+from gradlab.workers.sent_exceptions import text_of
 from gradlab.workers.threads import without_warnings
 
 # So begins the note on a fault that is a warning since nobody has said that the function is meant for such a point.
@@ -38,10 +39,7 @@ LARGE = "taken for large"
 
 def error_text(error: BaseException) -> str:
     """Return what an exception says, in one line: a `ContractError`'s message, and another's with its type."""
-    try:
-        text = " ".join(str(error).split())
-    except Exception:  # its text is somebody else's code as well
-        text = ""
+    text = text_of(error)
     if isinstance(error, ContractError):
         return text
     return f"raised {type(error).__name__}: {text}" if text else f"raised {type(error).__name__}"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array
+from gradlab.workers.sent_exceptions import text_of
 
 # Brings an array of any numbers into a domain, and leaves one that lies in it as it is.
 Inside = Callable[[Array], Array]
@@ -66,7 +67,7 @@ def _by_function(function: Callable[[Array], Any], x: Array) -> Array:
     try:
         moved = np.asarray(function(x.copy()), x.dtype)
     except Exception as error:
-        told = f"domain raised {type(error).__name__} ({error})"
+        told = f"domain raised {type(error).__name__} ({text_of(error)})"
         raise ValueError(f"{told}: let it take any array of floats") from error
     if moved.shape != x.shape:
         raise ValueError(

@@ -15,6 +15,7 @@ import numpy as np
 from gradlab.node import Array
 from gradlab.numerical.finite_difference import numerical_gradient
 from gradlab.textbook.layers import StatefulLayer
+from gradlab.workers.sent_exceptions import text_of
 from gradlab.workers.worker_map import Workers, numbered_results, open_worker_map
 
 # So many elements a task, each some losses: the model's way to a worker takes no longer than a few of them.
@@ -61,8 +62,8 @@ class BlockTask:
             _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump((measure, model, x, t))
         except (AttributeError, TypeError, pickle.PicklingError) as error:
             raise TypeError(
-                f"the model cannot be sent to workers ({error}): define what it is made of at the top level of a "
-                "module, or leave workers out"
+                f"the model cannot be sent to workers ({text_of(error)}): define what it is made of at the top "
+                "level of a module, or leave workers out"
             ) from error
         self._pickled = buffer.getvalue()
 

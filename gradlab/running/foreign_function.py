@@ -1,0 +1,61 @@
+"""Functions that are not gradlab's: what they raise arrives as an exception of the usual kind, known for theirs."""
+
+import sys
+from asyncio import CancelledError
+from collections.abc import Callable
+from traceback import walk_tb
+from typing import Any
+
+from gradlab.checks.trial import ContractError
+from gradlab.workers.lost_exceptions import Interrupt
+from gradlab.workers.sent_exceptions import ToldException, as_received, text_of
+from gradlab.workers.worker_map import WorkersLost
+
+# What ends a run, or belongs to whoever runs this one: an event loop, a test runner.
+ENDS = (KeyboardInterrupt, SystemExit, CancelledError, Interrupt, WorkersLost)
+RUNNERS = {"_pytest", "pytest", "trio", "anyio"}
+LIBRARIES = {"gradlab", "numpy", "scipy"}
+
+
+class ForeignFunction:
+    """Somebody's function. Of what it raises, all but what ends a run is an `Exception`, as checks expect.
+
+    Attributes
+    ----------
+    function : callable
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        return self.function
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what pickle and copy ask for, the function itself among it
+            raise AttributeError(name)
+        return getattr(self.__dict__["function"], name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        try:
+            return self.function(*args, **kwargs)
+        except (Exception, *ENDS):
+            raise
+        except BaseException as error:
+            if type(error).__module__.partition(".")[0] in RUNNERS:
+                raise
+            raise as_received(ToldException(type(error).__name__, text_of(error))) from error
+
+
+def is_foreign(error: BaseException) -> bool:
+    """Return whether an exception is of a function that is not gradlab's, or of what such a function returned."""
+    if isinstance(error, ContractError):
+        return True
+    own = {*LIBRARIES, *sys.stdlib_module_names} - {"__main__"}
+    for frame, _ in walk_tb(error.__traceback__):
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if frame.f_code is ForeignFunction.__call__.__code__ or package not in own:
+            return True
+    return False
