@@ -157,7 +157,7 @@ def check_layer(
                 drawing = [DRAWS] if not report.ok and draws_in_backward(reading.bound, seed) else []
                 more = remarks(reading, subject, printed.anything, options.strict, seed)
         finally:
-            held.reset()
+            held.leave()
     named = [*drawing, *report.findings.get(subject.name, ()), *(f for _, f in more if f)]
     rows = [*report.rows, *(row for row, _ in more)]
     if not understood:

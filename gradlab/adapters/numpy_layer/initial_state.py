@@ -14,6 +14,9 @@ from gradlab.adapters.numpy_layer.naming_conventions import is_parameter
 from gradlab.adapters.numpy_layer.number_places import integers, show
 from gradlab.adapters.numpy_layer.parameter_discovery import Parameter, find_parameters, from_override
 
+# So often is tried what of a store matters.
+MOST_TRIES = 200
+
 
 def layer_at_start(
     layer: Any, calls: Sequence[CallWithLeaves], params: Any
@@ -38,7 +41,9 @@ def layer_at_start(
     stayed = [
         p for p in found if same[p.name] or (p.sure and not _is_replaced(p, forward, held_layer, arrays))
     ]
-    stayed = [p for p in stayed if not _is_in_a_store(p) or matters(p, forward, held_layer, arrays)]
+    stored = [p for p in stayed if _is_in_a_store(p)]
+    idle = {p.name for p in stored} - {p.name for p in mattering(stored, forward, held_layer, arrays)}
+    stayed = [p for p in stayed if p.name not in idle]
     held_layer.reset()
     return held_layer, from_override(layer, params) if params is not None else stayed
 
@@ -59,13 +64,46 @@ def is_constant(p: Parameter, bound: BoundLayer) -> bool:
     return matters(p, bound.forward_call, bound.held_layer, [leaf.value for leaf in bound.leaves])
 
 
+def mattering(
+    parameters: Sequence[Parameter], forward: ForwardCall, held_layer: HeldLayer, arrays: Sequence[Any]
+) -> list[Parameter]:
+    """Return those parameters without which forward would give something else, found by halving.
+
+    Most stores, of velocities or of caches, do not matter at all, and may be large. Of one in which much does, what the
+    tries do not last for is taken to matter as well.
+    """
+    found: list[Parameter] = []
+    pending, tries = [list(parameters)] if parameters else [], MOST_TRIES
+    while pending:
+        some = pending.pop()
+        tries -= 1
+        if tries > 0 and not _matter(some, forward, held_layer, arrays):
+            continue
+        if len(some) == 1 or tries <= 0:
+            found += some
+        else:
+            pending += some[: len(some) // 2], some[len(some) // 2 :]
+    return found
+
+
 def matters(p: Parameter, forward: ForwardCall, held_layer: HeldLayer, arrays: Sequence[Any]) -> bool:
     """Return whether forward gives something else for another value of a parameter."""
+    return _matter([p], forward, held_layer, arrays)
+
+
+def _matter(
+    parameters: Sequence[Parameter], forward: ForwardCall, held_layer: HeldLayer, arrays: Sequence[Any]
+) -> bool:
+    """Return whether forward gives something else for other values of some parameters together."""
     held_layer.reset()
-    value = p.value(held_layer.layer)
-    other = 1.1 * value + 0.1
+    values = [p.value(held_layer.layer) for p in parameters]
     with contextlib.suppress(Exception):
-        here, there = (forward.run(held_layer, arrays, [(p.where, x)]).outputs for x in (value, other))
+        here, there = (
+            forward.run(
+                held_layer, arrays, [(p.where, move(x)) for p, x in zip(parameters, values, strict=True)]
+            ).outputs
+            for move in (np.copy, lambda x: 1.1 * x + 0.1)
+        )
         return not all(map(np.array_equal, here, there))
     return True
 

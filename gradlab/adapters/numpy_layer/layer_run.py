@@ -64,6 +64,10 @@ class HeldLayer:
         found = without_epsilon(self._own.functions, list(objects(self.layer).values()), self.overlay)
         return of_logarithms(found, self._own.functions)
 
+    def leave(self) -> None:
+        """Put everything back for good."""
+        self._own.restore(every=True)
+
     def reset(self, wide: Any = None, learned: Sequence[NumberPlace] = ()) -> None:
         """Put everything back as it was, with arrays of the dtype `wide` instead of narrower ones if so asked.
 

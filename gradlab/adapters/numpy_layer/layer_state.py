@@ -12,16 +12,20 @@ import types
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradlab.adapters.numpy_layer.number_places import LIBRARIES, is_own, slots
+from gradlab.adapters.numpy_layer.number_places import LIBRARIES, is_large_and_plain, is_own, slots
 from gradlab.node import Array
 
 # What has no state of its own.
 _PLAIN = (str, bytes, int, float, complex, type(None), type(Ellipsis), range, slice, np.generic)
+# A large collection of plain values, a vocabulary, is compared whole in so many looks at first; if nothing has changed
+# there, only its length from then on, and all of it once more in the end.
+LOOKS = 4
 
 
 class Snapshot:
@@ -42,6 +46,7 @@ class Snapshot:
         self.holders: list[Any] = []
         self.functions: list[types.FunctionType] = []
         self._undo: list[Callable[[], None]] = []
+        self._large: list[_LargeCollection] = []
         self._random: list[Callable[[], Any]] = []
         self._rewind: list[Callable[[], None]] = []
         self._seen: dict[int, Any] = {}
@@ -58,10 +63,12 @@ class Snapshot:
             self._rewind.append(partial(random.setstate, random.getstate()))
             self._random.append(random.getstate)
 
-    def restore(self) -> None:
-        """Put everything back."""
+    def restore(self, every: bool = False) -> None:
+        """Put everything back; `every` large collection, too, that has not been seen to change."""
         for undo in self._undo:
             undo()
+        for large in self._large:
+            large.put_back(every)
         self.rewind()
 
     def rewind(self) -> None:
@@ -91,6 +98,9 @@ class Snapshot:
             self._undo.append(partial(np.copyto, value, value.copy()))
 
     def _hold_dict(self, value: dict[Any, Any]) -> Iterator[Any]:
+        if is_large_and_plain(value):
+            self._large.append(_LargeCollection(value, dict(value), partial(_refill, value)))
+            return
         self.holders.append(value)
         self._undo.append(partial(_refill, value, dict(value)))
         yield from list(value.values())
@@ -99,17 +109,23 @@ class Snapshot:
         yield vars(value)
 
     def _hold_list(self, value: list[Any]) -> Iterator[Any]:
+        if is_large_and_plain(value):
+            self._large.append(_LargeCollection(value, list(value), partial(value.__setitem__, slice(None))))
+            return
         self.holders.append(value)
         self._undo.append(partial(value.__setitem__, slice(None), list(value)))
         yield from list(value)
 
     def _hold_collection(self, value: Any) -> Iterator[Any]:
+        if is_large_and_plain(value):
+            self._large.append(_LargeCollection(value, value.copy(), partial(_fill_again, value)))
+            return
         kept = list(value)
         self._undo.append(partial(_fill_again, value, kept))
         yield from kept
 
     def _hold_members(self, value: Any) -> Iterator[Any]:
-        yield from value
+        yield from () if is_large_and_plain(value) else value
 
     def _hold_generator(self, value: Any) -> Iterator[Any]:
         bits = value.bit_generator if isinstance(value, np.random.Generator) else value._bit_generator
@@ -183,6 +199,25 @@ class Snapshot:
             yield kept
 
 
+@dataclass
+class _LargeCollection:
+    """A large collection of plain values, which most layers only read."""
+
+    collection: Any
+    kept: Any
+    fill: Callable[[Any], None]
+    looks: int = LOOKS
+
+    def put_back(self, every: bool) -> None:
+        if self.looks <= 0 and not every and len(self.collection) == len(self.kept):
+            return
+        # the values are compared as objects first, and most are the same ones
+        if self.collection != self.kept:
+            self.fill(self.kept)
+            self.looks = LOOKS
+        self.looks -= 1
+
+
 @contextmanager
 def writeable(layer: Any) -> Iterator[dict[int, Array]]:
     """Put copies that can be written into in the place of a layer's read-only arrays, and put these back in the end.
@@ -228,7 +263,7 @@ def _set_slot(value: Any, name: str, kept: Any) -> None:
         object.__delattr__(value, name)
 
 
-def _fill_again(collection: Any, kept: list[Any]) -> None:
+def _fill_again(collection: Any, kept: Any) -> None:
     collection.clear()
     collection.extend(kept) if isinstance(collection, deque) else collection.update(kept)
 

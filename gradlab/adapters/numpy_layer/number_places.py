@@ -60,6 +60,17 @@ Path = tuple[Step, ...]
 
 # Deeper, or in larger objects, nobody keeps a layer's parameters.
 DEPTH, OBJECTS = 10, 20_000
+# More words and numbers than this in one collection are data, not parameters.
+LARGE = 1_000
+_PLAIN_TYPES = {str, bytes, int, float, bool, complex, type(None)}
+
+
+def is_large_and_plain(collection: Any) -> bool:
+    """Return whether a collection holds many words or numbers and nothing else, as a vocabulary does."""
+    if len(collection) <= LARGE:
+        return False
+    values = collection.values() if isinstance(collection, dict) else collection
+    return set(map(type, values)) <= _PLAIN_TYPES
 
 
 def follow(root: Any, path: Path) -> Any:
@@ -166,6 +177,8 @@ def _parts(value: Any) -> Iterator[tuple[Step, Any]]:
     if isinstance(value, np.ndarray):
         if value.dtype == object:
             yield from ((("item", i), value[i]) for i in np.ndindex(value.shape))
+    elif isinstance(value, dict | list | tuple | deque) and is_large_and_plain(value):
+        return
     elif isinstance(value, Mapping):
         yield from ((("item", key), part) for key, part in list(value.items()))
     elif isinstance(value, list | tuple | deque):
@@ -295,6 +308,8 @@ def data_name(value: Any) -> str:
     if isinstance(
         value, np.ndarray | np.generic | type | ModuleType | FunctionType | MethodType | str | int | float
     ):
+        return ""
+    if type(value) in (list, tuple, dict):  # without attributes, and there may be many
         return ""
     attributes = attributes_of(value)
     if not any(name in attributes for name in GRAD):
