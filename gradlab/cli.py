@@ -2,11 +2,13 @@
 
 import argparse
 import difflib
+import errno
 import os
 import re
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
 from pkgutil import iter_modules
@@ -16,12 +18,16 @@ from typing import NoReturn
 from gradlab import commands
 from gradlab.commands.encodings import encodable
 from gradlab.commands.output import INTERRUPTED, OK, UNUSABLE
+from gradlab.report.escaping import one_line
 from gradlab.running.selection import UnknownNameError
 from gradlab.workers.worker_map import WorkersError
 
 # The subcommands that the help begins with, in its order; further ones stand behind them.
 FIRST = ("verify", "gates", "check", "list", "sweep", "explain", "mutate", "mnist")
 
+
+# What is said of a stdout that is full or was closed.
+_CANNOT_BE_WRITTEN = {errno.ENOSPC, errno.EIO, errno.EBADF, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 GREETING = """\
 gradlab compares backprop with numerical gradients, and says what is wrong.
@@ -60,6 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     one line; 130: ended by Ctrl-C, what was reached is printed.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    if sys.stdout is None:
+        print("gradlab: stdout is closed: let it go to a file, or to /dev/null", file=sys.stderr)
+        return UNUSABLE
     with encodable(sys.stdout), encodable(sys.stderr):
         return _run(words) if words else _greet()
 
@@ -77,23 +86,32 @@ def _run(words: Sequence[str]) -> int:
         status: int = arguments.run(arguments, command)
         sys.stdout.flush()
     except BrokenPipeError:
-        # whoever read us has stopped; keep Python from complaining when it flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()  # whoever read us has stopped
         return OK
     except KeyboardInterrupt:
         return INTERRUPTED
     except (ValueError, OSError, ImportError, WorkersError) as error:
         if not _is_expected(error):
             raise
+        if isinstance(error, OSError) and not error.filename:
+            _drop_stdout()  # it is full, or was closed
         print(f"gradlab: {_in_one_line(error)}", file=sys.stderr)
         return UNUSABLE
     return status
 
 
+def _drop_stdout() -> None:
+    """Keep Python from complaining when it flushes at exit."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _in_one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename:
-        return f"{error.filename} cannot be written ({error.strerror}): name a place that can be"
-    return " ".join(str(error).split())
+        return one_line(f"{error.filename} cannot be written ({error.strerror}): name a place that can be")
+    if isinstance(error, OSError) and error.errno in _CANNOT_BE_WRITTEN:
+        return f"stdout cannot be written ({error.strerror}): let it go where there is room"
+    return one_line(" ".join(str(error).split()))
 
 
 def _is_expected(error: Exception) -> bool:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from gradlab.report.figures import can_plot
-from gradlab.report.files import write_atomically
+from gradlab.report.files import place_of, write_atomically
 from gradlab.report.numbers import number
 from gradlab.report.pages import made_by
 from gradlab.report.tables import table
@@ -28,7 +28,7 @@ def write_page(report: ModelsReport, folder: Path, command: str) -> list[Path]:
         *_batch_sizes(),
         *(["## Where gradient descent does not arrive", *pictures] if pictures else []),
     ]
-    path = folder / "models.md"
+    path = place_of(folder / "models.md", report.interrupted)
     write_atomically(path, "\n\n".join(parts) + "\n")
     return [*figures, path]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradlab.commands.common_arguments import add_workers, count, positive_count, rate, workers_of
 from gradlab.commands.output import add_html, finish
-from gradlab.report.files import write_atomically
+from gradlab.report.files import place_of, write_atomically
 from gradlab.report.numbers import number
 from gradlab.report.pages import made_by
 from gradlab.running.selection import UnknownNameError
@@ -118,6 +118,7 @@ def write_page(
     from gradlab.report.figures import can_plot, write_svg
 
     parts = [f"# {title}", made_by(command, report.environment), report.to_table("github")]
+    name = place_of(Path(name), report.interrupted).name
     paths = [folder / f"{name}.md"]
     if can_plot():
         paths.insert(0, folder / f"{name}.svg")
@@ -155,7 +156,7 @@ def _write_html(report: "MnistReport", path: Path, command: str) -> Path:
         remarks=remarks,
         hint="" if pictures else "For the curves: pip install 'gradlab[plot]'",
     )
-    return write_web_page(page, path)
+    return write_web_page(page, place_of(path, report.interrupted))
 
 
 def _figure(report: "MnistReport") -> Any:

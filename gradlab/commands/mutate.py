@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gradlab.commands.common_arguments import add_workers, count, workers_of
 from gradlab.commands.output import add_html, finish
-from gradlab.report.files import write_atomically
+from gradlab.report.files import place_of, write_atomically
 from gradlab.report.numbers import count as count_text
 from gradlab.report.pages import made_by
 from gradlab.verdict import Verdict
@@ -57,7 +57,7 @@ def write_page(report: "MutationReport", folder: Path, command: str) -> list[Pat
         report.totals(),
         report.to_table("github"),
     ]
-    path = folder / "mutation.md"
+    path = place_of(folder / "mutation.md", report.interrupted)
     write_atomically(path, "\n\n".join(parts) + "\n")
     return [path]
 
@@ -94,4 +94,4 @@ def _write_html(report: "MutationReport", path: Path, command: str) -> Path:
         tables=tables,
         remarks=[NEVER_FIRST],
     )
-    return write_web_page(page, path)
+    return write_web_page(page, place_of(path, report.interrupted))

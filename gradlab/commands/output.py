@@ -80,4 +80,6 @@ def print_text(text: str, style: str) -> None:
 def print_paths(written: Iterable[Path]) -> None:
     """Print a line on stderr for each file that was written."""
     for path in written:
-        print(f"wrote {path}", file=sys.stderr)
+        whole = path.with_name(path.name.replace(".partial.", "."))
+        beside = "" if path == whole else f" (interrupted: {whole.name} is as it was)"
+        print(f"wrote {path}{beside}", file=sys.stderr)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gradlab.commands.common_arguments import add_budget, add_workers, count, workers_of
 from gradlab.commands.output import add_detail, add_html, finish
+from gradlab.report.files import place_of
 from gradlab.report.numbers import count as count_text
 from gradlab.report.pages import write_pages
 from gradlab.report.text import report_text
@@ -73,7 +74,8 @@ def run(arguments: argparse.Namespace, command: str) -> int:
         from gradlab.report.web import report_page, write_page
 
         about = f"gradlab verify: {count_text(len({row.node for row in report.rows}), 'node')}"
-        written.append(write_page(report_page(report, about, command), arguments.html))
+        page = place_of(arguments.html, report.interrupted)
+        written.append(write_page(report_page(report, about, command), page))
     detail = {"verbose": arguments.verbose, "timings": arguments.timings}
     return finish(arguments, report, partial(report_text, report, **detail), written)
 

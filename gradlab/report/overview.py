@@ -4,8 +4,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gradlab.repair import Repair
+from gradlab.report.escaping import one_line
 from gradlab.report.numbers import count, error_of
-from gradlab.report.problems import FEW, NUMERICAL, ORDER, Problem, Reported, headword, is_told, problems_of
+from gradlab.report.problems import (
+    FEW,
+    NUMERICAL,
+    ORDER,
+    Problem,
+    Reported,
+    headword,
+    in_one_line,
+    is_told,
+    problems_of,
+)
 from gradlab.report.rows import Explored, Row
 from gradlab.verdict import Verdict
 
@@ -31,6 +42,9 @@ class Line:
     verdict: Verdict
     reason: str
     rows: Sequence[Row]
+
+    def __post_init__(self) -> None:
+        in_one_line(self)
 
 
 @dataclass(frozen=True)
@@ -64,7 +78,7 @@ def overview(report: Reported) -> Overview:
     problems = problems_of(report)
     return Overview(
         worst,
-        _headline(report, worst, problems),
+        one_line(_headline(report, worst, problems)),
         problems,
         _lines(report.rows, problems),
         report.repairs,

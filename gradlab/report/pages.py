@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from gradlab.report._report import Report
-from gradlab.report.files import write_atomically
+from gradlab.report.escaping import code
+from gradlab.report.files import place_of, write_atomically
 from gradlab.report.tables import check_table, error_table, explored_table, timing_table
 from gradlab.report.text import failure_text
 
@@ -35,7 +36,10 @@ def write_pages(report: Report, folder: Path, command: str) -> list[Path]:
         "the ratio is its time over that of forward and backward together.",
         timing_table(report, "github"),
     ]
-    pages = {folder / "errors.md": errors, folder / "timings.md": timings}
+    pages = {
+        place_of(folder / f"{name}.md", report.interrupted): parts
+        for name, parts in (("errors", errors), ("timings", timings))
+    }
     for path, parts in pages.items():
         write_atomically(path, "\n\n".join(filter(None, parts)) + "\n")
     return list(pages)
@@ -44,7 +48,9 @@ def write_pages(report: Report, folder: Path, command: str) -> list[Path]:
 def made_by(command: str, environment: Mapping[str, Any]) -> str:
     """Return the line that says which command, on what, made a page."""
     return (
-        f"Made by `{command}` with " + ", ".join(f"{key} {value}" for key, value in environment.items()) + "."
+        f"Made by {code(command)} with "
+        + ", ".join(f"{key} {value}" for key, value in environment.items())
+        + "."
     )
 
 

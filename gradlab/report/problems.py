@@ -1,12 +1,13 @@
 """What is wrong, undecided or warned of in a report: each cause once, in the books' words."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
 
 from gradlab.checks.trial import BEYOND
 from gradlab.repair import Repair
 from gradlab.report.comparison import Comparison, index_text
+from gradlab.report.escaping import one_line
 from gradlab.report.numbers import number, short
 from gradlab.report.plain_words import MISTAKES, check_words, plain
 from gradlab.report.rows import Explored, Fault, Row
@@ -53,6 +54,14 @@ class Reported(Protocol):
         """Whether Ctrl-C ended the run."""
 
 
+def in_one_line(told: Any) -> None:
+    """Make one line of each text of a dataclass: what a function is called, and what it raises, may be anything."""
+    for field in fields(told):
+        value = getattr(told, field.name)
+        if type(value) is str:
+            object.__setattr__(told, field.name, one_line(value))
+
+
 @dataclass(frozen=True)
 class Problem:
     """One cause of failing, or of a warning, told once.
@@ -91,6 +100,9 @@ class Problem:
     python: str
     rows: Sequence[Row]
     fault: Fault | None = None
+
+    def __post_init__(self) -> None:
+        in_one_line(self)
 
     @property
     def title(self) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from gradlab.report.escaping import markdown, one_line
 from gradlab.report.numbers import number, seconds
 from gradlab.report.problems import ORDER, Reported
 from gradlab.report.rows import Row
@@ -16,7 +17,9 @@ TIMES = ("forward", "backward", "numerical", "numerical / backprop")
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], style: str) -> str:
-    """Return a table for a terminal or in one of tabulate's styles; text as it is, numbers already formatted."""
+    """Return a table for a terminal or in one of tabulate's styles; numbers are formatted already."""
+    escape = markdown if style == "github" else one_line
+    rows = [tuple(escape(str(cell)) for cell in row) for row in rows]
     if style == TERMINAL:
         from gradlab.report.terminal import rendered, rich_table  # rich loads where somebody looks
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradlab.repair import Repair
+from gradlab.report.escaping import visible
 from gradlab.report.overview import Overview
 from gradlab.report.plain_words import plain
 from gradlab.report.problems import Problem
@@ -97,7 +98,7 @@ def shown_problem(title: str, problem: Problem, fields: Iterable[tuple[str, str]
 def shown_repair(repair: Repair) -> Any:
     """Return a repair with its change in colours."""
     begin = Text("Change this", "bold").append(f" (proven with {plain(repair.proven_with)}):", "not bold dim")
-    return Group(begin, *map(_coloured_change, repair.diff.rstrip().split("\n")))
+    return Group(begin, *map(_coloured_change, visible(repair.diff.rstrip()).split("\n")))
 
 
 def shown_places(title: str, places: Iterable[str]) -> Group:

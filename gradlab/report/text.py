@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gradlab.repair import Repair
+from gradlab.report.escaping import markdown, one_line, visible
 from gradlab.report.numbers import number
 from gradlab.report.overview import Line, Overview, overview
 from gradlab.report.plain_words import plain
@@ -117,12 +118,12 @@ def _titled(view: Overview, problem: Problem, verbose: bool) -> tuple[str, Probl
 def _told(view: Overview, style: str, verbose: bool) -> Iterator[str]:
     github = style == "github"
     if github or not _is_told_by_its_headline(view):
-        yield f"**{view.headline}**" if github else view.headline
+        yield f"**{markdown(view.headline)}**" if github else view.headline
     for problem in view.problems:
         title, _, fields = _titled(view, problem, verbose)
         if github:
             yield "\n".join(
-                [f"- {problem.title_line}", *(f"  - {label}: {value}" for label, value in fields)]
+                [f"- {markdown(problem.title_line)}", *(f"  - {k}: {markdown(value)}" for k, value in fields)]
             )
         else:
             yield _block(title, fields)
@@ -159,12 +160,14 @@ def _wrapped(label: str, value: str) -> str:
 def suspects_text(repairs: Sequence[Repair]) -> list[str]:
     """Return the lines of which each could be at fault, where no change was found that mends it."""
     return [
-        f"{each.shown_file}, line {each.line}: {each.before.strip()}" for each in repairs if not each.diff
+        one_line(f"{each.shown_file}, line {each.line}: {each.before.strip()}")
+        for each in repairs
+        if not each.diff
     ]
 
 
 def _told_repair(repair: Repair, style: str) -> str:
-    begin, diff = f"Change this (proven with {plain(repair.proven_with)}):", repair.diff.rstrip()
+    begin, diff = f"Change this (proven with {plain(repair.proven_with)}):", visible(repair.diff.rstrip())
     if style == "github":
         return f"{begin}\n\n```diff\n{diff}\n```"
     return "\n".join([textwrap.fill(begin, WIDTH), diff])

@@ -7,7 +7,8 @@ from typing import Any
 
 from gradlab.report import Report
 from gradlab.report.envelope import to_json
-from gradlab.report.files import write_atomically
+from gradlab.report.escaping import code, one_line
+from gradlab.report.files import place_of, write_atomically
 from gradlab.report.numbers import count, error_of
 from gradlab.report.overview import overview
 from gradlab.report.pages import made_by
@@ -61,7 +62,7 @@ def warnings(records: Sequence[Record]) -> str:
             for problem in overview(report).problems:
                 if problem.verdict is Verdict.WARNING:
                     told.setdefault(problem_text(problem), record.test)
-    return "\n\n".join(f"{text}\n  test     {test}" for text, test in told.items())
+    return "\n\n".join(f"{text}\n  test     {one_line(test)}" for text, test in told.items())
 
 
 def write(
@@ -87,9 +88,10 @@ def write(
     ]
     rows = [{"test": r.test, "outcome": r.outcome, **asdict(row)} for r in records for row in r.rows]
     contents = {"gradlab.md": "\n\n".join(parts) + "\n", "gradlab.json": to_json(ok, rows, environment)}
-    for name, text in contents.items():
-        write_atomically(folder / name, text)
-    return [folder / name for name in contents]
+    pages = {place_of(folder / name, interrupted): text for name, text in contents.items()}
+    for path, text in pages.items():
+        write_atomically(path, text)
+    return list(pages)
 
 
 def write_html(
@@ -124,7 +126,7 @@ def write_html(
         page = replace(page, tables=[*page.tables, apart])
     if expected and not records:
         page = replace(page, verdict=Verdict.PASS, headline="Nothing is wrong but what the tests expect.")
-    return write_page(page, path)
+    return write_page(page, place_of(path, interrupted))
 
 
 def _is_expected(record: Record) -> bool:
@@ -152,7 +154,7 @@ def _verdict(records: Sequence[Record], ok: bool) -> str:
 
 def _wrong(records: Sequence[Record]) -> list[str]:
     wrong = [
-        f"`{record.test}`\n\n{failure_text(report, 'github')}"
+        f"{code(record.test)}\n\n{failure_text(report, 'github')}"
         for record in records
         if not record.ok
         for report in record.reports

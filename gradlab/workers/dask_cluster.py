@@ -12,7 +12,7 @@ from typing import Any
 from gradlab.workers.worker_map import Map, WorkersError, WorkersLost
 
 # In seconds: a running scheduler answers at once, but its workers may be about to start.
-PATIENCE = 5
+PATIENCE = 3
 # How often a failed task is tried again; a task whose worker dies is given to another worker by Dask anyway.
 RETRIES = 2
 
@@ -40,7 +40,7 @@ def on_cluster(address: str) -> Iterator[Map]:
     >>> with on_cluster("tcp://127.0.0.1:8786") as workers:  # doctest: +SKIP
     ...     report = verify(workers=workers)
     """
-    with _unlogged(_dask().client.__name__), _client(address) as client:
+    with _unlogged("distributed"), _client(address) as client:
         _check_workers(client, address)
         yield partial(_results_as_done, client)
 
@@ -82,9 +82,17 @@ def _check_listener(address: str) -> None:
     """
     addressing = _dask().comm.addressing
     scheme, place = addressing.parse_address(address)
-    if scheme == "tcp":
+    _dask().comm.registry.get_backend(scheme)  # raises where what it needs is not installed
+    if scheme == "tls" and not _dask().Security().get_connection_args("client").get("ssl_context"):
+        raise OSError(
+            "tls wants certificates, which Dask's configuration, distributed.comm.tls, does not name"
+        )
+    if scheme == "inproc" and place.count("/") != 2:
+        raise OSError("so begins only the address of a scheduler in this process")
+    if scheme in ("tcp", "tls"):
         with create_connection(addressing.parse_host_port(place), timeout=PATIENCE) as connection:
-            if not connection.recv(1):
+            # with certificates the other side waits for ours
+            if scheme == "tcp" and not connection.recv(1):
                 raise OSError("what listens there is none")
 
 

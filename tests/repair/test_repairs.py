@@ -245,7 +245,9 @@ def test_a_way_back_that_forward_makes_anew_in_each_call(written):
     assert repair.after == "a.backward(3 * a.value**2 * g)"
 
 
-def test_where_no_child_can_be_made_none_is_looked_for_while_another_thread_is_in_gradlab(written, monkeypatch):
+def test_where_no_child_can_be_made_none_is_looked_for_while_another_thread_is_in_gradlab(
+    written, monkeypatch
+):
     monkeypatch.setattr(mending, "can_fork", lambda: False)
     module = written(AFFINE.format(**RIGHT | {"dW": "x.T @ -g"}))
     inside, over = threading.Event(), threading.Event()

@@ -15,6 +15,7 @@ from gradlab.adapters.numpy_layer import LayerError
 from gradlab.adapters.numpy_layer.layer_error import error_text
 from gradlab.commands.check._check_task import OUTCOME, STAGE, TASK, CheckTask, TaskOutcome
 from gradlab.commands.check._target_check import run_task
+from gradlab.workers.orphans import end_with_parent
 
 # The parent ends a child that takes too long; if the parent is gone, the child ends itself so many seconds later.
 LATER = 5.0
@@ -33,6 +34,7 @@ FOR_THE_SHELL = {
 def main(folder: Path) -> None:
     """Read a task from a folder, and write its outcome into that folder; never returns."""
     task: CheckTask = pickle.loads((folder / TASK).read_bytes())
+    end_with_parent(_end)
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, task.timeout + LATER)

@@ -2,14 +2,20 @@
 
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gradlab.commands.check._check_task import OUTCOME, STAGE, TASK, CheckTask, TaskOutcome
+from gradlab.workers.leftovers import is_of_the_dead, mark_as_mine
 
+# How a folder of a run begins, and the file in it that is locked while the run lasts.
+PREFIX, MARK = "gradlab-check-", "in-use"
 # The child is told the parent's sys.path: files in the current directory must not stand in for gradlab's modules.
 _CODE = (
     "import sys; folder, *sys.path[:] = sys.argv[1:]; from pathlib import Path; "
@@ -22,11 +28,10 @@ def in_process(task: CheckTask) -> TaskOutcome:
 
     What the child prints is lost, so that it spoils no report. Ctrl-C ends the child and whatever it has started.
     """
-    with tempfile.TemporaryDirectory(prefix="gradlab-") as name:
-        folder = Path(name)
+    with _own_folder() as folder:
         (folder / TASK).write_bytes(pickle.dumps(task))
         process = subprocess.Popen(
-            [sys.executable, "-c", _CODE, name, *filter(None, sys.path)],
+            [sys.executable, "-c", _CODE, str(folder), *filter(None, sys.path)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -44,6 +49,17 @@ def in_process(task: CheckTask) -> TaskOutcome:
             answer: TaskOutcome = pickle.loads(outcome.read_bytes())
             return answer
         return TaskOutcome(unusable=f"{_stage(folder)} {_ending(process.returncode)}")
+
+
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    """Yield a folder for what parent and child tell each other, after taking those of runs that were killed away."""
+    for mark in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{MARK}"):
+        if is_of_the_dead(mark):
+            shutil.rmtree(mark.parent, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as name, (Path(name) / MARK).open("w") as mark_file:
+        mark_as_mine(mark_file.fileno())
+        yield Path(name)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

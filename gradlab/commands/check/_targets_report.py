@@ -6,7 +6,8 @@ from pathlib import Path
 
 from gradlab.report import Report
 from gradlab.report.envelope import to_json
-from gradlab.report.files import write_atomically
+from gradlab.report.escaping import markdown, one_line
+from gradlab.report.files import place_of, write_atomically
 from gradlab.report.pages import made_by
 from gradlab.report.tables import check_table, error_table
 from gradlab.report.text import failure_text, report_text
@@ -55,7 +56,7 @@ class TargetsReport:
 
     def unchecked_lines(self) -> list[str]:
         """Return a line for every target that could not be checked."""
-        return [f"{target}: {reason}" for target, reason in self.unchecked.items()]
+        return [one_line(f"{target}: {reason}") for target, reason in self.unchecked.items()]
 
     def to_table(self, style: str, *, verbose: bool = False, timings: bool = False) -> str:
         """Return the report as text, then what was guessed and what could not be checked."""
@@ -64,7 +65,7 @@ class TargetsReport:
 
     def remarks(self, style: str) -> list[str]:
         """Return a paragraph on what was guessed, and one on what could not be checked; neither where it is empty."""
-        guessed = [f"{target} {options}" for target, options in self.taken.items()]
+        guessed = [one_line(f"{target} {options}") for target, options in self.taken.items()]
         # markdown takes a line for a part of the one before it, unless a list begins
         gap, bullet = ("\n\n", "- ") if style == "github" else ("\n", "")
         said = {
@@ -72,7 +73,9 @@ class TargetsReport:
             "Not checked:": self.unchecked_lines(),
         }
         return [
-            title + gap + "\n".join(bullet + line for line in lines) for title, lines in said.items() if lines
+            title + gap + "\n".join(bullet + (markdown(line) if bullet else line) for line in lines)
+            for title, lines in said.items()
+            if lines
         ]
 
     def to_json(self) -> str:
@@ -103,6 +106,6 @@ def write_page(found: TargetsReport, folder: Path, command: str) -> list[Path]:
         "## Every comparison",
         error_table(found.report, "github"),
     ]
-    path = folder / "check.md"
+    path = place_of(folder / "check.md", found.interrupted)
     write_atomically(path, "\n\n".join(filter(None, parts)) + "\n")
     return [path]

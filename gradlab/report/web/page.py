@@ -128,8 +128,7 @@ def write_page(page: Page, path: Path) -> Path:
     """
     if path.is_dir():
         raise IsADirectoryError(21, "it is a folder", str(path))
-    # the name of a file need not be Unicode
-    write_atomically(path, _rendered(page).encode("utf-8", "replace").decode("utf-8"))
+    write_atomically(path, _rendered(page))
     return path
 
 

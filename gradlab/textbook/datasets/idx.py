@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import math
 import os
 import zlib
@@ -26,6 +27,7 @@ SHA256 = {
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _UBYTE = 0x08
+_LONGEST_HEADER = 4 + 4 * 255
 
 
 class DatasetError(ValueError):
@@ -109,31 +111,52 @@ def _content(path: Path) -> bytes:
     if not raw.startswith(_GZIP_MAGIC):
         return raw
     try:
-        return gzip.decompress(raw)
+        return _unpacked(raw, path)
     except EOFError as error:
         raise BadFileError(f"{path} is truncated: its gzip stream breaks off") from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise BadFileError(f"{path} is corrupt: its gzip stream does not decompress") from error
 
 
+def _unpacked(raw: bytes, path: Path) -> bytes:
+    """Return what a gzip file holds: no more than its own header says, which is looked at first."""
+    with gzip.open(io.BytesIO(raw)) as file:
+        start = file.read(4)
+        if len(start) < 4 or not _is_idx(start):
+            return start + file.read(_LONGEST_HEADER)
+        start += file.read(4 * start[3])
+        if len(start) < 4 + 4 * start[3]:
+            return start
+        # a byte more than there are elements, so that a surplus shows
+        return start + file.read(math.prod(_shape(start)) + 1)
+
+
+def _is_idx(content: bytes) -> bool:
+    return content[:2] == b"\x00\x00" and content[2] == _UBYTE and content[3] > 0
+
+
+def _shape(content: bytes) -> tuple[int, ...]:
+    # each dimension in four bytes, the highest byte first
+    return tuple(int.from_bytes(content[at : at + 4], "big") for at in range(4, 4 + 4 * content[3], 4))
+
+
 def _parse(content: bytes, path: Path) -> NDArray[np.uint8]:
-    # The header: two zero bytes, the type of the elements, the number of dimensions, then each dimension in
-    # four bytes, the highest byte first.
+    # The header: two zero bytes, the type of the elements, the number of dimensions, then the dimensions.
     if len(content) < 4:
         raise BadFileError(f"{path} is truncated: {len(content)} bytes are too few for an IDX file")
-    if content[:2] != b"\x00\x00" or content[2] != _UBYTE or content[3] == 0:
+    if not _is_idx(content):
         raise BadFileError(f"{path} is no IDX file of unsigned bytes (it begins with 0x{content[:4].hex()})")
     header = 4 + 4 * content[3]
     if len(content) < header:
         raise BadFileError(f"{path} is truncated: it breaks off within its header")
-    shape = tuple(int.from_bytes(content[at : at + 4], "big") for at in range(4, header, 4))
+    shape = _shape(content)
     surplus = len(content) - header - math.prod(shape)
     if surplus < 0:
         raise BadFileError(
             f"{path} is truncated: {-surplus} bytes of its {math.prod(shape)} elements are missing"
         )
     if surplus > 0:
-        raise BadFileError(f"{path} is corrupt: {surplus} bytes follow its {math.prod(shape)} elements")
+        raise BadFileError(f"{path} is corrupt: further bytes follow its {math.prod(shape)} elements")
     try:
         # A copy, for an array on top of bytes cannot be written to.
         return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()

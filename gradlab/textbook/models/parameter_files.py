@@ -2,7 +2,8 @@
 
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from math import prod
 from pathlib import Path
@@ -12,6 +13,11 @@ import numpy as np
 
 from gradlab.node import Array
 from gradlab.report.files import write_bytes_atomically
+
+# The longest header of an array in a file, and the widest number, in bytes.
+HEADER, WIDEST = 2**16, 32
+# Up to so many bytes anything may be unpacked, and beyond that up to so many times its packed size.
+UNSUSPICIOUS, MOST_PACKED = 2**26, 100
 
 StrPath = str | os.PathLike[str]
 
@@ -75,15 +81,26 @@ def load(path: StrPath) -> dict[str, Array]:
     OSError
         If the file cannot be read.
     """
-    arrays: dict[str, Array] = {}
-    for entry, data in _entries(path, Path(path).read_bytes()).items():
-        name = entry.removesuffix(".npy")
-        if name == entry:
-            raise ValueError(
-                f"{path} has the entry {entry!r}, which is no array: give a file by gradlab's save"
-            )
-        arrays[name] = _array(path, name, data)
-    return arrays
+    return _loaded(path, {})
+
+
+def _loaded(path: StrPath, params: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the arrays of a file, with no more unpacked than can belong to `params`, if there are any."""
+    data = Path(path).read_bytes()
+    with _archive(path, data) as archive:
+        for entry in archive.infolist():
+            if not entry.filename.endswith(".npy"):
+                raise ValueError(
+                    f"{path} has the entry {entry.filename!r}, which is no array: give a file by gradlab's save"
+                )
+        if params:
+            _check_names(path, params, {name.removesuffix(".npy") for name in archive.namelist()})
+        for entry in archive.infolist():
+            _check_size(path, entry, params)
+    return {
+        entry.removesuffix(".npy"): _array(path, entry.removesuffix(".npy"), content)
+        for entry, content in _entries(path, data).items()
+    }
 
 
 def save_model(model: HasParameters, path: StrPath) -> None:
@@ -117,8 +134,9 @@ def load_model_parameters(model: HasParameters, path: StrPath) -> None:
     OSError
         If the file cannot be read.
     """
-    params, arrays = _params(model), load(path)
-    _check_names(path, params, arrays)
+    params = _params(model)
+    arrays = _loaded(path, params)
+    _check_names(path, params, arrays.keys())
     for name, param in params.items():
         _check_fit(path, name, param, arrays[name])
     for name, param in params.items():
@@ -193,7 +211,31 @@ def _params(model: HasParameters) -> Mapping[str, Array]:
     return _mapping("params", model.params)
 
 
-def _check_names(path: StrPath, params: Mapping[str, Array], arrays: Mapping[str, Array]) -> None:
+@contextmanager
+def _archive(path: StrPath, data: bytes) -> Iterator[zipfile.ZipFile]:
+    try:
+        archive = zipfile.ZipFile(BytesIO(data))
+    except Exception as error:  # as in _entries
+        raise ValueError(f"{path} is cut, damaged or no .npz file: give a file by gradlab's save") from error
+    with archive:
+        yield archive
+
+
+def _check_size(path: StrPath, entry: zipfile.ZipInfo, params: Mapping[str, Array]) -> None:
+    """Raise ValueError if an entry says that it is larger than it can be, before it is unpacked."""
+    name = entry.filename.removesuffix(".npy")
+    if name in params:
+        most = HEADER + WIDEST * np.size(params[name])
+    else:
+        most = max(UNSUSPICIOUS, MOST_PACKED * entry.compress_size)
+    if entry.file_size > most:
+        raise ValueError(
+            f"{path} has {name!r} with {entry.file_size:,} bytes, packed in {entry.compress_size:,}, more than belongs "
+            "there: give a file by gradlab's save"
+        )
+
+
+def _check_names(path: StrPath, params: Mapping[str, Array], arrays: Collection[str]) -> None:
     lacking = [name for name in params if name not in arrays]
     if lacking:
         raise ValueError(f"{path} lacks {lacking}: give a file that was saved from the same model")
