@@ -80,11 +80,25 @@ def primal_names(forward: Callable[..., Any], count: int) -> list[str]:
     """
     try:
         parameters = inspect.signature(forward).parameters.values()
-    except (TypeError, ValueError):
+    except (
+        BaseException
+    ) as error:  # compiled code says nothing of what it takes, and an object's own code anything
+        if isinstance(error, KeyboardInterrupt):
+            raise
         return [f"x{i}" for i in range(count)]
     named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     variadic = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "x")
     return [*named, *(f"{variadic}{i}" for i in range(count - len(named)))][:count]
+
+
+def title_of(function: Any) -> str:
+    """Return what a function is called, or else its type: an object's own code may raise anything for an answer."""
+    try:
+        return str(getattr(function, "__name__", type(function).__name__))
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return type(function).__name__
 
 
 def named_rng(seed: int, *names: str) -> np.random.Generator:
@@ -94,7 +108,7 @@ def named_rng(seed: int, *names: str) -> np.random.Generator:
     so whatever draws random numbers asks for a stream of its own.
     """
     # an array gives the stream of a list of as many numbers in half the time
-    text: Any = np.frombuffer("/".join(names).encode(), np.uint8).astype(np.uint32)
+    text: Any = np.frombuffer("/".join(names).encode("utf-8", "surrogatepass"), np.uint8).astype(np.uint32)
     return np.random.default_rng([seed, text])
 
 

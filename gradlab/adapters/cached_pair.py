@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
 
 from gradlab.adapters.numpy_layer import LayerError, check_layer
+from gradlab.node import title_of
 from gradlab.report import Report
 from gradlab.running.options import CheckKeywords, options_of, takes_options
 from gradlab.workers.threads import one_at_a_time
@@ -17,7 +18,7 @@ class CachedPair:
     def __init__(self, forward: Callable[..., Any], backward: Callable[..., Any]) -> None:
         self.forward = forward
         self.backward = backward
-        self.__name__ = str(getattr(forward, "__name__", type(forward).__name__))
+        self.__name__ = title_of(forward)
 
 
 @one_at_a_time

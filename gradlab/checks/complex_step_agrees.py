@@ -50,7 +50,9 @@ def _complex_slopes(trial: Trial) -> list[tuple[Sequence[Array], float, float]]:
         )
         return slopes
     g = as_tuple(trial.cotangent())
-    terms = sum(float(np.abs(a * y).sum()) for a, y in zip(g, as_tuple(trial.output), strict=True))
+    terms = sum(
+        float(np.abs(a * np.asarray(y)).sum()) for a, y in zip(g, as_tuple(trial.output), strict=True)
+    )
     found = []
     with quiet():  # a line may leave the domain
         lines = trial.remembered("lines", line_slopes)
@@ -59,9 +61,10 @@ def _complex_slopes(trial: Trial) -> list[tuple[Sequence[Array], float, float]]:
         try:
             with quiet(), raising(np.exceptions.ComplexWarning):
                 outputs = as_tuple(trial.node.forward(*moved, **trial.settings())[0])
+            parts = [float(np.sum(a * np.imag(np.asarray(y)))) for a, y in zip(g, outputs, strict=True)]
         except Exception:
             return []
-        slope = sum(float(np.sum(a * np.imag(y))) for a, y in zip(g, outputs, strict=True)) / STEP
+        slope = sum(parts) / STEP
         size = _size_of_terms(trial, line.direction)
         if not abs(slope - line.slope) <= ANALYTIC_RTOL * abs(line.slope) + line.noise:
             return []

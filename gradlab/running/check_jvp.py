@@ -8,7 +8,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from gradlab.checks import Check, Trial
-from gradlab.node import Array
+from gradlab.node import Array, title_of
 from gradlab.report import Report
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import run_checks
@@ -73,7 +73,7 @@ def check_jvp(
     for what, function in (("forward", forward), ("jvp", jvp)):
         if not callable(function):
             raise TypeError(f"{what} is {function!r}, which is no function: pass one")
-    options = replace(options, name=options.name or str(getattr(jvp, "__name__", type(jvp).__name__)))
+    options = replace(options, name=options.name or title_of(jvp))
 
     @wraps(forward)  # which has the names of the primals
     def forward_with_primals(*xs: Array, **others: Any) -> tuple[Any, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from gradlab.checks import Check
 from gradlab.checks.trial import Trial, quiet
-from gradlab.node import Array, Node, Sample
+from gradlab.node import Array, Node, Sample, title_of
 from gradlab.report import Report
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import explore_trials, run_checks
@@ -22,7 +22,7 @@ from gradlab.running.parallel_trial import Output, ParallelTrial
 from gradlab.running.pictured import comparisons_of
 from gradlab.running.selection import select_checks
 from gradlab.running.shelter import sheltered_report
-from gradlab.workers.sent_exceptions import text_of
+from gradlab.workers.sent_exceptions import shown, text_of
 from gradlab.workers.threads import one_at_a_time
 from gradlab.workers.worker_map import check_sendable, open_worker_map
 
@@ -147,10 +147,10 @@ def node_of(
     arrays = tuple(float_primal(x, f"primal {i}") for i, x in enumerate(primals))
     check_elements(arrays)
     if not isinstance(settings, Mapping | None):
-        raise TypeError(f"settings is {settings!r}: pass a dict of forward's keyword arguments")
+        raise TypeError(f"settings is {shown(settings)}: pass a dict of forward's keyword arguments")
     _refuse_arguments(forward, arrays, settings or {})
     sample = Sample("given", arrays, dict(settings or {}))
-    title = str(name or getattr(forward, "__name__", type(forward).__name__))
+    title = str(name or title_of(forward))
     both = ForeignFunction(forward), ForeignFunction(backward)
     return Node(title, "own", *both, lambda rng: iter([sample])), sample
 
@@ -174,7 +174,9 @@ def _refuse_arguments(
     """
     try:
         signature = inspect.signature(forward)
-    except (TypeError, ValueError):  # compiled code, which says nothing of what it takes
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # compiled code says nothing of what it takes, and an object's own code anything
         return
     try:
         signature.bind(*primals, **settings)

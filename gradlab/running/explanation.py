@@ -9,6 +9,7 @@ from gradlab.checks.trial.interruptible import within
 from gradlab.checks.trial.large_primals import large_mistakes
 from gradlab.diagnosis import CHECKS_OF_VALUES, Finding, diagnose
 from gradlab.report import Row
+from gradlab.report.escaping import one_line
 from gradlab.running.foreign_function import is_foreign
 from gradlab.verdict import Verdict
 from gradlab.workers.sent_exceptions import text_of
@@ -44,10 +45,8 @@ def explain(trials: Sequence[Trial], rows: Sequence[Row]) -> dict[str, Sequence[
         name = trials[0].node.name
         if is_foreign(error):  # where the diagnosis looked, the function has nothing to say
             return {name: found} if found else {}
-        warn(
-            f"the diagnosis of {name} raised {type(error).__name__}: {text_of(error)}: please report it",
-            stacklevel=2,
-        )
+        what = f"the diagnosis of {name} raised {type(error).__name__}: {text_of(error)}"
+        warn(one_line(f"{what}: please report it"), stacklevel=2)
         return {}
     # an argument that is written into makes the numbers look like another mistake
     found.sort(key=lambda finding: finding.name != MUTATES)

@@ -1,7 +1,6 @@
 """Functions that are not gradlab's: what they raise arrives as an exception of the usual kind, known for theirs."""
 
 import sys
-from asyncio import CancelledError
 from collections.abc import Callable
 from traceback import walk_tb
 from typing import Any
@@ -11,8 +10,8 @@ from gradlab.workers.lost_exceptions import Interrupt
 from gradlab.workers.sent_exceptions import ToldException, as_received, text_of
 from gradlab.workers.worker_map import WorkersLost
 
-# What ends a run, or belongs to whoever runs this one: an event loop, a test runner.
-ENDS = (KeyboardInterrupt, SystemExit, CancelledError, Interrupt, WorkersLost)
+# What ends a run, or belongs to whoever runs this one.
+ENDS = (KeyboardInterrupt, SystemExit, Interrupt, WorkersLost)
 RUNNERS = {"_pytest", "pytest", "trio", "anyio"}
 LIBRARIES = {"gradlab", "numpy", "scipy"}
 
@@ -35,9 +34,14 @@ class ForeignFunction:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what pickle and copy ask for, the function itself among it
             raise AttributeError(name)
-        return getattr(self.__dict__["function"], name)
+        try:
+            return getattr(self.__dict__["function"], name)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # an object's own code may raise anything
+            raise AttributeError(name) from error
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
         try:
             return self.function(*args, **kwargs)
@@ -51,7 +55,7 @@ class ForeignFunction:
 
 def is_foreign(error: BaseException) -> bool:
     """Return whether an exception is of a function that is not gradlab's, or of what such a function returned."""
-    if isinstance(error, ContractError):
+    if issubclass(type(error), ContractError):
         return True
     own = {*LIBRARIES, *sys.stdlib_module_names} - {"__main__"}
     for frame, _ in walk_tb(error.__traceback__):

@@ -14,6 +14,7 @@ from gradlab.diagnosis import Finding
 from gradlab.repair import find_repairs
 from gradlab.repair.proposal import Repair
 from gradlab.report import Report, Row
+from gradlab.report.escaping import one_line
 from gradlab.running.foreign_function import is_foreign
 from gradlab.running.options import CheckOptions
 from gradlab.verdict import Verdict
@@ -83,17 +84,21 @@ def with_repairs(
     proven_with = f"all checks, at the given primals and beyond, at seeds {options.seed}, {seeds}"
 
     def search() -> list[Repair]:
-        return find_repairs(at, rejected, proven_with, goes_on)
+        try:
+            return find_repairs(at, rejected, proven_with, goes_on)
+        except Exception as error:
+            # where it looked, the function has nothing to say; told here, as no child tells where an exception is from
+            if is_foreign(error):
+                return []
+            raise
 
     try:
         found = in_child(search, left + PATIENCE_S) if forks else search()
     except ChildDiedError:
         return report
     except Exception as error:  # the verdict stands without it
-        if is_foreign(error):
-            return report
         what = f"the search for a repair of {trial.node.name} raised {type(error).__name__}: {text_of(error)}"
-        warn(f"{what}: please report it", stacklevel=2)
+        warn(one_line(f"{what}: please report it"), stacklevel=2)
         return report
     if not found:
         return report

@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import dataclass
+from typing import Any
 
 
 class RaisedElsewhereError(RuntimeError):
@@ -38,5 +39,17 @@ def text_of(error: BaseException) -> str:
     """Return what an exception says in one line; nothing where that raises, as its text is somebody's code too."""
     try:
         return " ".join(str(error).split())
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         return ""
+
+
+def shown(value: Any) -> str:
+    """Return how an argument shows itself, cut to a line's length; its type's name where that raises."""
+    try:
+        return f"{value!r:.80}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return f"of type {type(value).__name__}"

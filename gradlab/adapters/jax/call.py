@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradlab.adapters.framework.leaves import Leaf, argument_names, carried, distinct_names
-from gradlab.node import Array
+from gradlab.node import Array, title_of
 
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 
@@ -136,7 +136,7 @@ def call_of(fn: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str
     """
     if not callable(fn) or isinstance(fn, type):
         raise TypeError(f"fn is {_called(fn)}, which is no function: pass a function of arrays")
-    title = str(name or getattr(fn, "__name__", type(fn).__name__))
+    title = str(name or title_of(fn))
     names = argument_names(fn, len(args))
     found, tree = jax.tree_util.tree_flatten_with_path((args, dict(kwargs)))
     whole, _ = jax.tree_util.tree_flatten_with_path((args, dict(kwargs)), is_leaf=_is_sparse)

@@ -22,12 +22,17 @@ from gradlab.adapters.numpy_layer.layer_reading import RATE, BackwardCall
 from gradlab.adapters.numpy_layer.layer_run import (
     ForwardCall,
     LayerRun,
-    attribute_of,
     backward_methods,
     method_of,
 )
 from gradlab.adapters.numpy_layer.layer_state import Snapshot
-from gradlab.adapters.numpy_layer.number_places import as_array, attributes_of, data_name, grad_name
+from gradlab.adapters.numpy_layer.number_places import (
+    as_array,
+    attribute_of,
+    attributes_of,
+    data_name,
+    grad_name,
+)
 from gradlab.adapters.numpy_layer.recording_optimizer import RecordingOptimizer
 from gradlab.node import as_tuple
 

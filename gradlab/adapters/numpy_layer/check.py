@@ -8,8 +8,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Unpack
 
-import numpy as np
-
 from gradlab.adapters.foreign_pair.convention import NUMERICAL
 from gradlab.adapters.foreign_pair.convention_search import LOSSES
 from gradlab.adapters.foreign_pair.subject_report import report_on
@@ -137,16 +135,15 @@ def check_layer(
         # a layer's precision is that of its parameters
         chosen = {key: check for key, check in chosen.items() if key != "works_in_float32"}
     printed = PrintDetector()
-    with writeable(layer) as copies, methods_lent(layer, forward, backward, cotangent) as told:
+    with (
+        foreign_errors(title_of(layer)),
+        writeable(layer) as copies,
+        methods_lent(layer, forward, backward, cotangent) as told,
+    ):
         params, grads = (_with_copies(given, copies) for given in (params, grads))
         held = HeldLayer(layer, inputs)
         try:
-            with (
-                foreign_errors(title_of(layer)),
-                printing_into(printed),
-                quiet(),
-                np.printoptions(),
-            ):
+            with printing_into(printed), quiet():
                 reading = read_layer(layer, inputs, settings or {}, params, grads, seed, told)
                 if reading.raised:
                     chosen = {key: check for key, check in chosen.items() if key == NUMERICAL}

@@ -15,7 +15,6 @@ from gradlab.adapters.numpy_layer.layer_run import (
     ForwardCall,
     HeldLayer,
     LayerRun,
-    attribute_of,
     backward_methods,
     method_of,
     passes_cache,
@@ -27,8 +26,10 @@ from gradlab.adapters.numpy_layer.number_places import (
     Path,
     as_array,
     attribute_names,
+    attribute_of,
     attributes_of,
     data_name,
+    is_a,
     is_number,
     new_arrays,
 )
@@ -87,9 +88,9 @@ def find_calls(
 
 def _refuse(layer: Any, inputs: Sequence[Any]) -> None:
     """Raise LayerError for a class without an object of it, and for inputs without elements."""
-    if isinstance(layer, type) and inspect.isfunction(attribute_of(layer, "forward")):
+    if is_a(layer, type) and inspect.isfunction(attribute_of(layer, "forward")):
         raise LayerError(f"{layer.__name__} is a class: pass an object of it, {layer.__name__}(...)")
-    if isinstance(layer, tuple):
+    if is_a(layer, tuple):
         raise LayerError(f"a tuple is no layer: pass an object, or use {FOR_FUNCTIONS}")
     for i, x in enumerate(inputs):
         if isinstance(x, np.ndarray) and x.size == 0:

@@ -21,8 +21,10 @@ from gradlab.adapters.numpy_layer.number_places import (
     as_array,
     assign,
     attribute_names,
+    attribute_of,
     data_name,
     follow,
+    is_a,
     objects,
     parse,
     show,
@@ -259,7 +261,8 @@ def resets(layer: Any) -> list[str]:
 
 def title_of(layer: Any) -> str:
     """Return what a layer is called in a report."""
-    return str(attribute_of(layer, "__name__") or type(layer).__name__)
+    name = attribute_of(layer, "__name__")
+    return name if isinstance(name, str) and name else type(layer).__name__
 
 
 def method_of(layer: Any, name: str) -> Any:
@@ -271,7 +274,7 @@ def backward_methods(layer: Any, forward: str) -> list[str]:
     """Return the names of the methods that may run a layer backwards, the likeliest first."""
     found = [name for name in attribute_names(layer) if names.looks_like_backward(name) and name != forward]
     # a function that a layer holds is a part of it
-    if not isinstance(layer, type | FunctionType) and forward not in vars_of(layer):
+    if not is_a(layer, type | FunctionType) and forward not in vars_of(layer):
         found = [name for name in found if name not in vars_of(layer)]
     order = {name: i for i, name in enumerate(names.BACKWARD)}
     found.sort(key=lambda name: (order.get(names.plain(name), len(order)), name.startswith("_"), name))
@@ -284,20 +287,13 @@ def backward_methods(layer: Any, forward: str) -> list[str]:
 
 def vars_of(layer: Any) -> Mapping[str, Any]:
     """Return an object's own attributes."""
-    return attribute_of(layer, "__dict__") or {}
+    own = attribute_of(layer, "__dict__")
+    return own if isinstance(own, Mapping) else {}
 
 
 def passes_cache(layer: Any) -> bool:
     """Return whether it stands for two functions, of which the first gives a cache to the second."""
     return attribute_of(layer, "passes_cache") is True
-
-
-def attribute_of(layer: Any, name: str) -> Any:
-    """Return an attribute, None where there is none to be had."""
-    try:
-        return getattr(layer, name)
-    except Exception:  # a property that needs more
-        return None
 
 
 def _is_object(value: Any) -> bool:

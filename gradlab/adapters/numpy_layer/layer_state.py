@@ -18,8 +18,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradlab.adapters.numpy_layer.number_places import LIBRARIES, is_large_and_plain, is_own, slots
+from gradlab.adapters.numpy_layer.number_places import (
+    LIBRARIES,
+    attribute_of,
+    is_a,
+    is_large_and_plain,
+    is_own,
+    slots,
+)
 from gradlab.node import Array
+from gradlab.workers.lost_exceptions import Interrupt
 
 # What has no state of its own.
 _PLAIN = (str, bytes, int, float, complex, type(None), type(Ellipsis), range, slice, np.generic)
@@ -54,10 +62,15 @@ class Snapshot:
         pending = deque(roots)
         while pending:
             value = pending.popleft()
-            if id(value) in self._seen or isinstance(value, _PLAIN):
+            if id(value) in self._seen or is_a(value, _PLAIN):
                 continue
             self._seen[id(value)] = value
-            pending.extend(self._hold(value))
+            try:
+                pending.extend(self._hold(value))
+            except (KeyboardInterrupt, Interrupt):
+                raise
+            except BaseException:  # what does not let itself be looked at is not held
+                continue
         if self._names & {"random", "rvs"}:
             self._hold_generator(np.random.mtrand._rand)
             self._rewind.append(partial(random.setstate, random.getstate()))
@@ -84,10 +97,10 @@ class Snapshot:
     def _hold(self, value: Any) -> Iterator[Any]:
         """Record one object, and yield what is reached from it."""
         for kinds, hold in _KINDS:
-            if isinstance(value, kinds):
+            if is_a(value, kinds):
                 yield from hold(self, value)
                 break
-        if not isinstance(value, type | types.ModuleType | types.FunctionType) and is_own(type(value)):
+        if not is_a(value, type | types.ModuleType | types.FunctionType) and is_own(type(value)):
             yield from self._hold_instance(value)
 
     def _hold_array(self, value: Array) -> Iterator[Any]:
@@ -95,7 +108,9 @@ class Snapshot:
             yield from value.ravel().tolist()
         if value.flags.writeable and value.size:
             self.arrays.append(value)
-            self._undo.append(partial(np.copyto, value, value.copy()))
+            # a subclass may copy in its own way
+            plain = value if type(value) is np.ndarray else value.view(np.ndarray)
+            self._undo.append(partial(np.copyto, plain, plain.copy()))
 
     def _hold_dict(self, value: dict[Any, Any]) -> Iterator[Any]:
         if is_large_and_plain(value):
@@ -135,6 +150,9 @@ class Snapshot:
         else:
             self._rewind.append(partial(setattr, bits, "state", bits.state))
         self._random.append(lambda: bits.state)
+        return iter(())
+
+    def _hold_nothing(self, value: Any) -> Iterator[Any]:
         return iter(())
 
     def _hold_random(self, value: random.Random) -> Iterator[Any]:
@@ -191,8 +209,8 @@ class Snapshot:
 
     def _hold_instance(self, value: Any) -> Iterator[Any]:
         yield type(value)
-        if hasattr(value, "__dict__"):
-            yield vars(value)
+        if type(own := attribute_of(value, "__dict__")) is dict:
+            yield own
         for name in slots(type(value)):
             kept = getattr(value, name, MISSING)
             self._undo.append(partial(_set_slot, value, name, kept))
@@ -229,7 +247,7 @@ def writeable(layer: Any) -> Iterator[dict[int, Array]]:
     frozen: list[tuple[Any, Any, Array]] = []
     for holder in Snapshot(layer).holders:
         for key, value in list(holder.items()) if isinstance(holder, dict) else list(enumerate(holder)):
-            if isinstance(value, np.ndarray) and value.size and not value.flags.writeable:
+            if is_a(value, np.ndarray) and value.size and not value.flags.writeable:
                 frozen.append((holder, key, value))
                 holder[key] = copies.setdefault(id(value), value.copy())
     try:
@@ -248,6 +266,7 @@ _KINDS: tuple[tuple[Any, Callable[..., Iterator[Any]]], ...] = (
     ((set, deque), Snapshot._hold_collection),
     ((tuple, frozenset), Snapshot._hold_members),
     ((np.random.Generator, np.random.RandomState), Snapshot._hold_generator),
+    (random.SystemRandom, Snapshot._hold_nothing),
     (random.Random, Snapshot._hold_random),
     ((types.MethodType, types.BuiltinMethodType), Snapshot._hold_method),
     (partial, Snapshot._hold_partial),

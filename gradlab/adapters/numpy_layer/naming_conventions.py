@@ -204,17 +204,19 @@ def _alias(name: str) -> str:
     return next((kind for kind, names in _ALIASES.items() if name in names), name)
 
 
+def stems(slot: str) -> set[str]:
+    """Return what a name says without what says that it is a gradient, in the ways there are to read it, `plain`."""
+    a = plain(slot)
+    shorter = {a.removeprefix(prefix) for prefix in ("d", "dl", "dld")}
+    return ({pattern.sub("", a, count=1) for pattern in (_PREFIX, _SUFFIX)} | shorter) - {a}
+
+
 def is_gradient_of(slot: str, primal: str) -> int:
     """Return how well the name `slot` says that it holds the gradient of `primal`: 0 not at all, 3 best."""
-    a, p = plain(slot), plain(primal)
+    p = plain(primal)
     if slot == f"d{primal}":
         return 3
-    bases = {p_.sub("", a, count=1) for p_ in (_PREFIX, _SUFFIX)} | {
-        a.removeprefix("d"),
-        a.removeprefix("dl"),
-        a.removeprefix("dld"),
-    }
-    bases.discard(a)
+    bases = stems(slot)
     if p in bases:
         return 2
     return int(_alias(p) in {_alias(base) for base in bases if base} and _alias(p) in _ALIASES)

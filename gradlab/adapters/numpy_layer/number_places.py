@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array
+from gradlab.workers.lost_exceptions import Interrupt
 
 DATA = ("data", "value", "val", "values", "array", "arr", "tensor", "_data", "_value")
 GRAD = ("grad", "gradient", "g", "diff", "grads", "dvalue", "delta", "grad_value", "deriv", "derivative", "dv", "d",
@@ -34,12 +35,31 @@ LIBRARIES = {
 }
 
 
+def is_a(value: Any, kinds: Any) -> bool:
+    """Return whether an object is of a type. `isinstance` asks the object itself, which may say or raise anything."""
+    return issubclass(type(value), kinds)
+
+
+def attribute_of(value: Any, name: str) -> Any:
+    """Return an attribute, None where there is none to be had."""
+    try:
+        return getattr(value, name)
+    except (KeyboardInterrupt, Interrupt):
+        raise
+    except BaseException:  # a property that needs more, or an object that raises what it likes
+        return None
+
+
 def attribute_names(layer: Any) -> list[str]:
     """Return the names of an object's attributes, those of its class and its own where it does not list them."""
     try:
         return dir(layer)
-    except Exception:  # its own __dir__, or keys that are no text
-        return sorted(str(name) for name in {*dir(type(layer)), *getattr(layer, "__dict__", {})})
+    except (KeyboardInterrupt, Interrupt):
+        raise
+    except BaseException:  # its own __dir__, or keys that are no text
+        own = attribute_of(layer, "__dict__")
+        classes = [name for kind in type.mro(type(layer)) for name in type.__dict__["__dict__"].__get__(kind)]
+        return sorted({str(name) for name in (*classes, *(own if type(own) is dict else ()))})
 
 
 def is_own(value: Any) -> bool:
@@ -86,7 +106,7 @@ def follow(root: Any, path: Path) -> Any:
 
 
 def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, Iterator) else value
+    return list(value) if is_a(value, Iterator) else value
 
 
 def show(path: Path) -> str:
@@ -136,7 +156,7 @@ def integers(root: Any) -> dict[Path, Any]:
 
 
 def _is_integer(value: Any) -> bool:
-    if not isinstance(value, np.ndarray) or value.ndim == 0 or value.size == 0:
+    if not is_a(value, np.ndarray) or value.ndim == 0 or value.size == 0:
         return False
     return value.dtype.kind in "iu" or (value.dtype == object and isinstance(value.flat[0], int | float))
 
@@ -165,31 +185,28 @@ def objects(root: Any) -> dict[Path, Any]:
         if id(value) in seen or len(path) >= DEPTH:
             continue
         seen.add(id(value))
-        if hasattr(value, "__dict__") and not isinstance(
-            value, FunctionType | MethodType | ModuleType | type
-        ):
+        callable_or_module = is_a(value, FunctionType | MethodType | ModuleType | type)
+        if type(attribute_of(value, "__dict__")) is dict and not callable_or_module:
             found[path] = value
         pending.extend(((*path, step), part) for step, part in _parts(value) if not is_number(part))
     return found
 
 
 def _parts(value: Any) -> Iterator[tuple[Step, Any]]:
-    if isinstance(value, np.ndarray):
+    if is_a(value, np.ndarray):
         if value.dtype == object:
             yield from ((("item", i), value[i]) for i in np.ndindex(value.shape))
-    elif isinstance(value, dict | list | tuple | deque) and is_large_and_plain(value):
+    elif is_a(value, dict | list | tuple | deque) and is_large_and_plain(value):
         return
-    elif isinstance(value, Mapping):
+    elif is_a(value, Mapping):
         yield from ((("item", key), part) for key, part in list(value.items()))
-    elif isinstance(value, list | tuple | deque):
+    elif is_a(value, list | tuple | deque):
         yield from ((("item", i), part) for i, part in enumerate(value))
-    elif isinstance(value, type | ModuleType):
+    elif is_a(value, type | ModuleType):
         yield from ((("attr", n), v) for n, v in list(vars(value).items()) if is_number(v))
-    elif hasattr(value, "__dict__") and not isinstance(value, FunctionType | MethodType):
-        yield from (
-            (("attr", name), part) for name, part in list(vars(value).items()) if isinstance(name, str)
-        )
-        yield from _shared(type(value), vars(value))
+    elif type(own := attribute_of(value, "__dict__")) is dict and not is_a(value, FunctionType | MethodType):
+        yield from ((("attr", name), part) for name, part in list(own.items()) if isinstance(name, str))
+        yield from _shared(type(value), own)
     elif is_own(type(value)):
         yield from ((("attr", name), getattr(value, name, None)) for name in slots(type(value)))
 
@@ -198,7 +215,7 @@ def _shared(kind: type, own: Mapping[str, Any]) -> Iterator[tuple[Step, Any]]:
     """Yield the arrays that a class keeps for all its instances."""
     for base in kind.__mro__[:-1]:
         for name, part in vars(base).items():
-            if isinstance(part, np.ndarray) and name not in own:
+            if is_a(part, np.ndarray) and name not in own:
                 yield ("attr", name), part
 
 
@@ -231,14 +248,10 @@ def place(path: Path, said: str = "") -> NumberPlace:
 
 def write(held: Any, values: Array, assign: Callable[[Any], None]) -> None:
     """Write into an array, or assign a number of the kind that stood there."""
-    if isinstance(held, np.ndarray):
+    if is_a(held, np.ndarray):
         held[...] = values
     else:
-        assign(
-            float(values)
-            if isinstance(held, float) and not isinstance(held, np.generic)
-            else type(held)(values)
-        )
+        assign(float(values) if is_a(held, float) and not is_a(held, np.generic) else type(held)(values))
 
 
 def assign(root: Any, path: Path, value: Any) -> None:
@@ -253,7 +266,7 @@ def assign(root: Any, path: Path, value: Any) -> None:
 
 def memory(value: Any) -> tuple[Any, ...]:
     """Return what tells one array's memory from another's, however it is looked at."""
-    if not isinstance(value, np.ndarray) or not value.size:
+    if not is_a(value, np.ndarray) or not value.size:
         return ("object", id(value))
     low = value.__array_interface__["data"][0]
     return (low, value.nbytes) if _is_whole(value) else (low, value.nbytes, value.strides)
@@ -270,17 +283,17 @@ def identifier(text: str) -> str:
 
 def as_array(value: Any) -> Array | None:
     """Return the numbers that a value holds: an array's own memory, a scalar, a tensor's data; None if it has none."""
-    if isinstance(value, np.ndarray):
+    if is_a(value, np.ndarray):
         return np.asarray(value) if value.dtype.kind in "fiub" else _of_objects(value)
-    if isinstance(value, bool | str | bytes) or value is None:
+    if is_a(value, bool | str | bytes) or value is None:
         return None
-    if isinstance(value, int | float | np.generic):
-        return np.asarray(value, dtype=None if isinstance(value, np.generic) else float)
-    if isinstance(value, list):
+    if is_a(value, int | float | np.generic):
+        return np.asarray(value, dtype=None if is_a(value, np.generic) else float)
+    if is_a(value, list):
         return _of_list(value)
-    if isinstance(value, tuple | Mapping):
+    if is_a(value, tuple | Mapping):
         return None  # several numbers, not one array of them
-    if hasattr(value, "toarray"):
+    if hasattr(type(value), "toarray"):  # a sparse matrix
         return np.asarray(value.toarray())
     name = data_name(value)
     return as_array(getattr(value, name)) if name else None
@@ -305,7 +318,7 @@ def _of_list(value: Any) -> Array | None:
 
 def data_name(value: Any) -> str:
     """Return the attribute in which a tensor or parameter object keeps its numbers; empty if it is none."""
-    if isinstance(
+    if is_a(
         value, np.ndarray | np.generic | type | ModuleType | FunctionType | MethodType | str | int | float
     ):
         return ""
@@ -325,7 +338,8 @@ def grad_name(value: Any) -> str:
 
 def attributes_of(value: Any) -> dict[str, Any]:
     """Return an object's attributes: its own, those in slots, and those that properties stand for."""
-    found = {**vars(value)} if hasattr(value, "__dict__") and not isinstance(value, type) else {}
+    own = None if is_a(value, type) else attribute_of(value, "__dict__")
+    found = {**own} if type(own) is dict else {}
     for kind in type(value).__mro__:
         for name, member in vars(kind).items():
             slot = type(member).__name__ in ("member_descriptor", "property")
@@ -339,9 +353,9 @@ def attributes_of(value: Any) -> dict[str, Any]:
 
 def is_number(value: Any) -> bool:
     """Return whether a value is a float or an array of floats."""
-    if isinstance(value, np.ndarray):
+    if is_a(value, np.ndarray):
         return bool(value.dtype.kind == "f")
-    return isinstance(value, float | np.floating)
+    return is_a(value, float | np.floating)
 
 
 def new_arrays(layer: Any, before: Mapping[Path, Any]) -> dict[Path, Any]:

@@ -16,6 +16,7 @@ from gradlab.adapters.numpy_layer.number_places import (
     NumberPlace,
     Path,
     attribute_names,
+    attribute_of,
     data_name,
     follow,
     is_number,
@@ -179,25 +180,25 @@ def flatten(held: Any) -> list[Path]:
 def _attributes(layer: Any) -> Iterator[tuple[Path, bool]]:
     """Yield every path to a float in the layer that is not named after another one's gradient."""
     paths = list(leaves(layer))
-    for path in paths:
+    beside: dict[int, set[str]] = {}
+    for path in filter(None, paths):  # a layer may be an array itself
         owner = follow(layer, path[:-1])
         if path[-1][0] == "attr" and data_name(owner) not in ("", path[-1][1]):
             continue
-        if not any(_names_gradient(layer, path[:i], path[i]) for i in range(len(path))):
+        if not any(_names_gradient(layer, path[:i], path[i], beside) for i in range(len(path))):
             yield path, False
 
 
-def _names_gradient(layer: Any, before: Path, step: tuple[str, Any]) -> bool:
-    """Return whether a step leads to gradients, by its name and those beside it."""
+def _names_gradient(layer: Any, before: Path, step: tuple[str, Any], beside: dict[int, set[str]]) -> bool:
+    """Return whether a step leads to gradients, by its name and those beside it, which are kept for each owner."""
     kind, name = step
     if not isinstance(name, str):
         return False
     owner = follow(layer, before)
-    others = owner if kind == "item" else getattr(owner, "__dict__", {})
-    beside = any(
-        names.is_gradient_of(name, other) >= 2 for other in others if isinstance(other, str) and other != name
-    )
-    return names.plain(name) in names.GRADS or beside
+    if id(owner) not in beside:
+        others = owner if kind == "item" else attribute_of(owner, "__dict__") or {}
+        beside[id(owner)] = {names.plain(other) for other in others if isinstance(other, str)}
+    return names.plain(name) in names.GRADS or not beside[id(owner)].isdisjoint(names.stems(name))
 
 
 def from_override(layer: Any, params: Any) -> list[Parameter]:

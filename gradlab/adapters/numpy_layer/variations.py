@@ -13,7 +13,7 @@ from gradlab.adapters.foreign_pair.convention import Epsilon
 from gradlab.adapters.foreign_pair.variations import Variation
 from gradlab.adapters.numpy_layer import naming_conventions as names
 from gradlab.adapters.numpy_layer.layer_reading import BoundLayer, cotangent
-from gradlab.adapters.numpy_layer.layer_run import HeldLayer, method_of, resets
+from gradlab.adapters.numpy_layer.layer_run import HeldLayer, method_of, resets, vars_of
 from gradlab.adapters.numpy_layer.layer_state import Snapshot
 from gradlab.checks.exploration.derived_inputs import resize
 from gradlab.checks.trial import quiet
@@ -116,7 +116,7 @@ def _other_settings(bound: BoundLayer) -> Iterator[Variation]:
 def _other_mode(bound: BoundLayer, asked: Mapping[str, Any]) -> Iterator[Variation]:
     """Yield the other value of every flag for training; backward need not be meant for evaluation."""
     call = bound.forward_call
-    for name, value in list(getattr(bound.held_layer.layer, "__dict__", {}).items()):
+    for name, value in list(vars_of(bound.held_layer.layer).items()):
         if names.is_training_flag(name) and isinstance(value, bool) and name not in asked:
             there = replace(call, attributes={**call.attributes, name: not value})
             yield variation_of(f"{name}={not value}", replace(bound, forward_call=there), excused=value)

@@ -8,9 +8,10 @@ import numpy as np
 
 from gradlab.adapters.scipy.jacobian_matrices import Matrix
 from gradlab.checks.trial import same_bits
-from gradlab.node import Array
+from gradlab.node import Array, title_of
 from gradlab.report import Report, Row
 from gradlab.running.check_vjp import float_primal
+from gradlab.running.foreign_function import ForeignFunction
 from gradlab.verdict import Verdict
 
 
@@ -63,7 +64,7 @@ def plain_array(value: Any) -> Array:
 
 def name_of(f: Any) -> str:
     """Return a function's name."""
-    return str(getattr(f, "__name__", type(f).__name__))
+    return title_of(f)
 
 
 @dataclass
@@ -95,7 +96,7 @@ class Breaches:
 
             return of_x_alone
 
-        return [of_x(function) for function in functions]
+        return [of_x(ForeignFunction(function)) for function in functions]
 
     def _note_written(self, own: Sequence[Any], copies: Sequence[Any]) -> None:
         pairs = enumerate(zip(own, copies, strict=True))

@@ -49,6 +49,8 @@ def _stacked(trial: Trial, which: Sequence[int], count: int) -> Iterator[tuple[s
     together = zip(*(example.sample.primals for example in examples), strict=True)
     stacked = trial.at(called, [np.stack(xs) if i in which else xs[0] for i, xs in enumerate(together)])
     if all(example.accepted for example in (*examples, stacked)):
+        if len({tuple(np.shape(y) for y in as_tuple(example.output)) for example in examples}) > 1:
+            return  # its shape depends on more than that of its arguments
         outputs = zip(*(as_tuple(example.output) for example in examples), strict=True)
         if _are_same(as_tuple(stacked.output), [np.stack(ys) for ys in outputs]):
             yield called, stacked

@@ -46,6 +46,10 @@ def may_be_cut(trial: Trial, n: int, size: int, settings: Mapping[str, Any]) -> 
     return may_be_resized(trial, n)
 
 
+# Deeper nobody nests settings, unless they hold themselves.
+DEEPEST = 8
+
+
 def integers_in(value: Any, arrays_alone: bool = False) -> Array:
     """Return the integers in a value, and in lists, tuples and dicts of values, in a row; or those in arrays alone."""
     return np.concatenate(
@@ -53,8 +57,8 @@ def integers_in(value: Any, arrays_alone: bool = False) -> Array:
     )
 
 
-def _integers(value: Any, kinds: Any) -> Iterator[Array]:
-    if isinstance(value, bool | np.bool_):
+def _integers(value: Any, kinds: Any, depth: int = 0) -> Iterator[Array]:
+    if isinstance(value, bool | np.bool_) or depth > DEEPEST:
         return
     if isinstance(value, kinds):
         array = np.asarray(value).reshape(-1)
@@ -62,4 +66,4 @@ def _integers(value: Any, kinds: Any) -> Iterator[Array]:
             yield array
     elif isinstance(value, Mapping | list | tuple):
         for part in value.values() if isinstance(value, Mapping) else value:
-            yield from _integers(part, kinds)
+            yield from _integers(part, kinds, depth + 1)

@@ -24,6 +24,7 @@ from gradlab.numerical.estimate import (
     unknown_estimate,
 )
 from gradlab.verdict import Verdict
+from gradlab.workers.lost_exceptions import Interrupt
 from gradlab.workers.sent_exceptions import text_of
 from gradlab.workers.threads import without_warnings
 
@@ -40,7 +41,7 @@ LARGE = "taken for large"
 def error_text(error: BaseException) -> str:
     """Return what an exception says, in one line: a `ContractError`'s message, and another's with its type."""
     text = text_of(error)
-    if isinstance(error, ContractError):
+    if issubclass(type(error), ContractError):  # not isinstance, which asks the error what it is
         return text
     return f"raised {type(error).__name__}: {text}" if text else f"raised {type(error).__name__}"
 
@@ -194,12 +195,14 @@ class Trial:
         if self.origin:
             return self.origin.names
         # an adapter's forward takes *primals, and knows the names that their owner gives them
-        own = getattr(self.node.forward, "primal_names", None)
-        return list(own) if own else primal_names(self.node.forward, len(self.sample.primals))
+        own, count = getattr(self.node.forward, "primal_names", None), len(self.sample.primals)
+        if isinstance(own, tuple | list) and len(own) == count:
+            return list(own)
+        return primal_names(self.node.forward, count)
 
     def settings(self) -> dict[str, Any]:
         """Return a deep copy of the settings."""
-        return {name: _copy(value) for name, value in self.sample.settings.items()}
+        return {name: copied(value) for name, value in self.sample.settings.items()}
 
     def primals(self) -> tuple[Array, ...]:
         """Return fresh copies of the primals."""
@@ -302,7 +305,7 @@ class Trial:
                 f"backward returned {_shape_of(returned)} for {len(expected)} primals: "
                 "return a tuple with one gradient per primal"
             )
-        for name, x, gradient in zip(self.names, expected, returned, strict=True):
+        for name, x, gradient in zip(self.names, expected, map(_as_array, returned), strict=True):
             if np.shape(gradient) != x.shape:
                 raise ContractError(
                     f"the gradient of {name} is {_shape_of(gradient)}, {name} has shape {x.shape}: "
@@ -430,11 +433,33 @@ class Trial:
         )
 
 
-def _copy(value: Any) -> Any:
+def _as_array(value: Any) -> Any:
+    """Return an array as it is, and what is none as one, unless its own code refuses."""
+    if type(value) is np.ndarray:
+        return value
+    try:
+        return np.asarray(value)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        if isinstance(error, Interrupt):
+            raise
+        raise ContractError(
+            f"a gradient is {_shape_of(value)}, and no array: return arrays of floats"
+        ) from error
+
+
+def copied(value: Any) -> Any:
+    """Return a deep copy of a setting; what cannot be copied is shared."""
     # most settings are numbers and names, which need no copy, and deepcopy is slow to find that out
     if _is_plain(value) or (type(value) is tuple and all(map(_is_plain, value))):
         return value
-    return value.copy() if type(value) is np.ndarray else deepcopy(value)
+    if type(value) is np.ndarray:
+        return value.copy()
+    try:
+        return deepcopy(value)
+    except Exception:  # a lock, an open file: what cannot be copied is shared
+        return value
 
 
 def _is_plain(value: Any) -> bool:
