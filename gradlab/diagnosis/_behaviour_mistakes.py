@@ -17,7 +17,7 @@ from gradlab.diagnosis.point_evidence import (
     has_large_jacobian,
     jacobians_of,
 )
-from gradlab.node import Array, as_tuple
+from gradlab.node import Array
 from gradlab.verdict import Verdict
 
 # So many calls are made: a backward that is wrong now and then may be so in every third call only.
@@ -75,7 +75,9 @@ def _gradients_of_calls(trial: Trial, fresh: bool) -> list[tuple[Array, ...]]:
     for _ in range(CALLS):
         if fresh:
             residuals = trial.forward()[1]
-        found.append(tuple(map(np.array, as_tuple(trial.node.backward(residuals, trial.cotangent())))))
+        found.append(
+            tuple(map(np.array, trial.well_formed(trial.node.backward(residuals, trial.cotangent()))))
+        )
     return found
 
 

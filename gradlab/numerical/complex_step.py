@@ -8,7 +8,7 @@ import numpy as np
 from gradlab.node import Array, as_tuple
 from gradlab.numerical.finite_difference import numerical_gradient
 from gradlab.workers.sent_exceptions import text_of
-from gradlab.workers.threads import raising
+from gradlab.workers.threads import noticing
 
 # The step relative to x: its square is lost beside x, so that nothing is truncated; and nothing is subtracted.
 STEP = 1e-30
@@ -48,9 +48,12 @@ def complex_step(
 
 def _imaginary(scalar: Callable[[Array], Any], moved: Array) -> Any:
     try:
-        with raising(np.exceptions.ComplexWarning):
-            return np.imag(scalar(moved))
-    except (TypeError, np.exceptions.ComplexWarning) as error:
+        with noticing(np.exceptions.ComplexWarning) as discarded:
+            value = np.imag(scalar(moved))
+        if discarded:
+            raise TypeError("it discards the imaginary part")
+        return value
+    except TypeError as error:
         raise ValueError(
             f"f does not compute in complex numbers ({text_of(error)}): use method='auto'"
         ) from error

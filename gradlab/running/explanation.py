@@ -10,7 +10,7 @@ from gradlab.checks.trial.large_primals import large_mistakes
 from gradlab.diagnosis import CHECKS_OF_VALUES, Finding, diagnose
 from gradlab.report import Row
 from gradlab.report.escaping import one_line
-from gradlab.running.foreign_function import is_foreign
+from gradlab.running.foreign_function import ENDS, is_foreign
 from gradlab.verdict import Verdict
 from gradlab.workers.sent_exceptions import text_of
 
@@ -41,7 +41,9 @@ def explain(trials: Sequence[Trial], rows: Sequence[Row]) -> dict[str, Sequence[
 
     try:
         complete = within(budget, collect, False, budget.left_s if budget else None)
-    except Exception as error:  # the verdict stands without it, and so do the other nodes
+    except ENDS:
+        raise
+    except BaseException as error:  # the verdict stands without it, and so do the other nodes
         name = trials[0].node.name
         if is_foreign(error):  # where the diagnosis looked, the function has nothing to say
             return {name: found} if found else {}

@@ -47,15 +47,16 @@ def one_at_a_time(check: Callable[Arguments, Returned]) -> Callable[Arguments, R
 @contextmanager
 def without_warnings() -> Iterator[None]:
     """Ignore all warnings of this thread."""
-    with _rule("ignore", Warning):
+    with _ignored(Warning, []):
         yield
 
 
 @contextmanager
-def raising(category: type[Warning]) -> Iterator[None]:
-    """Raise the warnings of a category in this thread, also where all are ignored."""
-    with _rule("error", category):
-        yield
+def noticing(category: type[Warning]) -> Iterator[list[type]]:
+    """Ignore the warnings of a category in this thread, and yield a list that those which came are noted in."""
+    noticed: list[type] = []
+    with _ignored(category, noticed):
+        yield noticed
 
 
 @contextmanager
@@ -82,7 +83,7 @@ def printing_into(sink: TextIO | TextIOBase) -> Iterator[None]:
 
 class _OfThisThread(threading.local):
     def __init__(self) -> None:
-        self.rules: list[tuple[str, type[Warning]]] = []
+        self.ignored: list[tuple[type[Warning], list[type]]] = []
         self.sinks: list[TextIO | TextIOBase] = []
 
 
@@ -108,53 +109,49 @@ class _Nowhere:
 
 
 class _ByThread(type):
-    """The class of a category to which whatever belongs that this thread has a rule for, with the same action."""
-
-    action: str
+    """The class of a category that all belongs to which this thread ignores at the time."""
 
     def __subclasscheck__(cls, category: type) -> bool:
-        for action, ruled in reversed(_mine.rules):
-            if issubclass(category, ruled):
-                return action == cls.action
+        for ignored, noticed in reversed(_mine.ignored):
+            if issubclass(category, ignored):
+                noticed.append(category)
+                return True
         return False
 
 
-class _Raised(Warning, metaclass=_ByThread):
-    action = "error"
-
-
 class _Ignored(Warning, metaclass=_ByThread):
-    action = "ignore"
+    pass
 
 
-# These stand in the list of the process, and match nothing but in a thread that has a rule.
-_FILTERS: list[Any] = [(kind.action, None, kind, None, 0) for kind in (_Raised, _Ignored)]
+# This stands in the list of the process, and matches nothing but in a thread that ignores something.
+_FILTER: Any = ("ignore", None, _Ignored, None, 0)
 
 
 @contextmanager
-def _rule(action: str, category: type[Warning]) -> Iterator[None]:
+def _ignored(category: type[Warning], noticed: list[type]) -> Iterator[None]:
     if getattr(sys.flags, "context_aware_warnings", False):
         # from Python 3.14 on, where it is asked for, filters are a thread's own
-        with warnings.catch_warnings():
-            warnings.simplefilter(action, category)  # type: ignore[arg-type]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", category)
             yield
+        noticed += [w.category for w in caught or ()]
         return
-    global _ruling
+    global _ignoring
     with _lock:
-        _ruling += 1
-        # a function that is run may have put others before them
-        if warnings.filters[: len(_FILTERS)] != _FILTERS:
-            warnings.filters[:0] = _FILTERS  # type: ignore[index]
-    _mine.rules.append((action, category))
+        _ignoring += 1
+        # a function that is run may have put others before it
+        if not warnings.filters or warnings.filters[0] is not _FILTER:
+            warnings.filters.insert(0, _FILTER)  # type: ignore[attr-defined]
+    _mine.ignored.append((category, noticed))
     try:
         yield
     finally:
-        _mine.rules.pop()
+        _mine.ignored.pop()
         with _lock:
-            _ruling -= 1
-            if not _ruling:
+            _ignoring -= 1
+            if not _ignoring:
                 for i in reversed(range(len(warnings.filters))):
-                    if warnings.filters[i] in _FILTERS:
+                    if warnings.filters[i] is _FILTER:
                         del warnings.filters[i]  # type: ignore[attr-defined]
 
 
@@ -167,8 +164,8 @@ def _forget_other_threads() -> None:
 _checking, _lock = threading.RLock(), threading.Lock()
 _mine = _OfThisThread()
 _NOWHERE = _Nowhere()
-# How many contexts there are, of all threads, in which rules hold, and in which sinks are printed into.
-_ruling, _printing = 0, 0
+# How many contexts there are, of all threads, in which something is ignored, and in which sinks are printed into.
+_ignoring, _printing = 0, 0
 _stdout: Any = None
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_other_threads)

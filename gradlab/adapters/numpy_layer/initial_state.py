@@ -16,6 +16,8 @@ from gradlab.adapters.numpy_layer.parameter_discovery import Parameter, find_par
 
 # So often is tried what of a store matters.
 MOST_TRIES = 200
+# A layer has no more parameters than this of its own accord.
+MANY = 100
 
 
 def layer_at_start(
@@ -41,7 +43,9 @@ def layer_at_start(
     stayed = [
         p for p in found if same[p.name] or (p.sure and not _is_replaced(p, forward, held_layer, arrays))
     ]
-    stored = [p for p in stayed if _is_in_a_store(p)]
+    # nor do most of very many attributes that nothing calls parameters
+    many = len(stayed) > MANY
+    stored = [p for p in stayed if _is_in_a_store(p) or (many and not p.sure)]
     idle = {p.name for p in stored} - {p.name for p in mattering(stored, forward, held_layer, arrays)}
     stayed = [p for p in stayed if p.name not in idle]
     held_layer.reset()

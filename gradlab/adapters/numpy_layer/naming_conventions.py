@@ -4,6 +4,7 @@ Names only rank the guesses; what is taken is what an experiment bears out.
 """
 
 import re
+from functools import cache
 
 # Without underscores and capitals.
 FORWARD = (
@@ -195,6 +196,7 @@ _PREFIX = re.compile(
 _SUFFIX = re.compile(r"(?<=.)(gradients?|grads?|delta|diff|deriv|update|g|d)$")
 
 
+@cache
 def plain(name: str) -> str:
     """Return a name without underscores and capitals."""
     return name.replace("_", "").lower()
@@ -204,11 +206,12 @@ def _alias(name: str) -> str:
     return next((kind for kind, names in _ALIASES.items() if name in names), name)
 
 
-def stems(slot: str) -> set[str]:
+@cache
+def stems(slot: str) -> frozenset[str]:
     """Return what a name says without what says that it is a gradient, in the ways there are to read it, `plain`."""
     a = plain(slot)
     shorter = {a.removeprefix(prefix) for prefix in ("d", "dl", "dld")}
-    return ({pattern.sub("", a, count=1) for pattern in (_PREFIX, _SUFFIX)} | shorter) - {a}
+    return frozenset({pattern.sub("", a, count=1) for pattern in (_PREFIX, _SUFFIX)} | shorter) - {a}
 
 
 def is_gradient_of(slot: str, primal: str) -> int:

@@ -293,8 +293,11 @@ def as_array(value: Any) -> Array | None:
         return _of_list(value)
     if is_a(value, tuple | Mapping):
         return None  # several numbers, not one array of them
-    if hasattr(type(value), "toarray"):  # a sparse matrix
-        return np.asarray(value.toarray())
+    if attribute_of(value, "toarray") is not None:  # a sparse matrix
+        try:
+            return np.asarray(value.toarray())
+        except Exception:  # or what answers to every name
+            return None
     name = data_name(value)
     return as_array(getattr(value, name)) if name else None
 

@@ -158,7 +158,7 @@ def rebuilt_layers(bound: BoundLayer) -> Iterator[Variation]:
 def _constructor_arguments(bound: BoundLayer) -> Iterator[dict[str, Any]]:
     """Yield arguments that the constructor may have had: attributes of their names, and lengths of parameters."""
     layer = bound.held_layer.layer
-    own = {str(name).strip("_").lower(): value for name, value in getattr(layer, "__dict__", {}).items()}
+    own = {str(name).strip("_").lower(): value for name, value in vars_of(layer).items()}
     try:
         parameters = inspect.signature(type(layer)).parameters.values()
     except (TypeError, ValueError):
