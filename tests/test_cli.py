@@ -176,7 +176,7 @@ def test_ctrl_c_keeps_what_was_reached(tmp_path):
     assert "Traceback" not in err
     rows = json.loads(out)["rows"]
     assert rows[-1]["step"] > 0
-    assert "Interrupted" in (tmp_path / "mnist.md").read_text()
+    assert "Interrupted" in (tmp_path / "mnist.partial.md").read_text()
 
 
 def test_help_names_every_command(capsys):

@@ -512,10 +512,12 @@ def test_a_run_that_is_cut_short_reports_what_was_reached(project):
     """
     result = run(project, source, "--gradlab-report=out")
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    page = (project.path / "out" / "gradlab.md").read_text()
+    page = (project.path / "out" / "gradlab.partial.md").read_text()
     assert "in 1 test. Interrupted: the rest was not checked." in page
     run(project, source.replace("KeyboardInterrupt", "ValueError"), "-x", "--gradlab-report=out")
-    assert (project.path / "out" / "gradlab.md").read_text() == page
+    assert (project.path / "out" / "gradlab.partial.md").read_text() == page
+    # the report of a whole run is not replaced
+    assert not (project.path / "out" / "gradlab.md").exists()
 
 
 def test_a_folder_that_cannot_be_written(project):

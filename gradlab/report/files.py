@@ -33,8 +33,8 @@ def write_bytes_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> 
         If the folder cannot be made or written to; its `filename` is the path. Whatever `write` raises leaves the old
         file as it was.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         for left in path.parent.glob(f".{_escaped(path.name)}.*{ENDING}"):
             if is_of_the_dead(left):
                 with suppress(OSError):

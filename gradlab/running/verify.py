@@ -5,8 +5,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TypedDict, Unpack
 
-import scipy.special  # noqa: F401 # nodes load it, which adds a filter of warnings: not in the middle of a run
-
 from gradlab.checks.trial import Trial
 from gradlab.checks.trial.budget import Budget
 from gradlab.diagnosis import Finding
@@ -21,7 +19,7 @@ from gradlab.running.progress import with_progress
 from gradlab.running.selection import select_checks, select_nodes
 from gradlab.running.timing import showing_times
 from gradlab.workers.blas_threads import one_blas_thread
-from gradlab.workers.threads import one_at_a_time
+from gradlab.workers.threads import one_at_a_time, one_check_at_a_time
 from gradlab.workers.worker_map import Workers, numbered_results, open_worker_map
 
 Verified = tuple[list[Row], list[Explored], dict[str, Sequence[Finding]], list[Comparison]]
@@ -76,7 +74,10 @@ def verify(
     True
     """
     options = options_of(verify, keywords)
-    chosen = select_nodes(names, family)
+    with (
+        one_check_at_a_time()
+    ):  # nodes load SciPy, which adds filters of warnings: not in the middle of a run
+        chosen = select_nodes(names, family)
     select_checks(options.checks)  # a check that does not exist is told before anything runs
     task = partial(_verified, options=replace(options, workers=None))
     done: dict[int, Verified] = {}

@@ -67,6 +67,7 @@ def _unlogged(name: str) -> Iterator[None]:
 
 
 def _client(address: str) -> Any:
+    _dask()
     try:
         _check_listener(address)
         return _dask().Client(address, timeout=PATIENCE, set_as_default=False)

@@ -240,10 +240,10 @@ def test_a_place_that_cannot_be_written_is_one_line_before_the_run(place, tmp_pa
 
 
 def test_a_folder_that_turns_out_not_to_be_writeable_is_one_line(tmp_path, capsys, monkeypatch):
-    def refuse(**_):
+    def refuse(*_):
         raise PermissionError(13, "Permission denied", "a passing name")
 
-    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    monkeypatch.setattr("gradlab.report.files.os.open", refuse)
     path = tmp_path / "page.html"
     assert cli.main(["verify", "add", "--html", str(path)]) == 2
     said = f"gradlab: {path} cannot be written (Permission denied): name a place that can be\n"

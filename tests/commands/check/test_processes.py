@@ -162,7 +162,7 @@ def test_ctrl_c_prints_what_was_reached_and_leaves_no_process(project):
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert {row["node"] for row in json.loads(out)["rows"]} == {"odd:Layer"}
-    assert "Interrupted" in (project.path / "out" / "check.md").read_text()
+    assert "Interrupted" in (project.path / "out" / "check.partial.md").read_text()
     assert not alive(project.path / "pid")
     assert not alive(project.path / "child")
 

@@ -17,7 +17,9 @@ import numpy as np
 # In seconds; a check has ten, and may overdraw them for the verdict at the given point.
 TIMEOUT = 45.0
 # So begin the notes on what cannot be compared at all.
-BREACH = re.compile(r"(forward|backward) returned |forward's output is |the gradient of \w+ is |a gradient is ")
+BREACH = re.compile(
+    r"(forward|backward) returned |forward's output is |the gradient of \w+ is |a gradient is "
+)
 KINDS = {"vjp": "check_vjp", "gradient": "check_gradient", "layer": "check_layer"}
 
 

@@ -173,7 +173,7 @@ GOOD = idx_bytes(np.arange(100, dtype=np.uint8).reshape(4, 5, 5))
         (GOOD[:3], "truncated"),
         (GOOD[:9], "breaks off within its header"),
         (GOOD[:-1], "truncated: 1 bytes of its 100 elements are missing"),
-        (GOOD + b"ab", "corrupt: 2 bytes follow its 100 elements"),
+        (GOOD + b"ab", "corrupt: further bytes follow its 100 elements"),
         (b"\x00\x00\x0d" + GOOD[3:], "no IDX file of unsigned bytes"),
         (b"\x01" + GOOD[1:], "no IDX file of unsigned bytes"),
         (b"\x00\x00\x08\x00" + GOOD[4:], "no IDX file of unsigned bytes"),
