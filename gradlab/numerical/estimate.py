@@ -316,6 +316,7 @@ def estimate_jvp(
     f: Callable[..., Any], primals: Sequence[Array], tangents: Sequence[Array], *, method: Method = "auto"
 ) -> Estimate:
     """Return an `Estimate` of the derivative of ``f(*primals)`` along `tangents`: the Jacobian of f on that line."""
+    check_callable(f)
     pairs = [(_in_double(x), v) for x, v in pairs_of(primals, tangents)]
     return estimate_jacobian(lambda s: f(*(x + s * v for x, v in pairs)), np.zeros(()), method=method)
 

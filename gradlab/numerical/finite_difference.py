@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, as_tuple
+from gradlab.workers.sent_exceptions import shown
 
 # A stack of perturbed points handed to a vectorized f stays below this many elements (8 MB of float64).
 STACK_ELEMENTS = 2**20
@@ -84,7 +85,7 @@ def numerical_jacobian(f: Callable[[Array], Any], x: Array, h: float = 1e-4) -> 
         plus, minus, step = values_to_both_sides(f, x, index, h)
         columns.append((_finite_array(plus, index, h) - _finite_array(minus, index, -h)) / step)
     shape = columns[0].shape if columns else np.shape(f(x))
-    return np.stack(columns, axis=-1).reshape(*shape, *x.shape) if columns else np.empty((*shape, *x.shape))
+    return np.stack(columns, axis=-1).reshape((*shape, *x.shape)) if columns else np.empty((*shape, *x.shape))
 
 
 def numerical_jvp(
@@ -99,6 +100,7 @@ def numerical_jvp(
     ValueError
         If there are not as many tangents as primals, or one has another shape than its primal.
     """
+    check_callable(f)
     pairs = pairs_of(primals, tangents)
     return numerical_jacobian(lambda s: f(*(x + s * v for x, v in pairs)), np.zeros(()), h)
 
@@ -124,12 +126,12 @@ def numerical_vjp(
 def check_callable(f: Any) -> None:
     """Raise TypeError unless f can be called."""
     if not callable(f):
-        raise TypeError(f"f is {f!r:.60}: give a function")
+        raise TypeError(f"f is {shown(f)}: give a function")
 
 
 def _check_step(h: Any) -> None:
     if not isinstance(h, Real) or not 0 < abs(float(h)) < np.inf:
-        raise ValueError(f"h is {h!r:.60}: give a step, a number such as 1e-4")
+        raise ValueError(f"h is {shown(h)}: give a step, a number such as 1e-4")
 
 
 def sequence_of(name: str, values: Any) -> Sequence[Any]:
@@ -140,9 +142,9 @@ def sequence_of(name: str, values: Any) -> Sequence[Any]:
     TypeError
         If they are one array, or nothing of several parts.
     """
-    if isinstance(values, np.ndarray | np.generic) or not hasattr(values, "__len__"):
+    if not isinstance(values, Sequence) or isinstance(values, str | bytes | range):
         raise TypeError(f"{name} is {type(values).__name__}: pass a tuple of arrays, (x,) or (x, w)")
-    return values  # type: ignore[no-any-return]
+    return values
 
 
 def pairs_of(primals: Any, tangents: Any) -> list[tuple[Array, Array]]:

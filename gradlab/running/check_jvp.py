@@ -9,6 +9,7 @@ import numpy as np
 
 from gradlab.checks import Check, Trial
 from gradlab.node import Array, title_of
+from gradlab.numerical.finite_difference import sequence_of
 from gradlab.report import Report
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import run_checks
@@ -16,6 +17,7 @@ from gradlab.running.check_vjp import checks_of, node_of, report_on_functions
 from gradlab.running.options import CheckKeywords, options_of, takes_options
 from gradlab.running.tangents import Jvp, judged_tangents, transposed
 from gradlab.verdict import CheckResult
+from gradlab.workers.sent_exceptions import shown
 from gradlab.workers.threads import one_at_a_time
 
 NAME = "forward_mode"
@@ -72,7 +74,8 @@ def check_jvp(
     options = options_of(check_jvp, keywords)
     for what, function in (("forward", forward), ("jvp", jvp)):
         if not callable(function):
-            raise TypeError(f"{what} is {function!r}, which is no function: pass one")
+            raise TypeError(f"{what} is {shown(function)}, which is no function: pass one")
+    sequence_of("primals", primals)
     options = replace(options, name=options.name or title_of(jvp))
 
     @wraps(forward)  # which has the names of the primals

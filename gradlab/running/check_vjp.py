@@ -11,6 +11,7 @@ import numpy as np
 from gradlab.checks import Check
 from gradlab.checks.trial import Trial, quiet
 from gradlab.node import Array, Node, Sample, title_of
+from gradlab.numerical.finite_difference import sequence_of
 from gradlab.report import Report
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import explore_trials, run_checks
@@ -138,8 +139,7 @@ def node_of(
     ValueError
         If there are no primals, or none has an element.
     """
-    if isinstance(primals, np.ndarray | np.generic) or not hasattr(primals, "__len__"):
-        raise TypeError(f"primals is {type(primals).__name__}: pass a tuple of arrays, (x,) or (x, w)")
+    sequence_of("primals", primals)
     if len(primals) == 0:
         raise ValueError(
             "there are no primals, so there is nothing to differentiate: pass at least one array"

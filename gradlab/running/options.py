@@ -16,6 +16,7 @@ from gradlab.checks.trial.domain import check_domain_names, domains_of
 from gradlab.directions import FULL_BELOW
 from gradlab.node import Node, Sample
 from gradlab.numerical.estimate import Method, check_method
+from gradlab.workers.sent_exceptions import shown
 from gradlab.workers.worker_map import Workers
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -255,13 +256,13 @@ def check_tolerance(name: str, value: Any) -> None:
     """Raise ValueError unless a tolerance is a number from 0 up, or None."""
     number = isinstance(value, Real) and not isinstance(value, bool)
     if value is not None and not (number and 0 <= value < math.inf):
-        raise ValueError(f"{name} is {value!r}: give a number from 0 up, or None for the default")
+        raise ValueError(f"{name} is {shown(value)}: give a number from 0 up, or None for the default")
 
 
 def check_seed(seed: Any) -> None:
     """Raise ValueError unless `seed` can be one."""
     if not _is_whole(seed) or seed < 0:
-        raise ValueError(f"the seed is {seed!r}: give a whole number from 0 up")
+        raise ValueError(f"the seed is {shown(seed)}: give a whole number from 0 up")
 
 
 def check_names(checks: Any) -> None:
@@ -269,7 +270,7 @@ def check_names(checks: Any) -> None:
     several = isinstance(checks, Iterable) and not isinstance(checks, str)
     if checks is not None and not (several and all(isinstance(name, str) for name in checks)):
         raise ValueError(
-            f"checks is {checks!r}: give a list of the checks' names, or None for all that apply"
+            f"checks is {shown(checks)}: give a list of the checks' names, or None for all that apply"
         )
 
 
@@ -277,7 +278,7 @@ def check_full_below(full_below: Any) -> None:
     """Raise ValueError unless `full_below` is a number of elements, or None."""
     if full_below is not None and not (_is_whole(full_below) and full_below >= 0):
         raise ValueError(
-            f"full_below is {full_below!r}: give a number of elements from 0 up, or None for no limit"
+            f"full_below is {shown(full_below)}: give a number of elements from 0 up, or None for no limit"
         )
 
 
@@ -290,7 +291,7 @@ def check_max_seconds(max_seconds: Any) -> None:
     number = isinstance(max_seconds, Real) and not isinstance(max_seconds, bool)
     if max_seconds is not None and not (number and max_seconds > 0):
         raise ValueError(
-            f"max_seconds is {max_seconds!r}: give a number of seconds above 0, or None for no limit"
+            f"max_seconds is {shown(max_seconds)}: give a number of seconds above 0, or None for no limit"
         )
 
 
@@ -298,5 +299,5 @@ def check_max_evaluations(max_evaluations: Any) -> None:
     """Raise ValueError unless `max_evaluations` is a number of evaluations, or None."""
     if max_evaluations is not None and not (_is_whole(max_evaluations) and max_evaluations > 0):
         raise ValueError(
-            f"max_evaluations is {max_evaluations!r}: give a whole number from 1 up, or None for no limit"
+            f"max_evaluations is {shown(max_evaluations)}: give a whole number from 1 up, or None for no limit"
         )

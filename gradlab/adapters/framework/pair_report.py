@@ -30,6 +30,7 @@ from gradlab.running.pictured import comparisons_of
 from gradlab.running.selection import UnknownNameError, select_checks
 from gradlab.running.shelter import sheltered_report
 from gradlab.verdict import ATOL_ULPS, Verdict
+from gradlab.workers.sent_exceptions import shown
 
 
 def framework_options(options: CheckOptions) -> CheckOptions:
@@ -48,15 +49,15 @@ def framework_options(options: CheckOptions) -> CheckOptions:
 def check_asked(order: Any, intended: Any, reference: Any, budget: Any, nondet_tol: Any) -> None:
     """Raise TypeError or ValueError if what a framework's function is to be held to cannot be used."""
     if order is not None and (isinstance(order, bool) or order not in range(1, MOST_ORDERS + 1)):
-        raise ValueError(f"order is {order!r}: give a whole number from 1 to {MOST_ORDERS}, or None")
+        raise ValueError(f"order is {shown(order)}: give a whole number from 1 to {MOST_ORDERS}, or None")
     for name, function in (("intended", intended), ("reference", reference)):
         if function is not None and not callable(function):
-            raise TypeError(f"{name} is {function!r}: give a function of the same arguments, or None")
+            raise TypeError(f"{name} is {shown(function)}: give a function of the same arguments, or None")
     if intended is not None and reference is not None:
         raise ValueError("a kernel is held to its reference, gradients included: leave intended= out")
     number = isinstance(budget, Real) and not isinstance(budget, bool)
     if not (number and 0 <= budget < inf):
-        raise ValueError(f"budget is {budget!r}: give a number from 0 up")
+        raise ValueError(f"budget is {shown(budget)}: give a number from 0 up")
     check_tolerance("nondet_tol", nondet_tol)
 
 

@@ -7,6 +7,7 @@ from gradlab.adapters.framework.batched import refused, same_arrays
 from gradlab.checks import Check, Trial, quiet
 from gradlab.node import Array, as_tuple
 from gradlab.verdict import CheckResult, Verdict
+from gradlab.workers.sent_exceptions import shown
 
 NAME = "transforms"
 # ``transform(primals, cotangents, settings)`` returns the outputs and the gradients.
@@ -66,7 +67,7 @@ def chosen_transforms(asked: Any, known: Mapping[str, Look]) -> Mapping[str, Loo
         return known
     names = [asked] if isinstance(asked, str) else asked
     if not isinstance(names, Sequence):
-        raise ValueError(f"transforms is {asked!r}: give True, or some of {', '.join(known)}")
+        raise ValueError(f"transforms is {shown(asked)}: give True, or some of {', '.join(known)}")
     for name in names:
         if name not in known:
             raise ValueError(f"no transform is named {name!r}: there are {', '.join(known)}")

@@ -33,7 +33,7 @@ from gradlab.report import Report, Row
 from gradlab.running.options import CheckKeywords, options_of, takes_options
 from gradlab.running.selection import select_checks
 from gradlab.verdict import Verdict
-from gradlab.workers.sent_exceptions import text_of
+from gradlab.workers.sent_exceptions import shown, text_of
 from gradlab.workers.threads import one_at_a_time, printing_into
 
 DRAWS = Finding(
@@ -126,10 +126,10 @@ def check_layer(
     seed = options.seed
     if isinstance(loss, str) and loss not in LOSSES:
         raise LayerError(
-            f"loss is {loss!r}: give one of {', '.join(map(repr, LOSSES))}, or a function of the output"
+            f"loss is {shown(loss)}: give one of {', '.join(map(repr, LOSSES))}, or a function of the output"
         )
     if not isinstance(settings, Mapping | None):
-        raise LayerError(f"settings is {settings!r}: pass a dict of forward's keyword arguments")
+        raise LayerError(f"settings is {shown(settings)}: pass a dict of forward's keyword arguments")
     chosen = select_checks(options.checks)
     if options.checks is None:
         # a layer's precision is that of its parameters
@@ -190,7 +190,7 @@ def methods_lent(
     """
     if cotangent is not None and not isinstance(cotangent, str):
         cure = "give the name of backward's argument, or of an attribute"
-        raise LayerError(f"cotangent is {cotangent!r}: {cure}")
+        raise LayerError(f"cotangent is {shown(cotangent)}: {cure}")
     lent: list[str] = []
     try:
         told = Told(
@@ -213,7 +213,7 @@ def _method_name(layer: Any, what: str, given: str | Callable[..., Any] | None, 
         if isinstance(given, str) and callable(getattr(layer, given, None)):
             return given
         cure = "give a method's name, or a function of the layer"
-        raise LayerError(f"{what} is {given!r}, and {title_of(layer)} has no such method: {cure}")
+        raise LayerError(f"{what} is {shown(given)}, and {title_of(layer)} has no such method: {cure}")
     name = f"given_{what}"
     try:
         setattr(layer, name, partial(given, layer))

@@ -27,7 +27,7 @@ from gradlab.adapters.numpy_layer.number_places import (
     place,
 )
 from gradlab.node import Array
-from gradlab.workers.sent_exceptions import text_of
+from gradlab.workers.sent_exceptions import shown, text_of
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,9 @@ def find_parameters(layer: Any) -> list[Parameter]:
         if any(names.is_optimizer(str(key)) for _, key in path):
             continue
         value = follow(layer, path)
-        if is_number(value) and np.size(value):
+        # a read-only array that nothing could be put in the place of is no parameter
+        fixed = isinstance(value, np.ndarray) and not value.flags.writeable
+        if is_number(value) and np.size(value) and not fixed:
             owner = follow(layer, path[:-1])
             key = memory(value)[:2] if isinstance(value, np.ndarray) else (id(owner), path[-1])
             grouped.setdefault(key, []).append((path, declared))
@@ -240,7 +242,7 @@ def overrides(layer: Any, given: Any, what: str) -> list[Override]:
     """Return what `params=` or `grads=` names, in its order."""
     found = given(layer) if callable(given) else given
     if isinstance(found, str | np.ndarray) or not isinstance(found, Mapping | Sequence):
-        said = f"{what}= returned {type(found).__name__}" if callable(given) else f"{what} is {given!r}"
+        said = f"{what}= returned {type(found).__name__}" if callable(given) else f"{what} is {shown(given)}"
         raise LayerError(f"{said}: give a list or dict of names or of the layer's own arrays, or a callable")
     if callable(given):
         keys = list(found) if isinstance(found, Mapping) else list(range(len(found)))

@@ -23,6 +23,7 @@ from gradlab.node import Array
 from gradlab.report import Report
 from gradlab.running.check_vjp import report_on_functions
 from gradlab.running.options import CheckKeywords, options_of, takes_options
+from gradlab.workers.sent_exceptions import shown
 from gradlab.workers.threads import one_at_a_time
 
 
@@ -236,7 +237,7 @@ def check_hessian(
     options = options_of(check_hessian, keywords)
     f, grad = split(f, grad, "grad")
     if not callable(hess) and not callable(hessp):
-        raise TypeError(f"hess is {hess!r}, which SciPy approximates itself: pass a function, or hessp=")
+        raise TypeError(f"hess is {shown(hess)}, which SciPy approximates itself: pass a function, or hessp=")
     title = options.name or name_of(f)
     common: dict[str, Any] = {**keywords, "args": args}
     parts = [check_gradient(f, grad, x, **common | {"name": f"{title}, gradient"})]

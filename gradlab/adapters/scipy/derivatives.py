@@ -13,6 +13,7 @@ from gradlab.report import Report, Row
 from gradlab.running.check_vjp import float_primal
 from gradlab.running.foreign_function import ForeignFunction
 from gradlab.verdict import Verdict
+from gradlab.workers.sent_exceptions import shown
 
 
 def split(f: Callable[..., Any], derivative: Any, what: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -30,7 +31,7 @@ def split(f: Callable[..., Any], derivative: Any, what: str) -> tuple[Callable[.
         return part(0), part(1)
     if not callable(derivative):
         cure = f"pass a function, or True if f returns both the value and {what}"
-        raise TypeError(f"{what} is {derivative!r}, which leaves nothing hand-written to check: {cure}")
+        raise TypeError(f"{what} is {shown(derivative)}, which leaves nothing hand-written to check: {cure}")
     return f, derivative
 
 

@@ -435,7 +435,7 @@ class Trial:
 
 def _as_array(value: Any) -> Any:
     """Return an array as it is, and what is none as one, unless its own code refuses."""
-    if type(value) is np.ndarray:
+    if value is None or type(value) is np.ndarray:
         return value
     try:
         return np.asarray(value)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array
-from gradlab.workers.sent_exceptions import text_of
+from gradlab.workers.sent_exceptions import shown, text_of
 
 # Brings an array of any numbers into a domain, and leaves one that lies in it as it is.
 Inside = Callable[[Array], Array]
@@ -43,7 +43,7 @@ def _inside(given: Any) -> Inside:
         low, high = (None if end is None or np.isinf(end) else float(end) for end in given)
         if low is None or high is None or low < high:
             return partial(_between, low, high)
-    raise ValueError(f"domain is {given!r}: {CURE}")
+    raise ValueError(f"domain is {shown(given)}: {CURE}")
 
 
 def check_domain_names(domains: Mapping[str, Inside] | Inside | None, names: Sequence[str]) -> None:
