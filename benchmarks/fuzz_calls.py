@@ -27,6 +27,8 @@ from tests.corpora.hostile.harness import is_own, state, told_of
 # A check may take ten seconds, and overdraw them by a call that cannot be interrupted.
 MOST_S = 13.0
 IN_AN_EXAMPLE = 25
+# The bound of an estimate is itself an estimate: in one of 200 it was exceeded, by up to 11 times.
+LOOSE = 30
 OPTIONS: dict[str, list[Any]] = {
     "seed": [0, 1, 12345],
     "explore": [True, False],
@@ -113,7 +115,8 @@ def _wrong_check(draw: st.DrawFn) -> tuple[str, str, Callable[[], str]]:
 
 @st.composite
 def _layer_check(draw: st.DrawFn) -> tuple[str, str, Callable[[], str]]:
-    pair = draw(st.one_of(pairs(), wrong_pairs()).filter(lambda p: p.forward.__name__ != "two_outputs"))
+    # a layer may mean the mean
+    pair = draw(st.one_of(pairs(), wrong_pairs()).filter(_may_be_a_layers))
 
     def run() -> str:
         layer = layer_of(pair)
@@ -124,6 +127,10 @@ def _layer_check(draw: st.DrawFn) -> tuple[str, str, Callable[[], str]]:
         return _judged(report, pair)
 
     return "check_layer", repr(pair), run
+
+
+def _may_be_a_layers(pair: Pair) -> bool:
+    return pair.forward.__name__ != "two_outputs" and pair.mistake != "mean"
 
 
 @st.composite

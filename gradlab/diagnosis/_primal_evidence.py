@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from gradlab.diagnosis._finding import Finding
 from gradlab.diagnosis.point_evidence import PointEvidence
 from gradlab.node import Array
+from gradlab.workers.lock_free import cached_property
 
 # A guess explains a mismatch if it leaves no more than LEFT of it: at every sample, and at the share ALMOST_ALL of the
 # points beyond the samples (which may be badly conditioned).

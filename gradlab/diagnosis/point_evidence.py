@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from gradlab.checks.trial import Trial, quiet
 from gradlab.directions import Confirmation
 from gradlab.node import Array, as_tuple
 from gradlab.verdict import atol_for, rtol_for
+from gradlab.workers.lock_free import cached_property
 
 # The step of the Jacobian's differences, relative to an element, and by how much it shrinks near an edge of the domain;
 # and how far slopes may be off by truncation and rounding, relative to each slope and to the largest.

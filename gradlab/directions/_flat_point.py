@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from gradlab.node import Array
+from gradlab.workers.lock_free import cached_property
 
 WHOLE = slice(None)
 

@@ -31,6 +31,7 @@ from gradlab.numerical.moved_points import (
     flat_outputs,
 )
 from gradlab.numerical.sparse_slopes import ElementSlopes, sparse_slopes
+from gradlab.workers.sent_exceptions import shown
 from gradlab.workers.worker_map import Workers, open_worker_map, results_in_order
 
 # The parts of an estimate that have a number for each element.
@@ -363,8 +364,8 @@ def _in_double(x: Any) -> Array:
 
 def check_method(method: str) -> None:
     """Raise ValueError unless there is a method of this name."""
-    if method not in get_args(Method):
-        raise ValueError(f"no method is named {method!r}: there are {', '.join(get_args(Method))}")
+    if not isinstance(method, str) or method not in get_args(Method):
+        raise ValueError(f"no method is named {shown(method)}: there are {', '.join(get_args(Method))}")
 
 
 def _estimated_elements(

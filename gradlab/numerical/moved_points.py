@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from gradlab.node import Array
 from gradlab.numerical.finite_difference import STACK_ELEMENTS, real_scalar, real_stack
+from gradlab.workers.lock_free import cached_property
 
 # Where outputs are added up, they are added up in so many groups.
 GROUPS = 64

@@ -3,7 +3,6 @@
 import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from io import StringIO
 from types import CodeType, FunctionType
 
@@ -16,6 +15,7 @@ from gradlab.repair._executed import Executed, executed
 from gradlab.repair._judge import Judge
 from gradlab.repair._responses import can_explain
 from gradlab.repair._source_function import SourceFunction, source_function
+from gradlab.workers.lock_free import cached_property
 from gradlab.workers.threads import printing_into
 
 

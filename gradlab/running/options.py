@@ -4,11 +4,12 @@ import difflib
 import inspect
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
 from numbers import Integral, Real
 from typing import Any, Literal, TypedDict, TypeVar, get_args
+
+import numpy as np
 
 from gradlab.checks import Trial
 from gradlab.checks.trial.budget import Budget
@@ -16,6 +17,7 @@ from gradlab.checks.trial.domain import check_domain_names, domains_of
 from gradlab.directions import FULL_BELOW
 from gradlab.node import Node, Sample
 from gradlab.numerical.estimate import Method, check_method
+from gradlab.workers.lock_free import cached_property
 from gradlab.workers.sent_exceptions import shown
 from gradlab.workers.worker_map import Workers
 
@@ -110,6 +112,9 @@ class CheckOptions:
             isinstance(self.explore, str) and self.explore == "all"
         ):
             raise ValueError(f"explore is {self.explore!r}: give True, False or 'all'")
+        for name in ("strict", "repair"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise ValueError(f"{name} is {shown(getattr(self, name))}: give True or False")
         check_tolerance("rtol", self.rtol)
         check_tolerance("atol", self.atol)
         domains_of(self.domain)
@@ -267,7 +272,7 @@ def check_seed(seed: Any) -> None:
 
 def check_names(checks: Any) -> None:
     """Raise ValueError unless `checks` is a sequence of names, or None."""
-    several = isinstance(checks, Iterable) and not isinstance(checks, str)
+    several = isinstance(checks, Collection) and not isinstance(checks, str | np.ndarray)
     if checks is not None and not (several and all(isinstance(name, str) for name in checks)):
         raise ValueError(
             f"checks is {shown(checks)}: give a list of the checks' names, or None for all that apply"

@@ -74,10 +74,10 @@ def verify(
     True
     """
     options = options_of(verify, keywords)
-    with (
-        one_check_at_a_time()
-    ):  # nodes load SciPy, which adds filters of warnings: not in the middle of a run
+    with one_check_at_a_time():
         chosen = select_nodes(names, family)
+        # nodes load it, which adds filters of warnings: not in the middle of a run
+        import scipy.special  # noqa: F401
     select_checks(options.checks)  # a check that does not exist is told before anything runs
     task = partial(_verified, options=replace(options, workers=None))
     done: dict[int, Verified] = {}

@@ -245,6 +245,18 @@ def test_a_way_back_that_forward_makes_anew_in_each_call(written):
     assert repair.after == "a.backward(3 * a.value**2 * g)"
 
 
+def test_they_are_found_in_threads_as_they_are_alone(written):
+    module = written(AFFINE.format(**RIGHT | {"dW": "x.T @ -g"}))
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(affine_report(module))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 3
+    assert all(report.repairs for report in found)
+
+
 def test_where_no_child_can_be_made_none_is_looked_for_while_another_thread_is_in_gradlab(
     written, monkeypatch
 ):

@@ -3,11 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
 from gradlab.adapters.framework.leaves import Leaf
 from gradlab.node import Array
+from gradlab.workers.lock_free import cached_property
 
 
 class FunctionCall(Protocol):

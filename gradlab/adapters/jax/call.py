@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import jax
@@ -12,6 +11,7 @@ import numpy as np
 
 from gradlab.adapters.framework.leaves import Leaf, argument_names, carried, distinct_names
 from gradlab.node import Array, title_of
+from gradlab.workers.lock_free import cached_property
 
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 

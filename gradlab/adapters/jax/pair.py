@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +13,7 @@ from gradlab.adapters.framework.function_pair import FunctionPair, single_or_tup
 from gradlab.adapters.framework.leaves import common_dtype, cure_of_refused, first_line, roughly_equal
 from gradlab.adapters.jax.call import JaxCall, double_precision, numbers
 from gradlab.node import Array, as_tuple
+from gradlab.workers.lock_free import cached_property
 
 # What a derivative written by hand is called in a jaxpr, a loop that ends when it ends, and what takes a place in an
 # array.

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from gradlab.adapters.numpy_layer.number_places import (
     show,
 )
 from gradlab.node import Array
+from gradlab.workers.lock_free import cached_property
 
 
 @dataclass(frozen=True, eq=False)

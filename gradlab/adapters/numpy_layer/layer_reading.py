@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from gradlab.adapters.numpy_layer.number_places import NumberPlace
 from gradlab.adapters.numpy_layer.parameter_discovery import Parameter
 from gradlab.checks.trial import same_bits
 from gradlab.node import Array
+from gradlab.workers.lock_free import cached_property
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from types import FunctionType
 from typing import Any
 
@@ -35,6 +35,7 @@ from gradlab.adapters.numpy_layer.recording_optimizer import (
     record_optimizers,
 )
 from gradlab.node import Array
+from gradlab.workers.lock_free import cached_property
 
 
 class HeldLayer:

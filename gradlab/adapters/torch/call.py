@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from gradlab.adapters.torch.tensors import (
     with_tensors,
 )
 from gradlab.node import Array
+from gradlab.workers.lock_free import cached_property
 from gradlab.workers.sent_exceptions import text_of
 
 INPUT, SETTING, PARAMETER = "input", "setting", "parameter"

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from gradlab.adapters.torch.tensors import (
     tensor_of,
 )
 from gradlab.node import Array, as_tuple
+from gradlab.workers.lock_free import cached_property
 
 
 @dataclass(frozen=True, eq=False)

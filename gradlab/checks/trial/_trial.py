@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -24,6 +24,7 @@ from gradlab.numerical.estimate import (
     unknown_estimate,
 )
 from gradlab.verdict import Verdict
+from gradlab.workers.lock_free import cached_property
 from gradlab.workers.lost_exceptions import Interrupt
 from gradlab.workers.sent_exceptions import text_of
 from gradlab.workers.threads import without_warnings

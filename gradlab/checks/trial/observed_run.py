@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from gradlab.checks.trial.linearity import (
     relations_between,
 )
 from gradlab.node import Array
+from gradlab.workers.lock_free import cached_property
 
 
 @dataclass(eq=False)
