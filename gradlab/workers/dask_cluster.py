@@ -13,6 +13,8 @@ from gradlab.workers.worker_map import Map, WorkersError, WorkersLost
 
 # In seconds: a running scheduler answers at once, but its workers may be about to start.
 PATIENCE = 3
+# Of the others Dask cannot tell in good time that nobody answers.
+SCHEMES = ("tcp", "tls", "ws", "wss", "inproc")
 # How often a failed task is tried again; a task whose worker dies is given to another worker by Dask anyway.
 RETRIES = 2
 
@@ -83,7 +85,8 @@ def _check_listener(address: str) -> None:
     """
     addressing = _dask().comm.addressing
     scheme, place = addressing.parse_address(address)
-    _dask().comm.registry.get_backend(scheme)  # raises where what it needs is not installed
+    if scheme not in SCHEMES:
+        raise OSError(f"{scheme}:// is not among {', '.join(f'{known}://' for known in SCHEMES)}")
     if scheme == "tls" and not _dask().Security().get_connection_args("client").get("ssl_context"):
         raise OSError(
             "tls wants certificates, which Dask's configuration, distributed.comm.tls, does not name"
