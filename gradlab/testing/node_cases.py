@@ -19,6 +19,7 @@ from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.explanation import explain
 from gradlab.running.pictured import comparisons_of
 from gradlab.running.selection import select_checks
+from gradlab.workers.threads import one_at_a_time
 
 # The place of a sample in the id of a check that looks at all of a node's samples together.
 ALL = "all_samples"
@@ -47,6 +48,7 @@ class NodeCase:
     names: tuple[str, ...]
     trials: Callable[[int, float | None, float | None, bool], list[Trial]]
 
+    @one_at_a_time
     def report(
         self,
         *,

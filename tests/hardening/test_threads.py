@@ -160,3 +160,40 @@ def test_a_process_that_is_forked_while_another_thread_checks_can_check():
     finally:
         over.set()
         thread.join()
+
+
+def test_pytest_in_threads(project):
+    pytest.importorskip("pytest_run_parallel", reason="pytest-run-parallel is not installed")
+    project.makepyfile(
+        test_ops="""
+        import numpy as np, pytest
+        from gradlab import GradientError
+        from gradlab.nodes import NODES
+        from gradlab.testing import parametrize_nodes
+
+        class Dropout:
+            def forward(self, x):
+                self.mask = np.random.rand(*x.shape) > 0.5
+                return x * self.mask
+            def backward(self, d):
+                return d * self.mask
+
+        def test_right(gradcheck):
+            gradcheck(lambda x: (np.sin(x), x), lambda x, g: (np.cos(x) * g,), (np.ones(3),))
+
+        def test_wrong(gradcheck):
+            with pytest.raises(GradientError):
+                gradcheck(lambda x: (np.sin(x), x), lambda x, g: (np.sin(x) * g,), (np.ones(3),))
+
+        def test_layer(gradcheck):
+            gradcheck.layer(Dropout(), np.ones((3, 4)))
+
+        @parametrize_nodes([NODES["tanh"]])
+        def test_node(node_check):
+            node_check()
+        """
+    )
+    result = project.runpytest_subprocess("--parallel-threads=4", "-q", "-p", "no:cacheprovider")
+    counts = result.parseoutcomes()
+    assert counts.get("failed", 0) == counts.get("errors", 0) == 0, result.stdout.str()
+    assert counts["passed"] > 4
