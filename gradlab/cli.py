@@ -23,7 +23,7 @@ from gradlab.running.selection import UnknownNameError
 from gradlab.workers.worker_map import WorkersError
 
 # The subcommands that the help begins with, in its order; further ones stand behind them.
-FIRST = ("verify", "gates", "check", "list", "sweep", "explain", "mutate", "mnist")
+FIRST = ("verify", "gates", "check", "list", "sweep", "explain", "mutate", "compare", "mnist")
 
 
 # What is said of a stdout that is full or was closed.
