@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gradlab.adapters.cached_pair import check_cached_pair
     from gradlab.adapters.jax import check_jax
-    from gradlab.adapters.numpy_layer import check_layer
+    from gradlab.adapters.numpy_layer import LayerError, check_layer
     from gradlab.adapters.scipy import check_gradient, check_hessian, check_jacobian
     from gradlab.adapters.torch import check_torch
     from gradlab.node import Node, Sample
@@ -30,18 +30,25 @@ if TYPE_CHECKING:
     from gradlab.report import Fault, GradientError, Report, Row
     from gradlab.running.check_jvp import check_jvp
     from gradlab.running.check_vjp import check_vjp
+    from gradlab.running.selection import UnknownNameError
     from gradlab.running.verify import verify
     from gradlab.verdict import Verdict
+    from gradlab.workers.worker_map import WorkersError
+
+    __version__: str
 
 __all__ = [
     "Estimate",
     "Fault",
     "GradientError",
+    "LayerError",
     "Node",
     "Report",
     "Row",
     "Sample",
+    "UnknownNameError",
     "Verdict",
+    "WorkersError",
     "check_cached_pair",
     "check_gradient",
     "check_hessian",
@@ -67,7 +74,7 @@ __all__ = [
 _HOMES = {
     "adapters.cached_pair": ("check_cached_pair",),
     "adapters.jax": ("check_jax",),
-    "adapters.numpy_layer": ("check_layer",),
+    "adapters.numpy_layer": ("LayerError", "check_layer"),
     "adapters.scipy": ("check_gradient", "check_hessian", "check_jacobian"),
     "adapters.torch": ("check_torch",),
     "node": ("Node", "Sample"),
@@ -87,12 +94,16 @@ _HOMES = {
     "report": ("Fault", "GradientError", "Report", "Row"),
     "running.check_jvp": ("check_jvp",),
     "running.check_vjp": ("check_vjp",),
+    "running.selection": ("UnknownNameError",),
     "running.verify": ("verify",),
     "verdict": ("Verdict",),
+    "workers.worker_map": ("WorkersError",),
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version(__name__)
     for home, names in _HOMES.items():
         if name in names:
             value = getattr(import_module(f"{__name__}.{home}"), name)

@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from importlib.metadata import version
 from pkgutil import iter_modules
 
 import numpy as np
@@ -48,6 +49,10 @@ def test_public_names():
     assert all(getattr(gradlab, name) is not None for name in gradlab.__all__)
     assert gradlab.__all__ == sorted(gradlab.__all__)
     assert sorted(name for names in gradlab._HOMES.values() for name in names) == gradlab.__all__
+
+
+def test_the_version_is_the_one_that_is_installed():
+    assert gradlab.__version__ == version("gradlab")
 
 
 def test_each_public_name_is_there_whatever_was_imported_before():

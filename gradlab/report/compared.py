@@ -28,7 +28,7 @@ class UnreadableReportError(ValueError):
 
 
 @dataclass(frozen=True)
-class Change:
+class Changed:
     """What is another in the newer report.
 
     Attributes
@@ -55,7 +55,7 @@ class Compared:
 
     Attributes
     ----------
-    changes : sequence of Change
+    changes : sequence of Changed
         What fails comes first.
     compared : int
         How many rows both have.
@@ -63,7 +63,7 @@ class Compared:
         How many times as long the newer run took for the same, by the machine; 1 where that is not known.
     """
 
-    changes: list[Change]
+    changes: list[Changed]
     compared: int
     speed: float = 1.0
     environment: Mapping[str, Any] = field(default_factory=dict)
@@ -145,10 +145,10 @@ def compare_reports(old: Path, new: Path, limits: Mapping[str, float]) -> Compar
     slower, speed = _time_changes(olds, news, both, limits)
     changes += slower
     changes += [
-        Change(_what(key), "gone", str(olds[key]["verdict"]), "", False) for key in olds if key not in news
+        Changed(_what(key), "gone", str(olds[key]["verdict"]), "", False) for key in olds if key not in news
     ]
     changes += [
-        Change(_what(key), "added", "", str(news[key]["verdict"]), False) for key in news if key not in olds
+        Changed(_what(key), "added", "", str(news[key]["verdict"]), False) for key in news if key not in olds
     ]
     changes.sort(key=lambda change: not change.fails)
     return Compared(changes, len(both), speed, environment)
@@ -180,17 +180,17 @@ def _rank(row: Mapping[str, Any]) -> int:
 
 def _row_changes(
     what: str, old: Mapping[str, Any], new: Mapping[str, Any], limits: Mapping[str, float]
-) -> Iterable[Change]:
+) -> Iterable[Changed]:
     if old["verdict"] != new["verdict"]:
         worse = _rank(new) > _rank(old) and not Verdict(new["verdict"]).ok
-        yield Change(what, VERDICT, str(old["verdict"]), str(new["verdict"]), worse)
+        yield Changed(what, VERDICT, str(old["verdict"]), str(new["verdict"]), worse)
     was, now = _float(old.get("relative_error")), _float(new.get("relative_error"))
     if was is None or now is None:
         return
     known = max(was, _float(old.get("relative_bound")) or 0.0, TINY)
     factor = limits.get(ERROR)
     if factor and now > (_float(new.get("relative_bound")) or 0.0) and now >= factor * known:
-        yield Change(what, ERROR, number(was), number(now), True)
+        yield Changed(what, ERROR, number(was), number(now), True)
 
 
 def _time_changes(
@@ -198,7 +198,7 @@ def _time_changes(
     news: Mapping[Place, Mapping[str, Any]],
     both: Iterable[Place],
     limits: Mapping[str, float],
-) -> tuple[list[Change], float]:
+) -> tuple[list[Changed], float]:
     """Return the nodes whose forward or backward takes longer, and how much longer everything takes."""
     sums: dict[tuple[str, str, str], list[float]] = {}
     seen: set[tuple[str, str, str]] = set()
@@ -216,7 +216,7 @@ def _time_changes(
     speed = median(ratios.values()) if len(ratios) >= ENOUGH_TIMES else 1.0
     factor = limits.get("time")
     slower = [
-        Change(
+        Changed(
             one_line(", ".join(filter(None, [test, node]))), TIMED[name],
             seconds(sums[test, node, name][0]), seconds(sums[test, node, name][1]), True,
         )
