@@ -83,6 +83,19 @@ def node_check(request: pytest.FixtureRequest) -> "Callable[[], Report]":
     return lambda: gradcheck.run(case.report)
 
 
+@pytest.fixture
+def node_call(request: pytest.FixtureRequest) -> "Callable[[], object]":
+    """One call to be timed: the argument of a test under ``gradlab.testing.parametrize_benchmarks``."""
+    timing = getattr(request, "param", None)
+    if timing is None:
+        pytest.fail(
+            "node_call has no node: decorate the test with gradlab.testing.parametrize_benchmarks(registry)",
+            pytrace=False,
+        )
+    call: Callable[[], object] = timing.call()
+    return call
+
+
 def _gradcheck(request: pytest.FixtureRequest) -> "GradCheck":
     from gradlab.testing.check_record import packed
     from gradlab.testing.gradcheck import GradCheck

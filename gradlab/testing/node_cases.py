@@ -125,7 +125,7 @@ def parametrize_nodes(
     ... def test_nodes(node_check):
     ...     node_check()
     """
-    cases = {case_id: case for label, node in _labelled(registry) for case_id, case in _cases(label, node)}
+    cases = {case_id: case for label, node in labelled(registry) for case_id, case in _cases(label, node)}
     if not cases:
         raise ValueError("the registry is empty: give it at least one node")
     reasons = dict(expected_failures or {})
@@ -140,16 +140,17 @@ def _marks(reason: str | None) -> tuple[pytest.MarkDecorator, ...]:
     return () if reason is None else (pytest.mark.xfail(reason=reason, raises=GradientError, strict=True),)
 
 
-def _labelled(registry: Iterable[Any]) -> Iterator[tuple[str, Node]]:
+def labelled(registry: Iterable[Any]) -> Iterator[tuple[str, Node]]:
+    """Return the nodes of a registry, each with its part of the ids."""
     if isinstance(registry, str | Node) or not isinstance(registry, Iterable):
         raise TypeError(f"the registry is {registry!r:.60}: give a list or a mapping of nodes")
     if isinstance(registry, Mapping):
         nodes = [as_node(entry, str(key)) for key, entry in registry.items()]
-        return zip(_unique(map(str, registry)), nodes, strict=True)
+        return zip(unique(map(str, registry)), nodes, strict=True)
     nodes = [as_node(entry) for entry in registry]
     if isinstance(registry, Set):  # another order in each process of pytest-xdist
         nodes.sort(key=lambda node: (node.family, node.name))
-    return zip(_unique(node.name for node in nodes), nodes, strict=True)
+    return zip(unique(node.name for node in nodes), nodes, strict=True)
 
 
 def as_node(entry: Any, name: str = "") -> Node:
@@ -187,7 +188,7 @@ def _cases(label: str, node: Node) -> Iterator[tuple[str, NodeCase]]:
         )
     case = partial(NodeCase, node, names=names, trials=cache(partial(_trials, node)))
     checks = {name: check for name, check in CHECKS.items() if node.reference or name != "matches_reference"}
-    for i, sample in enumerate(_unique(names)):
+    for i, sample in enumerate(unique(names)):
         for name, check in checks.items():
             if not check.needs_all_samples:
                 yield f"{label}-{sample}-{name}", case(sample=i, check=name)
@@ -201,7 +202,7 @@ def _trials(node: Node, seed: int, rtol: float | None, atol: float | None, stric
     return [Trial(node, sample, seed, rtol, atol, strict=strict, budget=budget) for sample in samples]
 
 
-def _unique(names: Iterable[str]) -> list[str]:
+def unique(names: Iterable[str]) -> list[str]:
     """Return names as parts of ids, of word characters only, a second one of the same name with a number."""
     taken: dict[str, None] = {}
     for name in names:
