@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
 from typing import NoReturn
@@ -19,6 +20,7 @@ from gradlab import commands
 from gradlab.commands.encodings import encodable
 from gradlab.commands.output import INTERRUPTED, OK, UNUSABLE
 from gradlab.report.escaping import one_line
+from gradlab.running.project_settings import project_settings
 from gradlab.running.selection import UnknownNameError
 from gradlab.workers.worker_map import WorkersError
 
@@ -80,9 +82,9 @@ def _greet() -> int:
 
 
 def _run(words: Sequence[str]) -> int:
-    arguments = _parser().parse_args(words)
     command = "gradlab " + shlex.join(words)
     try:
+        arguments = _parser().parse_args(words)
         status: int = arguments.run(arguments, command)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -131,6 +133,7 @@ def _subcommands() -> list[ModuleType]:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="gradlab", description="A gradient verification lab.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"gradlab {version('gradlab')}")
+    settings = project_settings(Path.cwd())
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in _subcommands():
         subparser = subparsers.add_parser(
@@ -141,5 +144,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         subparser.add_argument("--format", choices=("table", "markdown", "json"), default="table")
         command.add_arguments(subparser)
+        known = {action.dest for action in subparser._actions}
+        subparser.set_defaults(**{name: value for name, value in settings.items() if name in known})
         subparser.set_defaults(run=command.run)
     return parser

@@ -43,8 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--gradlab-seed",
         metavar="N",
         type=_seed,
-        default=0,
-        help="seed of the cotangents, where the marker gradlab gives none (default: 0)",
+        help="seed of the cotangents, where the marker gradlab gives none (default: that of [tool.gradlab], or 0)",
     )
 
 
@@ -97,7 +96,7 @@ def node_call(request: pytest.FixtureRequest) -> "Callable[[], object]":
 
 
 def _gradcheck(request: pytest.FixtureRequest) -> "GradCheck":
-    from gradlab.testing.check_record import packed
+    from gradlab.testing.check_record import packed, properties
     from gradlab.testing.gradcheck import GradCheck
     from gradlab.testing.marker_options import options_for
 
@@ -106,7 +105,12 @@ def _gradcheck(request: pytest.FixtureRequest) -> "GradCheck":
         options = options_for(request.node)
     except ValueError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
-    return GradCheck(options, lambda report: untold.append(packed(report)))
+
+    def record(report: "Report") -> None:
+        untold.append(packed(report))
+        request.node.user_properties.extend(properties(report))
+
+    return GradCheck(options, record)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -146,7 +150,7 @@ class Collector:
     """The collector of what the tests of a run checked, in whatever process; it reports at the end of the run."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self._seed: int = config.option.gradlab_seed
+        self._seed: int = config.option.gradlab_seed or 0
         self._folder: Path | None = None
         self._page: Path | None = None
         self._found: dict[tuple[str, str], dict[str, Any]] = {}

@@ -10,6 +10,8 @@ import numpy as np
 from gradlab.diagnosis import Finding
 from gradlab.repair import Repair
 from gradlab.report import Comparison, Explored, Report, Row, StepErrors
+from gradlab.report.escaping import one_line
+from gradlab.report.problems import ORDER
 from gradlab.verdict import Verdict
 
 
@@ -46,6 +48,15 @@ class Record:
     def rows(self) -> list[Row]:
         """The rows of all reports."""
         return [row for report in self.reports for row in report.rows]
+
+
+def properties(report: Report) -> list[tuple[str, str]]:
+    """Return what JUnit's XML says of a test beside its outcome: the worst verdict, and the largest error."""
+    worst = max((row.verdict for row in report.rows), key=ORDER.index, default=Verdict.INCONCLUSIVE)
+    errors = [row.relative_error for row in report.rows if row.relative_error is not None]
+    names = ", ".join(dict.fromkeys(one_line(row.node) for row in report.rows))
+    told = [("gradlab.checked", names), ("gradlab.verdict", str(worst))]
+    return [*told, ("gradlab.relative_error", f"{max(errors):.3g}")] if errors else told
 
 
 def packed(report: Report) -> str:

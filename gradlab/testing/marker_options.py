@@ -7,16 +7,21 @@ from typing import Any
 
 import pytest
 
+from gradlab.running.project_settings import project_settings
+
 
 def options_for(test: pytest.Item) -> dict[str, Any]:
-    """Return the options of a test's markers, the nearest marker's first, and the run's seed if no marker has one.
+    """Return the options of a test's markers, the nearest marker's first; then the run's seed, the project's defaults.
 
     Raises
     ------
     ValueError
         If a marker has an unknown option, or a value that cannot be used.
     """
-    options: dict[str, Any] = {"seed": test.config.getoption("gradlab_seed")}
+    # a registry's nodes are shared by no workers
+    settings = {k: v for k, v in project_settings(test.config.rootpath).items() if k in _OPTIONS}
+    seed = test.config.getoption("gradlab_seed")
+    options: dict[str, Any] = {"seed": 0, **settings} if seed is None else {**settings, "seed": seed}
     for mark in reversed(list(test.iter_markers("gradlab"))):  # a class's or a module's, then the test's own
         if mark.args:
             raise ValueError(
