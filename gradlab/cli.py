@@ -142,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
             description=command.HELP.capitalize() + ".",
             allow_abbrev=False,
         )
-        subparser.add_argument("--format", choices=("table", "markdown", "json"), default="table")
+        subparser.add_argument("--format", choices=("table", "markdown", "json", "github"), default="table")
         command.add_arguments(subparser)
         known = {action.dest for action in subparser._actions}
         subparser.set_defaults(**{name: value for name, value in settings.items() if name in known})

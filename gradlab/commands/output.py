@@ -12,7 +12,7 @@ from gradlab.report.tables import TERMINAL
 # The exit statuses; `gradlab.cli.main` says what each means.
 OK, WRONG, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 # The name that tabulate has for each --format that is a table.
-STYLES = {"table": "simple", "markdown": "github"}
+STYLES = {"table": "simple", "markdown": "github", "github": "simple"}
 
 
 def add_detail(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +65,21 @@ def print_report(arguments: argparse.Namespace, report: Any, as_text: Callable[[
         return
     style = style_of(arguments)
     print_text(as_text(style), style)
+    if arguments.format == "github":
+        _annotate(report, as_text)
+
+
+def _annotate(report: Any, as_text: Callable[[str], str]) -> None:
+    """Print what GitHub shows beside the lines of a pull request, and add the report to the job's summary."""
+    from gradlab.report import Report
+    from gradlab.report.annotations import annotations
+
+    found = getattr(report, "report", report)
+    if isinstance(found, Report):
+        print(*annotations(found), sep="\n")
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with open(summary, "a", encoding="utf-8") as file:
+            file.write(as_text("github") + "\n\n")
 
 
 def print_text(text: str, style: str) -> None:

@@ -48,6 +48,8 @@ class Report:
         Changes of the source that mend what is wrong, each proven; empty where none was found.
     comparisons : sequence of Comparison
         Both gradients, element by element, for pictures.
+    places : mapping
+        For each function whose source is known, the file and the line of its backward.
     """
 
     rows: Sequence[Row]
@@ -57,6 +59,7 @@ class Report:
     findings: Mapping[str, Sequence[Finding]] = field(default_factory=dict)
     repairs: Sequence[Repair] = ()
     comparisons: Sequence[Comparison] = field(default=(), repr=False, compare=False)
+    places: Mapping[str, tuple[str, int]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def ok(self) -> bool:

@@ -16,7 +16,7 @@ from gradlab.report import Report
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.explanation import explain
-from gradlab.running.foreign_function import ForeignFunction
+from gradlab.running.foreign_function import ForeignFunction, place_of
 from gradlab.running.mending import with_repairs
 from gradlab.running.options import CheckOptions, SharedCheckKeywords, options_of, takes_options
 from gradlab.running.parallel_trial import Output, ParallelTrial
@@ -117,8 +117,14 @@ def _report(
         more, explored = explore_trials([trial], run, rows, bool(options.explore))
         rows += more
         findings, comparisons = explain([trial], rows), comparisons_of([trial], rows)
+    place = place_of(node.backward)
     found = Report(
-        rows, environment(seed=options.seed), explored=explored, findings=findings, comparisons=comparisons
+        rows,
+        environment(seed=options.seed),
+        explored=explored,
+        findings=findings,
+        comparisons=comparisons,
+        places={node.name: place} if place else {},
     )
     return with_repairs(found, trial, options, lambda other: _report(node, sample, run, other, **told))
 

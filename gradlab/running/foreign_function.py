@@ -2,7 +2,9 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from traceback import walk_tb
+from types import CodeType
 from typing import Any
 
 from gradlab.checks.trial import ContractError
@@ -14,6 +16,10 @@ from gradlab.workers.worker_map import WorkersLost
 ENDS = (KeyboardInterrupt, SystemExit, Interrupt, WorkersLost)
 RUNNERS = {"_pytest", "pytest", "trio", "anyio"}
 LIBRARIES = {"gradlab", "numpy", "scipy"}
+PACKAGE = str(Path(__file__).parents[1])
+NODES = str(Path(__file__).parents[1] / "nodes")
+# So many decorators are looked behind.
+DEEPEST = 20
 
 
 class ForeignFunction:
@@ -51,6 +57,34 @@ class ForeignFunction:
             if type(error).__module__.partition(".")[0] in RUNNERS:
                 raise
             raise as_received(ToldException(type(error).__name__, text_of(error))) from error
+
+
+def place_of(function: Any) -> tuple[str, int] | None:
+    """Return the file and the line in which a function is written; None where nobody knows."""
+    for _ in range(DEEPEST):
+        behind = (_attribute(function, name) for name in ("__wrapped__", "__func__", "func"))
+        inner = next((found for found in behind if found is not None), None)
+        if inner is None:
+            break
+        function = inner
+    code = _attribute(function, "__code__") or _attribute(_attribute(type(function), "__call__"), "__code__")
+    file = getattr(code, "co_filename", "")
+    # what gradlab puts round a function is nobody's
+    own = file.startswith(PACKAGE) and not file.startswith(NODES)
+    return (
+        (file, code.co_firstlineno)
+        if isinstance(code, CodeType) and not file.startswith("<") and not own
+        else None
+    )
+
+
+def _attribute(value: Any, name: str) -> Any:
+    try:
+        return getattr(value, name, None)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # an object's own code may raise anything
+        return None
 
 
 def is_foreign(error: BaseException) -> bool:

@@ -13,6 +13,7 @@ from gradlab.report import Comparison, Explored, Report, Row
 from gradlab.report.envelope import environment
 from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.explanation import explain
+from gradlab.running.foreign_function import place_of
 from gradlab.running.options import CheckOptions, options_of, takes_options
 from gradlab.running.pictured import comparisons_of
 from gradlab.running.progress import with_progress
@@ -98,8 +99,15 @@ def verify(
         explored += done[i][1]
         findings |= done[i][2]
         comparisons += done[i][3]
+    places = {node.name: place for node in chosen if (place := place_of(node.backward))}
     return Report(
-        rows, environment(seed=options.seed), interrupted, explored, findings, comparisons=comparisons
+        rows,
+        environment(seed=options.seed),
+        interrupted,
+        explored,
+        findings,
+        comparisons=comparisons,
+        places=places,
     )
 
 

@@ -30,6 +30,7 @@ from gradlab.checks.trial import quiet
 from gradlab.diagnosis import Finding
 from gradlab.node import Array
 from gradlab.report import Report, Row
+from gradlab.running.foreign_function import place_of
 from gradlab.running.options import CheckKeywords, options_of, takes_options
 from gradlab.running.selection import select_checks
 from gradlab.verdict import Verdict
@@ -155,6 +156,8 @@ def check_layer(
                 more = remarks(reading, subject, printed.anything, options.strict, seed)
         finally:
             held.leave()
+    place = place_of(method_of(layer, reading.bound.backward_call.method)) if not backward else None
+    report = replace(report, places={subject.name: place} if place else {})
     named = [*drawing, *report.findings.get(subject.name, ()), *(f for _, f in more if f)]
     rows = [*report.rows, *(row for row, _ in more)]
     if not understood:

@@ -73,7 +73,8 @@ def choose_reading(
         except (NoGradientError, FixedPointError):
             raise
         except Exception as error:  # whatever a wrong guess makes a layer raise
-            said = error_text(error) if is_of_somebody(error) else f"could not be read ({error_text(error)})"
+            theirs = isinstance(error, LayerError) or is_of_somebody(error)
+            said = error_text(error) if theirs else f"could not be read ({error_text(error)})"
             failed.append((bound, run, f"{bound.backward_call.said} {said}"))
             continue
         if reading.perfect:

@@ -22,6 +22,7 @@ from gradlab.checks.trial import quiet
 from gradlab.node import Array
 from gradlab.report import Report
 from gradlab.running.check_vjp import report_on_functions
+from gradlab.running.foreign_function import place_of
 from gradlab.running.options import CheckKeywords, options_of, takes_options
 from gradlab.workers.sent_exceptions import shown
 from gradlab.workers.threads import one_at_a_time
@@ -62,12 +63,14 @@ def check_gradient(
     options = options_of(check_gradient, keywords)
     f, grad = split(f, grad, "grad")
     options = replace(options, name=options.name or name_of(f))
+    placed = {options.name or "": place} if (place := place_of(grad)) else {}
     x, seen = point(x), Breaches("grad")
     f, grad = seen.given(args, f, grad)
     _refuse_vector(f, x)
     forward, backward = _gradient_pair(f, grad, x.shape, seen)
     # of a scalar's gradient the user knows the numbers, which a factor would hide
     report = report_on_functions(forward, backward, (x,), options, fixed_shapes=True, unit_cotangent=True)
+    report = replace(report, places=placed)
     return seen.told(report, options.strict)
 
 
@@ -151,6 +154,7 @@ def check_jacobian(
     options = options_of(check_jacobian, keywords)
     f, jac = split(f, jac, "jac")
     title = options.name or name_of(f)
+    placed = {title: place} if (place := place_of(jac)) else {}
     x, seen = point(x), Breaches("jac")
     f, jac = seen.given(args, f, jac)
     forward, backward = _jacobian_pair(f, jac, x.shape, seen)
@@ -159,6 +163,7 @@ def check_jacobian(
     changed = replace(options, checks=chosen, name=title)
     # a function of n unknowns is one of n unknowns: its data, which nobody sees here, have a length
     report = report_on_functions(forward, backward, (x,), changed, fixed_shapes=True)
+    report = replace(report, places=placed)
     report = seen.told(report, options.strict)
     if "matches_numerical" not in chosen:
         return report

@@ -66,6 +66,7 @@ def _all_together(
         {name: found for part in reports for name, found in part.findings.items()},
         list(dict.fromkeys(repair for part in reports for repair in part.repairs)),
         [both for part in reports for both in part.comparisons],
+        {name: place for part in reports for name, place in part.places.items()},
     )
     unchecked = {target: outcome.unusable for target, outcome in done.items() if outcome.unusable}
     taken = {target: outcome.taken for target, outcome in done.items() if outcome.taken}

@@ -28,6 +28,7 @@ from gradlab.report import Report
 from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.check_vjp import check_vjp
 from gradlab.running.explanation import explain
+from gradlab.running.foreign_function import place_of
 from gradlab.running.pictured import comparisons_of, wanting_pictures
 from gradlab.running.selection import select_checks
 from gradlab.running.timing import showing_times
@@ -163,7 +164,10 @@ def _node(found: Any, task: CheckTask) -> TaskOutcome:
     more, explored = explore_trials(trials, chosen, rows)
     rows += more
     findings, comparisons = explain(trials, rows), comparisons_of(trials, rows)
-    return TaskOutcome(Report(rows, explored=explored, findings=findings, comparisons=comparisons))
+    place = place_of(node.backward)
+    places = {node.name: place} if place else {}
+    found_all = Report(rows, explored=explored, findings=findings, comparisons=comparisons, places=places)
+    return TaskOutcome(found_all)
 
 
 def _vjp(forward: Any, backward: Any, sample: Sample, task: CheckTask) -> Report:
@@ -255,6 +259,7 @@ def _checked(check: Check, guessed: Guess) -> TaskOutcome:
         repairs=list(dict.fromkeys(repair for report in reports for repair in report.repairs)),
         findings={name: [found for r in reports for found in r.findings.get(name, ())] for name in names},
         comparisons=[both for report in reports for both in report.comparisons],
+        places={name: place for report in reports for name, place in report.places.items()},
     )
     return TaskOutcome(together, taken=guessed.taken, unusable="; ".join(failed))
 
