@@ -5,6 +5,7 @@ Forked, since functions of other people's can seldom be sent to a fresh process;
 
 import faulthandler
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -42,7 +43,7 @@ def in_child(task: Callable[[], Result], timeout: float | None = None) -> Result
     """
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_answer, args=(task, sender))
+    child = context.Process(target=_answer, args=(task, sender, os.getpid()))
     with without_warnings():
         # JAX, and Python from 3.12, warn of every fork beside threads: the child runs none of theirs
         child.start()
@@ -73,8 +74,8 @@ def _cause(status: int | None) -> str:
         return f"it died of signal {-status}"
 
 
-def _answer(task: Callable[[], Any], sender: Connection) -> None:
-    end_with_parent()
+def _answer(task: Callable[[], Any], sender: Connection, parent: int) -> None:
+    end_with_parent(parent)
     # how it dies is the parent's to tell
     faulthandler.disable()
     # Ctrl-C is the parent's to hear

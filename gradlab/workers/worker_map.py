@@ -174,15 +174,15 @@ def _may_have_no_children(count: int) -> bool:
 
 @contextmanager
 def _processes(count: int) -> Iterator[Map]:
-    pool = ProcessPoolExecutor(count, initializer=_begin)
+    pool = ProcessPoolExecutor(count, initializer=_begin, initargs=(os.getpid(),))
     try:
         yield partial(_results_as_done, pool)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _begin() -> None:
-    end_with_parent()
+def _begin(parent: int) -> None:
+    end_with_parent(parent)
     # Ctrl-C goes to every process: the workers end by it without a word
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # as many threads as processors in each of them would only wait for each other

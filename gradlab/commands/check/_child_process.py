@@ -31,10 +31,10 @@ FOR_THE_SHELL = {
 }
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, parent: int) -> None:
     """Read a task from a folder, and write its outcome into that folder; never returns."""
     task: CheckTask = pickle.loads((folder / TASK).read_bytes())
-    end_with_parent(_end)
+    end_with_parent(parent, _end)
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, task.timeout + LATER)

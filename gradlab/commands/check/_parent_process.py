@@ -18,8 +18,8 @@ from gradlab.workers.leftovers import is_of_the_dead, mark_as_mine
 PREFIX, MARK = "gradlab-check-", "in-use"
 # The child is told the parent's sys.path: files in the current directory must not stand in for gradlab's modules.
 _CODE = (
-    "import sys; folder, *sys.path[:] = sys.argv[1:]; from pathlib import Path; "
-    "from gradlab.commands.check._child_process import main; main(Path(folder))"
+    "import sys; folder, parent, *sys.path[:] = sys.argv[1:]; from pathlib import Path; "
+    "from gradlab.commands.check._child_process import main; main(Path(folder), int(parent))"
 )
 
 
@@ -31,7 +31,7 @@ def in_process(task: CheckTask) -> TaskOutcome:
     with _own_folder() as folder:
         (folder / TASK).write_bytes(pickle.dumps(task))
         process = subprocess.Popen(
-            [sys.executable, "-c", _CODE, str(folder), *filter(None, sys.path)],
+            [sys.executable, "-c", _CODE, str(folder), str(os.getpid()), *filter(None, sys.path)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
