@@ -16,7 +16,8 @@ fuzz_threads = pytest.importorskip("fuzz_threads", reason="the benchmarks are no
 KNOWN = {
     "raise_first_call_only", "contextvar_cache_right", "generator_residuals_right", "grad_buffer_reused_right",
     "forward_wrecks_x_right", "vjp_noise_np_random_right", "out_liar_right", "res_pops_right", "strict_fortran_right",
-    "strict_float32_right", "badgrad_column", "layer_attr_date_like_names_wrong",
+    "strict_float32_right", "strict_dtype_order_right", "backward_consumes_residuals_right", "backward_changes_g_right",
+    "forward_changes_x_right", "badgrad_column", "layer_attr_date_like_names_wrong",
 }  # fmt: skip
 ONE_OF_EACH = {case.oddness: case for case in reversed(corpus.CASES) if not case.slow}
 

@@ -24,6 +24,7 @@ from gradlab.adapters.numpy_layer.learned_behaviour import (
     moves_with_cotangent,
     with_accumulation,
 )
+from gradlab.adapters.numpy_layer.number_places import attribute_of
 from gradlab.adapters.numpy_layer.reading_choice import choose_reading
 from gradlab.adapters.numpy_layer.report_subject import remarks, subject_of
 from gradlab.checks.trial import quiet
@@ -156,7 +157,8 @@ def check_layer(
                 more = remarks(reading, subject, printed.anything, options.strict, seed)
         finally:
             held.leave()
-    place = place_of(method_of(layer, reading.bound.backward_call.method)) if not backward else None
+    method = reading.bound.backward_call.method
+    place = place_of(attribute_of(layer, method)) if method and not backward else None
     report = replace(report, places={subject.name: place} if place else {})
     named = [*drawing, *report.findings.get(subject.name, ()), *(f for _, f in more if f)]
     rows = [*report.rows, *(row for row, _ in more)]
