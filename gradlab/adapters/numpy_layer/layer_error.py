@@ -26,12 +26,6 @@ def _package(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
-def is_of_somebody(error: BaseException) -> bool:
-    """Return whether an exception came through code that is neither gradlab's nor a library's below it."""
-    packages = {_package(frame) for frame, _ in walk_tb(error.__traceback__)}
-    return bool(packages - ({"gradlab", "numpy", *sys.stdlib_module_names} - {"__main__"}))
-
-
 @contextlib.contextmanager
 def foreign_errors(title: str) -> Iterator[None]:
     """Tell as a LayerError what somebody else's code raises where no verdict could tell it, an exit included.

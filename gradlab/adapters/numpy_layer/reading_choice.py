@@ -21,7 +21,7 @@ from gradlab.adapters.numpy_layer.gradient_assignment import (
     traces_of,
 )
 from gradlab.adapters.numpy_layer.initial_state import matters
-from gradlab.adapters.numpy_layer.layer_error import LayerError, error_text, is_of_somebody
+from gradlab.adapters.numpy_layer.layer_error import LayerError, error_text
 from gradlab.adapters.numpy_layer.layer_reading import BoundLayer, Primal, Reading, cotangent
 from gradlab.adapters.numpy_layer.layer_run import GradientSlot, HeldLayer, LayerRun, title_of
 from gradlab.adapters.numpy_layer.number_places import leaves as leaves_of
@@ -73,9 +73,7 @@ def choose_reading(
         except (NoGradientError, FixedPointError):
             raise
         except Exception as error:  # whatever a wrong guess makes a layer raise
-            theirs = isinstance(error, LayerError) or is_of_somebody(error)
-            said = error_text(error) if theirs else f"could not be read ({error_text(error)})"
-            failed.append((bound, run, f"{bound.backward_call.said} {said}"))
+            failed.append((bound, run, f"{bound.backward_call.said} {error_text(error)}"))
             continue
         if reading.perfect:
             return reading
@@ -115,7 +113,7 @@ def _raising(held_layer: HeldLayer, failed: Sequence[tuple[BoundLayer, LayerRun,
         raise NoBackwardError(f"{kind} has no method that looks like a backward pass: {cure}")
     bound, run, raised = next((part for part in failed if part[0].backward_call.sure), failed[0])
     inputs = differentiated_inputs(bound, run)
-    if not inputs or " raised " not in raised or " could not be read " in raised:
+    if not inputs or " raised " not in raised:
         raise NoBackwardError(f"{kind}.{raised}: return the gradient, or store it beside what it belongs to")
     lost = GradientSlot("what it raised", lambda run: None)
     primals = tuple(Primal(leaf.name, leaf.value, leaf, None, (lost,)) for leaf in inputs)
