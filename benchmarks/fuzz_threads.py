@@ -66,7 +66,7 @@ TASKS: dict[str, Callable[[], Any]] = {
 def in_threads(seconds: float) -> tuple[int, list[str]]:
     """Run the tasks in threads for so many seconds; return how many ran, and what was wrong."""
     expected = {name: task() for name, task in TASKS.items()}
-    np.random.seed(3)  # noqa: NPY002
+    np.random.seed(3)  # noqa: NPY002 # what the layers draw from
     stdout, filters, errors = sys.stdout, list(warnings.filters), np.geterr()
     wrong: list[str] = []
     done = [0] * THREADS

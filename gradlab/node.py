@@ -80,25 +80,13 @@ def primal_names(forward: Callable[..., Any], count: int) -> list[str]:
     """
     try:
         parameters = inspect.signature(forward).parameters.values()
-    except (
-        BaseException
-    ) as error:  # compiled code says nothing of what it takes, and an object's own code anything
-        if isinstance(error, KeyboardInterrupt):
-            raise
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # compiled code says nothing of what it takes, and an object's own code anything
         return [f"x{i}" for i in range(count)]
     named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     variadic = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "x")
     return [*named, *(f"{variadic}{i}" for i in range(count - len(named)))][:count]
-
-
-def title_of(function: Any) -> str:
-    """Return what a function is called, or else its type: an object's own code may raise anything for an answer."""
-    try:
-        return str(getattr(function, "__name__", type(function).__name__))
-    except KeyboardInterrupt:
-        raise
-    except BaseException:
-        return type(function).__name__
 
 
 def named_rng(seed: int, *names: str) -> np.random.Generator:

@@ -72,12 +72,7 @@ def gradcheck(request: pytest.FixtureRequest) -> "GradCheck":
 @pytest.fixture
 def node_check(request: pytest.FixtureRequest) -> "Callable[[], Report]":
     """Run one check at one sample of a node: the argument of a test under ``gradlab.testing.parametrize_nodes``."""
-    case = getattr(request, "param", None)
-    if case is None:
-        pytest.fail(
-            "node_check has no node: decorate the test with gradlab.testing.parametrize_nodes(registry)",
-            pytrace=False,
-        )
+    case = _parameter(request, "parametrize_nodes")
     gradcheck = _gradcheck(request)  # not the fixture: a suite may have one of its own by that name
     return lambda: gradcheck.run(case.report)
 
@@ -85,14 +80,17 @@ def node_check(request: pytest.FixtureRequest) -> "Callable[[], Report]":
 @pytest.fixture
 def node_call(request: pytest.FixtureRequest) -> "Callable[[], object]":
     """One call to be timed: the argument of a test under ``gradlab.testing.parametrize_benchmarks``."""
-    timing = getattr(request, "param", None)
-    if timing is None:
-        pytest.fail(
-            "node_call has no node: decorate the test with gradlab.testing.parametrize_benchmarks(registry)",
-            pytrace=False,
-        )
-    call: Callable[[], object] = timing.call()
+    call: Callable[[], object] = _parameter(request, "parametrize_benchmarks").call()
     return call
+
+
+def _parameter(request: pytest.FixtureRequest, decorator: str) -> Any:
+    """Return what a decorator of `gradlab.testing` gives a fixture; fail the test where there is none."""
+    found = getattr(request, "param", None)
+    if found is None:
+        cure = f"decorate the test with gradlab.testing.{decorator}(registry)"
+        pytest.fail(f"{request.fixturename} has no node: {cure}", pytrace=False)
+    return found
 
 
 def _gradcheck(request: pytest.FixtureRequest) -> "GradCheck":
@@ -150,7 +148,6 @@ class Collector:
     """The collector of what the tests of a run checked, in whatever process; it reports at the end of the run."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self._seed: int = config.option.gradlab_seed or 0
         self._folder: Path | None = None
         self._page: Path | None = None
         self._found: dict[tuple[str, str], dict[str, Any]] = {}
@@ -180,11 +177,12 @@ class Collector:
         if self._folder is None and self._page is None:
             return
         from gradlab.report.envelope import environment
+        from gradlab.testing.marker_options import seed_of
         from gradlab.testing.run_report import write, write_html
 
         ended_early = session.shouldstop or session.shouldfail  # by -x, for one
         interrupted = bool(ended_early) or session.exitstatus == pytest.ExitCode.INTERRUPTED
-        records, where = self._records(), environment(seed=self._seed)
+        records, where = self._records(), environment(seed=seed_of(session.config))
         folder, page = self._folder, self._page
         if folder:
             self._tell(

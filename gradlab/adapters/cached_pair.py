@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
 
 from gradlab.adapters.numpy_layer import LayerError, check_layer
-from gradlab.node import title_of
 from gradlab.report import Report
 from gradlab.running.options import CheckKeywords, options_of, takes_options
+from gradlab.workers.strange_objects import title_of
 from gradlab.workers.threads import one_at_a_time
 
 

@@ -12,7 +12,7 @@ from gradlab.checks.trial import ContractError, Trial, error_text, map_arrays, q
 from gradlab.checks.trial.gradient_comparison import compare_two_gradients
 from gradlab.node import Array, as_tuple
 from gradlab.verdict import CheckResult, Verdict
-from gradlab.workers.sent_exceptions import text_of
+from gradlab.workers.strange_objects import text_of
 
 Layout = Callable[[Array], Array]
 CURE = "read arrays by index, or take np.ascontiguousarray of them first"

@@ -57,11 +57,17 @@ def _copied(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _same(a: Any, b: Any) -> bool:
+    try:
+        return _equal(a, b)
+    except Exception:  # one that cannot be compared, or that holds itself
+        return True
+
+
+def _equal(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray):
         return same_bits(a, b)
     if isinstance(a, tuple | list):
-        return len(a) == len(b) and all(map(_same, a, b))
-    try:
-        return bool(a == b)
-    except Exception:  # one that cannot be compared, or that holds itself
-        return True
+        return len(a) == len(b) and all(map(_equal, a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_equal(value, b[key]) for key, value in a.items())
+    return bool(a == b)

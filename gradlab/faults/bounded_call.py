@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 from gradlab.workers.lost_exceptions import PAUSE_S, Interrupt, Patience, silent_where_lost
-from gradlab.workers.sent_exceptions import text_of
+from gradlab.workers.strange_objects import text_of
 
 
 class _TimeIsUp(Interrupt):

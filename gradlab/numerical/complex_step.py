@@ -7,7 +7,7 @@ import numpy as np
 
 from gradlab.node import Array, as_tuple
 from gradlab.numerical.finite_difference import numerical_gradient
-from gradlab.workers.sent_exceptions import text_of
+from gradlab.workers.strange_objects import text_of
 from gradlab.workers.threads import noticing
 
 # The step relative to x: its square is lost beside x, so that nothing is truncated; and nothing is subtracted.

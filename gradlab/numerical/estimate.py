@@ -31,7 +31,7 @@ from gradlab.numerical.moved_points import (
     flat_outputs,
 )
 from gradlab.numerical.sparse_slopes import ElementSlopes, sparse_slopes
-from gradlab.workers.sent_exceptions import shown
+from gradlab.workers.strange_objects import shown
 from gradlab.workers.worker_map import Workers, open_worker_map, results_in_order
 
 # The parts of an estimate that have a number for each element.

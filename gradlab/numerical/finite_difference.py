@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array, as_tuple
-from gradlab.workers.sent_exceptions import shown
+from gradlab.workers.strange_objects import shown
 
 # A stack of perturbed points handed to a vectorized f stays below this many elements (8 MB of float64).
 STACK_ELEMENTS = 2**20

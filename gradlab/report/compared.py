@@ -21,6 +21,7 @@ ENOUGH_TIMES = 5
 TINY = 1e-16
 VERDICT, ERROR = "verdict", "error"
 TIMED = {"forward_s": "forward", "backward_s": "backward"}
+NUMBERS = ("relative_error", "relative_bound", *TIMED)
 
 
 class UnreadableReportError(ValueError):
@@ -101,10 +102,8 @@ def limits_of(text: str) -> dict[str, float]:
     limits = {}
     for part in filter(None, text.replace(" ", "").split(",")):
         found = re.fullmatch(r"(error|time):(\d+(?:\.\d+)?)(x|%)", part)
-        if not found:
-            cure = (
-                "give error: and time: with a factor (10x) or a percentage (20%), such as error:10x,time:20%"
-            )
+        if not found or float(found[2]) < (found[3] == "x"):
+            cure = "give error: and time: with a factor from 1x up or a percentage (20%), such as error:10x,time:20%"
             raise UnreadableReportError(f"--fail-if {part!r}: {cure}")
         limits[found[1]] = float(found[2]) if found[3] == "x" else 1 + float(found[2]) / 100
     return limits
@@ -122,7 +121,7 @@ def rows_in(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         envelope = json.loads(path.read_text("utf-8"))
         rows, environment = envelope["rows"], envelope["environment"]
         for row in rows:
-            Verdict(row["verdict"]), row["node"], row["sample"], row["check"], row["primal"]
+            _place_of(row), _rank(row), *(_float(row.get(name)) for name in NUMBERS)
         return rows, dict(environment)
     except OSError as error:
         raise UnreadableReportError(f"{path} cannot be read ({error.strerror}): name a report") from error
@@ -157,10 +156,15 @@ def compare_reports(old: Path, new: Path, limits: Mapping[str, float]) -> Compar
 Place = tuple[str, str, str, str, str]
 
 
+def _place_of(row: Mapping[str, Any]) -> Place:
+    node, sample, check, primal = (str(row[name]) for name in ("node", "sample", "check", "primal"))
+    return str(row.get("test") or ""), node, sample, check, primal
+
+
 def _by_place(rows: Iterable[dict[str, Any]]) -> dict[Place, dict[str, Any]]:
     found: dict[Place, dict[str, Any]] = {}
     for row in rows:
-        key = (str(row.get("test") or ""), row["node"], row["sample"], row["check"], row["primal"])
+        key = _place_of(row)
         # of several comparisons in one place the worst
         if key not in found or _rank(row) > _rank(found[key]):
             found[key] = row

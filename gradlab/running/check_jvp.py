@@ -8,7 +8,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from gradlab.checks import Check, Trial
-from gradlab.node import Array, title_of
+from gradlab.node import Array
 from gradlab.numerical.finite_difference import sequence_of
 from gradlab.report import Report
 from gradlab.report.envelope import environment
@@ -17,7 +17,7 @@ from gradlab.running.check_vjp import checks_of, node_of, report_on_functions
 from gradlab.running.options import CheckKeywords, options_of, takes_options
 from gradlab.running.tangents import Jvp, judged_tangents, transposed
 from gradlab.verdict import CheckResult
-from gradlab.workers.sent_exceptions import shown
+from gradlab.workers.strange_objects import shown, title_of
 from gradlab.workers.threads import one_at_a_time
 
 NAME = "forward_mode"

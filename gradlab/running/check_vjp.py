@@ -10,7 +10,7 @@ import numpy as np
 
 from gradlab.checks import Check
 from gradlab.checks.trial import Trial, quiet
-from gradlab.node import Array, Node, Sample, title_of
+from gradlab.node import Array, Node, Sample
 from gradlab.numerical.finite_difference import sequence_of
 from gradlab.report import Report
 from gradlab.report.envelope import environment
@@ -23,7 +23,7 @@ from gradlab.running.parallel_trial import Output, ParallelTrial
 from gradlab.running.pictured import comparisons_of
 from gradlab.running.selection import select_checks
 from gradlab.running.shelter import sheltered_report
-from gradlab.workers.sent_exceptions import shown, text_of
+from gradlab.workers.strange_objects import shown, text_of, title_of
 from gradlab.workers.threads import one_at_a_time
 from gradlab.workers.worker_map import check_sendable, open_worker_map
 

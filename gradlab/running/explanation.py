@@ -12,7 +12,7 @@ from gradlab.report import Row
 from gradlab.report.escaping import one_line
 from gradlab.running.foreign_function import ENDS, is_foreign
 from gradlab.verdict import Verdict
-from gradlab.workers.sent_exceptions import text_of
+from gradlab.workers.strange_objects import text_of
 
 # The name of a finding that is none.
 NOT_DIAGNOSED = "not-diagnosed"

@@ -9,7 +9,8 @@ from typing import Any
 
 from gradlab.checks.trial import ContractError
 from gradlab.workers.lost_exceptions import Interrupt
-from gradlab.workers.sent_exceptions import ToldException, as_received, text_of
+from gradlab.workers.sent_exceptions import ToldException, as_received
+from gradlab.workers.strange_objects import answer, attribute_of, text_of
 from gradlab.workers.worker_map import WorkersLost
 
 # What ends a run, or belongs to whoever runs this one.
@@ -18,6 +19,7 @@ RUNNERS = {"_pytest", "pytest", "trio", "anyio"}
 LIBRARIES = {"gradlab", "numpy", "scipy"}
 PACKAGE = str(Path(__file__).parents[1])
 NODES = str(Path(__file__).parents[1] / "nodes")
+MISSING = object()
 # So many decorators are looked behind.
 DEEPEST = 20
 
@@ -40,12 +42,9 @@ class ForeignFunction:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what pickle and copy ask for, the function itself among it
             raise AttributeError(name)
-        try:
-            return getattr(self.__dict__["function"], name)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # an object's own code may raise anything
-            raise AttributeError(name) from error
+        if (found := answer(lambda: getattr(self.__dict__["function"], name), MISSING)) is MISSING:
+            raise AttributeError(name)
+        return found
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
@@ -62,12 +61,14 @@ class ForeignFunction:
 def place_of(function: Any) -> tuple[str, int] | None:
     """Return the file and the line in which a function is written; None where nobody knows."""
     for _ in range(DEEPEST):
-        behind = (_attribute(function, name) for name in ("__wrapped__", "__func__", "func"))
+        behind = (attribute_of(function, name) for name in ("__wrapped__", "__func__", "func"))
         inner = next((found for found in behind if found is not None), None)
         if inner is None:
             break
         function = inner
-    code = _attribute(function, "__code__") or _attribute(_attribute(type(function), "__call__"), "__code__")
+    code = attribute_of(function, "__code__") or attribute_of(
+        attribute_of(type(function), "__call__"), "__code__"
+    )
     file = getattr(code, "co_filename", "")
     # what gradlab puts round a function is nobody's
     own = file.startswith(PACKAGE) and not file.startswith(NODES)
@@ -76,15 +77,6 @@ def place_of(function: Any) -> tuple[str, int] | None:
         if isinstance(code, CodeType) and not file.startswith("<") and not own
         else None
     )
-
-
-def _attribute(value: Any, name: str) -> Any:
-    try:
-        return getattr(value, name, None)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # an object's own code may raise anything
-        return None
 
 
 def is_foreign(error: BaseException) -> bool:

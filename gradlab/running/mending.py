@@ -20,7 +20,7 @@ from gradlab.running.options import CheckOptions
 from gradlab.verdict import Verdict
 from gradlab.workers import threads
 from gradlab.workers.child_process import ChildDiedError, can_fork, in_child
-from gradlab.workers.sent_exceptions import text_of
+from gradlab.workers.strange_objects import text_of
 
 # What the search may take of what is left, in seconds; and the seeds that a repair is proven at, beside the given one.
 MOST_SECONDS, SEEDS = 5.0, (1009, 2003)

@@ -18,7 +18,7 @@ from gradlab.directions import FULL_BELOW
 from gradlab.node import Node, Sample
 from gradlab.numerical.estimate import Method, check_method
 from gradlab.workers.lock_free import cached_property
-from gradlab.workers.sent_exceptions import shown
+from gradlab.workers.strange_objects import shown
 from gradlab.workers.worker_map import Workers
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -111,7 +111,7 @@ class CheckOptions:
         if not isinstance(self.explore, bool) and not (
             isinstance(self.explore, str) and self.explore == "all"
         ):
-            raise ValueError(f"explore is {self.explore!r}: give True, False or 'all'")
+            raise ValueError(f"explore is {shown(self.explore)}: give True, False or 'all'")
         for name in ("strict", "repair"):
             if not isinstance(getattr(self, name), bool | np.bool_):
                 raise ValueError(f"{name} is {shown(getattr(self, name))}: give True or False")

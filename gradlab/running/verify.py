@@ -77,8 +77,7 @@ def verify(
     options = options_of(verify, keywords)
     with one_check_at_a_time():
         chosen = select_nodes(names, family)
-        # nodes load it, which adds filters of warnings: not in the middle of a run
-        import scipy.special  # noqa: F401
+        import scipy.special  # noqa: F401 # nodes load it, which adds filters of warnings: not in the middle of a run
     select_checks(options.checks)  # a check that does not exist is told before anything runs
     task = partial(_verified, options=replace(options, workers=None))
     done: dict[int, Verified] = {}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gradlab.running.project_settings import project_settings
+from gradlab.running.selection import UnknownNameError
 
 
 def options_for(test: pytest.Item) -> dict[str, Any]:
@@ -18,10 +19,9 @@ def options_for(test: pytest.Item) -> dict[str, Any]:
     ValueError
         If a marker has an unknown option, or a value that cannot be used.
     """
-    # a registry's nodes are shared by no workers
+    # workers are pytest-xdist's matter
     settings = {k: v for k, v in project_settings(test.config.rootpath).items() if k in _OPTIONS}
-    seed = test.config.getoption("gradlab_seed")
-    options: dict[str, Any] = {"seed": 0, **settings} if seed is None else {**settings, "seed": seed}
+    options: dict[str, Any] = {**settings, "seed": seed_of(test.config)}
     for mark in reversed(list(test.iter_markers("gradlab"))):  # a class's or a module's, then the test's own
         if mark.args:
             raise ValueError(
@@ -32,6 +32,17 @@ def options_for(test: pytest.Item) -> dict[str, Any]:
             _check_option(name, value)
         options |= mark.kwargs
     return options
+
+
+def seed_of(config: pytest.Config) -> int:
+    """Return the seed of a run: that of the command line, or else of the project, or 0."""
+    seed = config.getoption("gradlab_seed")
+    if seed is not None:
+        return int(seed)
+    try:
+        return int(project_settings(config.rootpath).get("seed", 0))
+    except UnknownNameError:  # each test that checks something has told it
+        return 0
 
 
 def _check_option(name: str, value: Any) -> None:

@@ -183,7 +183,7 @@ class _Refuses:
     def __eq__(self, other: object) -> bool:
         raise RuntimeError("eq")
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment] # what has no equal has no hash
 
 
 ODD: list[Any] = [

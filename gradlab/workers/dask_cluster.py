@@ -12,7 +12,7 @@ from typing import Any
 from gradlab.workers.worker_map import Map, WorkersError, WorkersLost
 
 # In seconds: a running scheduler answers at once, but its workers may be about to start.
-PATIENCE = 3
+PATIENCE, PATIENCE_WITH_WORKERS = 3, 5
 # Of the others Dask cannot tell in good time that nobody answers.
 SCHEMES = ("tcp", "tls", "ws", "wss", "inproc")
 # How often a failed task is tried again; a task whose worker dies is given to another worker by Dask anyway.
@@ -103,7 +103,7 @@ def _check_listener(address: str) -> None:
 def _check_workers(client: Any, address: str) -> None:
     """Raise `WorkersError` unless there are workers, and all have this version of gradlab."""
     try:
-        client.wait_for_workers(1, timeout=PATIENCE)
+        client.wait_for_workers(1, timeout=PATIENCE_WITH_WORKERS)
     except TimeoutError as error:
         raise WorkersError(
             f"the scheduler at {address} has no workers: start some with `dask worker {address}`"

@@ -38,9 +38,9 @@ def process_state_kept() -> Iterator[None]:
         finally:
             if random.getstate() != numbers:
                 random.setstate(numbers)
-            np.random.set_state(drawn)  # noqa: NPY002
+            np.random.set_state(drawn)  # noqa: NPY002 # as above
             if warnings.filters is filters and filters != rules:
-                filters[:] = rules  # type: ignore[index]
+                filters[:] = rules  # type: ignore[index] # typeshed takes it for a tuple
             if (sys.stdout, sys.stderr) != streams:
                 sys.stdout, sys.stderr = streams
             if sys.getrecursionlimit() != limit:

@@ -2,7 +2,8 @@
 
 import pickle
 from dataclasses import dataclass
-from typing import Any
+
+from gradlab.workers.strange_objects import text_of
 
 
 class RaisedElsewhereError(RuntimeError):
@@ -33,23 +34,3 @@ def as_received(sent: BaseException | ToldException) -> BaseException:
         return sent
     error: BaseException = type(sent.kind, (RaisedElsewhereError,), {})(sent.text)
     return error
-
-
-def text_of(error: BaseException) -> str:
-    """Return what an exception says in one line; nothing where that raises, as its text is somebody's code too."""
-    try:
-        return " ".join(str(error).split())
-    except KeyboardInterrupt:
-        raise
-    except BaseException:
-        return ""
-
-
-def shown(value: Any) -> str:
-    """Return how an argument shows itself, cut to a line's length; its type's name where that raises."""
-    try:
-        return f"{value!r:.80}"
-    except KeyboardInterrupt:
-        raise
-    except BaseException:
-        return f"of type {type(value).__name__}"

@@ -47,14 +47,14 @@ def one_at_a_time(check: Callable[Arguments, Returned]) -> Callable[Arguments, R
 @contextmanager
 def without_warnings() -> Iterator[None]:
     """Ignore all warnings of this thread."""
-    with _ignored(Warning, []):
+    with _ignored(Warning, set()):
         yield
 
 
 @contextmanager
-def noticing(category: type[Warning]) -> Iterator[list[type]]:
-    """Ignore the warnings of a category in this thread, and yield a list that those which came are noted in."""
-    noticed: list[type] = []
+def noticing(category: type[Warning]) -> Iterator[set[type]]:
+    """Ignore the warnings of a category in this thread, and yield a set that the kinds of those which came get into."""
+    noticed: set[type] = set()
     with _ignored(category, noticed):
         yield noticed
 
@@ -83,7 +83,7 @@ def printing_into(sink: TextIO | TextIOBase) -> Iterator[None]:
 
 class _OfThisThread(threading.local):
     def __init__(self) -> None:
-        self.ignored: list[tuple[type[Warning], list[type]]] = []
+        self.ignored: list[tuple[type[Warning], set[type]]] = []
         self.sinks: list[TextIO | TextIOBase] = []
 
 
@@ -114,7 +114,7 @@ class _ByThread(type):
     def __subclasscheck__(cls, category: type) -> bool:
         for ignored, noticed in reversed(_mine.ignored):
             if issubclass(category, ignored):
-                noticed.append(category)
+                noticed.add(category)
                 return True
         return False
 
@@ -128,20 +128,20 @@ _FILTER: Any = ("ignore", None, _Ignored, None, 0)
 
 
 @contextmanager
-def _ignored(category: type[Warning], noticed: list[type]) -> Iterator[None]:
+def _ignored(category: type[Warning], noticed: set[type]) -> Iterator[None]:
     if getattr(sys.flags, "context_aware_warnings", False):
         # from Python 3.14 on, where it is asked for, filters are a thread's own
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", category)
             yield
-        noticed += [w.category for w in caught or ()]
+        noticed.update(w.category for w in caught or ())
         return
     global _ignoring
     with _lock:
         _ignoring += 1
         # a function that is run may have put others before it
         if not warnings.filters or warnings.filters[0] is not _FILTER:
-            warnings.filters.insert(0, _FILTER)  # type: ignore[attr-defined]
+            warnings.filters.insert(0, _FILTER)  # type: ignore[attr-defined] # typeshed takes it for a tuple
     _mine.ignored.append((category, noticed))
     try:
         yield
@@ -152,7 +152,7 @@ def _ignored(category: type[Warning], noticed: list[type]) -> Iterator[None]:
             if not _ignoring:
                 for i in reversed(range(len(warnings.filters))):
                     if warnings.filters[i] is _FILTER:
-                        del warnings.filters[i]  # type: ignore[attr-defined]
+                        del warnings.filters[i]  # type: ignore[attr-defined] # as above
 
 
 def _forget_other_threads() -> None:

@@ -15,7 +15,8 @@ from operator import itemgetter
 from typing import Any
 
 from gradlab.workers.orphans import end_with_parent
-from gradlab.workers.sent_exceptions import as_received, as_sent, text_of
+from gradlab.workers.sent_exceptions import as_received, as_sent
+from gradlab.workers.strange_objects import text_of
 
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 Workers = int | Map | None

@@ -77,7 +77,9 @@ def test_nothing_in_common_is_no_success(compared):
     assert compared(lambda rows: [{**row, "node": "other"} for row in rows]) == 1
 
 
-@pytest.mark.parametrize("text", ["error", "error:10", "speed:3x", "time:x", "error:10x;time:2x"])
+@pytest.mark.parametrize(
+    "text", ["error", "error:10", "speed:3x", "time:x", "error:10x;time:2x", "error:0x", "time:0.5x"]
+)
 def test_limits_that_are_none(text, compared, capsys):
     assert compared(lambda rows: rows, "--fail-if", text) == 2
     (line,) = capsys.readouterr().err.splitlines()
@@ -89,9 +91,19 @@ def test_limits():
     assert limits_of("") == {}
 
 
-@pytest.mark.parametrize(
-    "content", ["", "[]", "{}", '{"rows": 3, "environment": {}}', '{"rows": [{}], "environment": {}}']
-)
+ROW = {"node": "a", "sample": "s", "check": "c", "primal": "x", "verdict": "pass"}
+NO_REPORTS = [
+    "",
+    "[]",
+    "{}",
+    '{"rows": 3, "environment": {}}',
+    '{"rows": [{}], "environment": {}}',
+    json.dumps({"rows": [{**ROW, "relative_error": "much"}], "environment": {}}),
+    json.dumps({"rows": [{**ROW, "verdict": "fine"}], "environment": {}}),
+]
+
+
+@pytest.mark.parametrize("content", NO_REPORTS)
 def test_files_that_are_no_reports(content, tmp_path, capsys):
     path = tmp_path / "some.json"
     path.write_text(content)

@@ -282,3 +282,47 @@ def test_the_public_names_answer_to_odd_functions():
             return x**2, x
 
     assert gradlab.check_vjp(Refuses(), lambda x, g: (2 * x * g,), (X,)).ok
+
+
+def test_a_setting_of_arrays_that_is_written_into_is_seen_and_one_that_cannot_be_compared_is_not_accused():
+    class Incomparable:
+        def __eq__(self, other):
+            raise RuntimeError("eq")
+
+        __hash__ = None
+
+    def forward(x, state):
+        if "n" in state:
+            state["n"] += 1
+        return 2 * x, x
+
+    for state, said in (({"n": np.zeros(2)}, "forward writes into state"), ({"o": Incomparable()}, "")):
+        report = check_vjp(forward, lambda x, g: (2 * g,), (X,), settings={"state": state})
+        notes = [row.note for row in report.rows if row.check == "leaves_arguments_unchanged"]
+        assert any(said in note for note in notes) if said else notes == [""]
+
+
+def test_a_forward_that_takes_no_other_precision_is_undecided_and_not_wrong():
+    def forward(x):
+        if x.dtype != np.float32:
+            raise TypeError("float32 only")
+        return np.sin(x), x
+
+    only = ["matches_numerical"]
+    x = X.astype(np.float32)
+    report = check_vjp(forward, lambda x, g: (np.cos(x) * g,), (x,), checks=only, explore=False)
+    (row,) = report.rows
+    assert str(row.verdict) == "inconclusive"
+    assert "float32 only" in row.note
+
+
+def test_an_output_whose_shape_depends_on_its_numbers_is_no_end():
+    def forward(x):
+        return x[x > 0] ** 2, x
+
+    def backward(x, g):
+        d = np.zeros_like(x)
+        d[x > 0] = 2 * x[x > 0] * g
+        return (d,)
+
+    assert check_vjp(forward, backward, (X,), strict=False).rows

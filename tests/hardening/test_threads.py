@@ -117,7 +117,7 @@ def test_what_one_thread_ignores_another_hears():
     assert heard == [True]
     with noticing(RuntimeWarning) as noticed:
         warnings.warn("noticed", RuntimeWarning, stacklevel=1)
-    assert noticed == [RuntimeWarning]
+    assert noticed == {RuntimeWarning}
 
 
 def test_what_one_thread_prints_into_a_sink_another_prints_aloud(capsys):

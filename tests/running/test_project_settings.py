@@ -58,8 +58,11 @@ def test_pytest_takes_them_and_junit_has_what_was_found(project):
             assert report.environment["seed"] == 7
         """
     )
-    result = project.runpytest_subprocess("-q", "--junitxml", "junit.xml", "-p", "no:cacheprovider")
+    result = project.runpytest_subprocess(
+        "-q", "--junitxml", "junit.xml", "--gradlab-report", "out", "-p", "no:cacheprovider"
+    )
     result.assert_outcomes(passed=1)
+    assert "seed 7" in (project.path / "out" / "gradlab.md").read_text()
     told = (project.path / "junit.xml").read_text()
     assert '<property name="gradlab.checked" value="sine"' in told
     assert '<property name="gradlab.verdict" value="pass"' in told

@@ -17,7 +17,7 @@ from gradlab.checks.trial.line_slopes import agrees_along_lines
 from gradlab.node import Array, Node, Sample, as_tuple, named_rng
 from gradlab.running.tangents import judged_tangents
 from gradlab.verdict import CheckResult, Verdict
-from gradlab.workers.sent_exceptions import text_of
+from gradlab.workers.strange_objects import text_of
 
 ORDINALS = ("second", "third", "fourth", "fifth")
 

@@ -30,7 +30,7 @@ from gradlab.running.pictured import comparisons_of
 from gradlab.running.selection import UnknownNameError, select_checks
 from gradlab.running.shelter import sheltered_report
 from gradlab.verdict import ATOL_ULPS, Verdict
-from gradlab.workers.sent_exceptions import shown
+from gradlab.workers.strange_objects import shown
 
 
 def framework_options(options: CheckOptions) -> CheckOptions:

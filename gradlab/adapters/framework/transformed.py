@@ -7,7 +7,7 @@ from gradlab.adapters.framework.batched import refused, same_arrays
 from gradlab.checks import Check, Trial, quiet
 from gradlab.node import Array, as_tuple
 from gradlab.verdict import CheckResult, Verdict
-from gradlab.workers.sent_exceptions import shown
+from gradlab.workers.strange_objects import shown
 
 NAME = "transforms"
 # ``transform(primals, cotangents, settings)`` returns the outputs and the gradients.

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradlab.adapters.framework.leaves import Leaf, argument_names, carried, distinct_names
-from gradlab.node import Array, title_of
+from gradlab.node import Array
 from gradlab.workers.lock_free import cached_property
+from gradlab.workers.strange_objects import title_of
 
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 

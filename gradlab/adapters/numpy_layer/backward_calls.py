@@ -28,13 +28,13 @@ from gradlab.adapters.numpy_layer.layer_run import (
 from gradlab.adapters.numpy_layer.layer_state import Snapshot
 from gradlab.adapters.numpy_layer.number_places import (
     as_array,
-    attribute_of,
     attributes_of,
     data_name,
     grad_name,
 )
 from gradlab.adapters.numpy_layer.recording_optimizer import RecordingOptimizer
 from gradlab.node import as_tuple
+from gradlab.workers.strange_objects import attribute_of
 
 # So many ways to understand one method's arguments are tried.
 TRIED = 16

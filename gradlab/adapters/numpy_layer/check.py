@@ -24,7 +24,6 @@ from gradlab.adapters.numpy_layer.learned_behaviour import (
     moves_with_cotangent,
     with_accumulation,
 )
-from gradlab.adapters.numpy_layer.number_places import attribute_of
 from gradlab.adapters.numpy_layer.reading_choice import choose_reading
 from gradlab.adapters.numpy_layer.report_subject import remarks, subject_of
 from gradlab.checks.trial import quiet
@@ -35,7 +34,7 @@ from gradlab.running.foreign_function import place_of
 from gradlab.running.options import CheckKeywords, options_of, takes_options
 from gradlab.running.selection import select_checks
 from gradlab.verdict import Verdict
-from gradlab.workers.sent_exceptions import shown, text_of
+from gradlab.workers.strange_objects import attribute_of, shown, text_of
 from gradlab.workers.threads import one_at_a_time, printing_into
 
 DRAWS = Finding(

@@ -26,7 +26,6 @@ from gradlab.adapters.numpy_layer.number_places import (
     Path,
     as_array,
     attribute_names,
-    attribute_of,
     attributes_of,
     data_name,
     is_a,
@@ -35,6 +34,7 @@ from gradlab.adapters.numpy_layer.number_places import (
 )
 from gradlab.adapters.numpy_layer.number_places import leaves as leaves_of
 from gradlab.adapters.numpy_layer.parameter_discovery import nearest_name
+from gradlab.workers.strange_objects import attribute_of
 
 
 class Told(NamedTuple):

@@ -2,15 +2,15 @@
 
 import contextlib
 import sys
-from asyncio import CancelledError
 from collections.abc import Iterator
 from pathlib import Path
 from traceback import walk_tb
 from types import FrameType
 
 from gradlab.checks import trial
+from gradlab.running.foreign_function import RUNNERS
 from gradlab.workers.lost_exceptions import Interrupt
-from gradlab.workers.sent_exceptions import text_of
+from gradlab.workers.strange_objects import text_of
 
 
 class LayerError(ValueError):
@@ -34,13 +34,13 @@ def foreign_errors(title: str) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyboardInterrupt, CancelledError, Interrupt):
+    except (KeyboardInterrupt, Interrupt):
         raise
     except BaseException as error:
         frames = [
             (_package(frame), frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)
         ]
-        if frames[-1][0] == "gradlab" or type(error).__module__.startswith("_pytest"):
+        if frames[-1][0] == "gradlab" or type(error).__module__.partition(".")[0] in RUNNERS:
             raise
         theirs = [frame for frame in frames if frame[0] not in {"gradlab", "numpy", *sys.stdlib_module_names}]
         _, file, line = (theirs or frames)[-1]

@@ -21,7 +21,6 @@ from gradlab.adapters.numpy_layer.number_places import (
     as_array,
     assign,
     attribute_names,
-    attribute_of,
     data_name,
     follow,
     is_a,
@@ -36,6 +35,7 @@ from gradlab.adapters.numpy_layer.recording_optimizer import (
 )
 from gradlab.node import Array
 from gradlab.workers.lock_free import cached_property
+from gradlab.workers.strange_objects import attribute_of
 
 
 class HeldLayer:

@@ -20,7 +20,6 @@ import numpy as np
 
 from gradlab.adapters.numpy_layer.number_places import (
     LIBRARIES,
-    attribute_of,
     is_a,
     is_large_and_plain,
     is_own,
@@ -28,6 +27,7 @@ from gradlab.adapters.numpy_layer.number_places import (
 )
 from gradlab.node import Array
 from gradlab.workers.lost_exceptions import Interrupt
+from gradlab.workers.strange_objects import attribute_of
 
 # What has no state of its own.
 _PLAIN = (str, bytes, int, float, complex, type(None), type(Ellipsis), range, slice, np.generic)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array
-from gradlab.workers.lost_exceptions import Interrupt
+from gradlab.workers.strange_objects import answer, attribute_of
 
 DATA = ("data", "value", "val", "values", "array", "arr", "tensor", "_data", "_value")
 GRAD = ("grad", "gradient", "g", "diff", "grads", "dvalue", "delta", "grad_value", "deriv", "derivative", "dv", "d",
@@ -40,26 +40,14 @@ def is_a(value: Any, kinds: Any) -> bool:
     return issubclass(type(value), kinds)
 
 
-def attribute_of(value: Any, name: str) -> Any:
-    """Return an attribute, None where there is none to be had."""
-    try:
-        return getattr(value, name)
-    except (KeyboardInterrupt, Interrupt):
-        raise
-    except BaseException:  # a property that needs more, or an object that raises what it likes
-        return None
-
-
 def attribute_names(layer: Any) -> list[str]:
     """Return the names of an object's attributes, those of its class and its own where it does not list them."""
-    try:
-        return dir(layer)
-    except (KeyboardInterrupt, Interrupt):
-        raise
-    except BaseException:  # its own __dir__, or keys that are no text
-        own = attribute_of(layer, "__dict__")
-        classes = [name for kind in type.mro(type(layer)) for name in type.__dict__["__dict__"].__get__(kind)]
-        return sorted({str(name) for name in (*classes, *(own if type(own) is dict else ()))})
+    listed = answer(lambda: dir(layer), None)  # its own __dir__, or keys that are no text
+    if listed is not None:
+        return listed
+    own = attribute_of(layer, "__dict__")
+    classes = [name for kind in type.mro(type(layer)) for name in type.__dict__["__dict__"].__get__(kind)]
+    return sorted({str(name) for name in (*classes, *(own if type(own) is dict else ()))})
 
 
 def is_own(value: Any) -> bool:

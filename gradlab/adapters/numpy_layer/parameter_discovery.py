@@ -16,7 +16,6 @@ from gradlab.adapters.numpy_layer.number_places import (
     NumberPlace,
     Path,
     attribute_names,
-    attribute_of,
     data_name,
     follow,
     is_number,
@@ -27,7 +26,7 @@ from gradlab.adapters.numpy_layer.number_places import (
     place,
 )
 from gradlab.node import Array
-from gradlab.workers.sent_exceptions import shown, text_of
+from gradlab.workers.strange_objects import attribute_of, shown, text_of
 
 
 @dataclass(frozen=True)
@@ -182,7 +181,7 @@ def flatten(held: Any) -> list[Path]:
 def _attributes(layer: Any) -> Iterator[tuple[Path, bool]]:
     """Yield every path to a float in the layer that is not named after another one's gradient."""
     paths = list(leaves(layer))
-    beside: dict[int, set[str]] = {}
+    beside: dict[Path, set[str]] = {}
     for path in filter(None, paths):  # a layer may be an array itself
         owner = follow(layer, path[:-1])
         if path[-1][0] == "attr" and data_name(owner) not in ("", path[-1][1]):
@@ -191,16 +190,16 @@ def _attributes(layer: Any) -> Iterator[tuple[Path, bool]]:
             yield path, False
 
 
-def _names_gradient(layer: Any, before: Path, step: tuple[str, Any], beside: dict[int, set[str]]) -> bool:
+def _names_gradient(layer: Any, before: Path, step: tuple[str, Any], beside: dict[Path, set[str]]) -> bool:
     """Return whether a step leads to gradients, by its name and those beside it, which are kept for each owner."""
     kind, name = step
     if not isinstance(name, str):
         return False
-    owner = follow(layer, before)
-    if id(owner) not in beside:
+    if before not in beside:
+        owner = follow(layer, before)
         others = owner if kind == "item" else attribute_of(owner, "__dict__") or {}
-        beside[id(owner)] = {names.plain(other) for other in others if isinstance(other, str)}
-    return names.plain(name) in names.GRADS or not beside[id(owner)].isdisjoint(names.stems(name))
+        beside[before] = {names.plain(other) for other in others if isinstance(other, str)}
+    return names.plain(name) in names.GRADS or not beside[before].isdisjoint(names.stems(name))
 
 
 def from_override(layer: Any, params: Any) -> list[Parameter]:

@@ -24,7 +24,7 @@ from gradlab.report import Report
 from gradlab.running.check_vjp import report_on_functions
 from gradlab.running.foreign_function import place_of
 from gradlab.running.options import CheckKeywords, options_of, takes_options
-from gradlab.workers.sent_exceptions import shown
+from gradlab.workers.strange_objects import shown
 from gradlab.workers.threads import one_at_a_time
 
 

@@ -8,12 +8,12 @@ import numpy as np
 
 from gradlab.adapters.scipy.jacobian_matrices import Matrix
 from gradlab.checks.trial import same_bits
-from gradlab.node import Array, title_of
+from gradlab.node import Array
 from gradlab.report import Report, Row
 from gradlab.running.check_vjp import float_primal
 from gradlab.running.foreign_function import ForeignFunction
 from gradlab.verdict import Verdict
-from gradlab.workers.sent_exceptions import shown
+from gradlab.workers.strange_objects import shown, title_of
 
 
 def split(f: Callable[..., Any], derivative: Any, what: str) -> tuple[Callable[..., Any], Callable[..., Any]]:

@@ -23,7 +23,7 @@ from gradlab.adapters.torch.tensors import (
 )
 from gradlab.node import Array
 from gradlab.workers.lock_free import cached_property
-from gradlab.workers.sent_exceptions import text_of
+from gradlab.workers.strange_objects import text_of
 
 INPUT, SETTING, PARAMETER = "input", "setting", "parameter"
 

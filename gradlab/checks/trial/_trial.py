@@ -26,7 +26,7 @@ from gradlab.numerical.estimate import (
 from gradlab.verdict import Verdict
 from gradlab.workers.lock_free import cached_property
 from gradlab.workers.lost_exceptions import Interrupt
-from gradlab.workers.sent_exceptions import text_of
+from gradlab.workers.strange_objects import text_of
 from gradlab.workers.threads import without_warnings
 
 # So begins the note on a fault that is a warning since nobody has said that the function is meant for such a point.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.node import Array
-from gradlab.workers.sent_exceptions import shown, text_of
+from gradlab.workers.strange_objects import shown, text_of
 
 # Brings an array of any numbers into a domain, and leaves one that lies in it as it is.
 Inside = Callable[[Array], Array]

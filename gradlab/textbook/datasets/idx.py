@@ -111,14 +111,14 @@ def _content(path: Path) -> bytes:
     if not raw.startswith(_GZIP_MAGIC):
         return raw
     try:
-        return _unpacked(raw, path)
+        return _unpacked(raw)
     except EOFError as error:
         raise BadFileError(f"{path} is truncated: its gzip stream breaks off") from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise BadFileError(f"{path} is corrupt: its gzip stream does not decompress") from error
 
 
-def _unpacked(raw: bytes, path: Path) -> bytes:
+def _unpacked(raw: bytes) -> bytes:
     """Return what a gzip file holds: no more than its own header says, which is looked at first."""
     with gzip.open(io.BytesIO(raw)) as file:
         start = file.read(4)

@@ -15,7 +15,7 @@ import numpy as np
 from gradlab.node import Array
 from gradlab.numerical.finite_difference import numerical_gradient
 from gradlab.textbook.layers import StatefulLayer
-from gradlab.workers.sent_exceptions import text_of
+from gradlab.workers.strange_objects import text_of
 from gradlab.workers.worker_map import Workers, numbered_results, open_worker_map
 
 # So many elements a task, each some losses: the model's way to a worker takes no longer than a few of them.

@@ -59,7 +59,7 @@ def judged(case, outcome):
 def state():
     """Return what a check must leave as it was, by name."""
     return {
-        "numpy.random": str(np.random.get_state(legacy=False)),  # noqa: NPY002
+        "numpy.random": str(np.random.get_state(legacy=False)),  # noqa: NPY002 # the corpus draws from it
         "random": str(hash(random.getstate())),
         "errstate": str(np.geterr()),
         "filters": str(list(warnings.filters)),
