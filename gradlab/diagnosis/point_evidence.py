@@ -249,7 +249,10 @@ def _outputs_at_four_steps(trial: Trial, primals: list[Array], i: int, k: int, h
 def _outputs_at_step(trial: Trial, primals: list[Array], i: int, k: int, t: float) -> Array:
     moved = primals[i].copy()
     moved.reshape(-1)[k] += t
+    size = flat(trial.output).size
     try:
-        return flat(trial.function(*primals[:i], moved, *primals[i + 1 :]))
+        outputs = flat(trial.function(*primals[:i], moved, *primals[i + 1 :]))
     except (ArithmeticError, ValueError):
-        return np.full(flat(trial.output).size, np.nan)  # outside the domain
+        return np.full(size, np.nan)  # outside the domain
+    # as is where there are more outputs, or fewer
+    return outputs if outputs.size == size else np.full(size, np.nan)

@@ -30,7 +30,11 @@ class MovedElements:
         """Return one row of outputs for each move, (flat index, value)."""
         rows = [self._outputs(index, value) for index, value in moves]
         some = next((row for row in rows if row is not None), np.full(1, np.nan))
-        outputs = np.array([np.full_like(some, np.nan) if row is None else row for row in rows])
+        # where there are more outputs, or fewer, it is another function
+        same = [
+            row if row is not None and row.size == some.size else np.full_like(some, np.nan) for row in rows
+        ]
+        outputs = np.array(same)
         outputs = outputs.reshape(len(rows), some.size)
         outputs[~np.isfinite(outputs)] = np.nan
         return outputs
