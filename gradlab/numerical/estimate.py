@@ -165,7 +165,7 @@ def estimate_gradient(
         return _complex_step(single, (x,), 0, 1.0)
     y0 = real_stack(f(x[None].copy()), 1) if vectorized else real_scalar(f(x.copy())).reshape(1)
     y0 = y0.astype(np.promote_types(x.dtype, np.float64))
-    evaluate = StackedFunction(f, x) if vectorized else MovedElements(ScalarFunction(f), (x,), 0)
+    evaluate = StackedFunction(f, x) if vectorized else MovedElements(ScalarFunction(f), (x,), 0, 1)
     return _estimated_elements(evaluate, x, y0, np.ones(1, dtype=y0.dtype), method, workers)
 
 
@@ -212,7 +212,7 @@ def estimate_vjp_of_primal(
     x = points[i]
     if method == "auto" and workers is None and x.size >= SPARSE_FROM_WHOLE and y0.size > 1:
         return _together(f, points, i, y0, g)
-    moved = MovedElements(f, points, i)
+    moved = MovedElements(f, points, i, y0.size)
     return _reshaped(_estimated_in_groups(moved, y0, g, np.arange(x.size), method, workers), x.shape)
 
 
@@ -229,7 +229,7 @@ def _estimated_in_groups(
     sums = GroupedOutputs(evaluate.f, g)
     ones = np.ones(GROUPS, dtype=g.dtype)
     found = _estimated_elements(
-        replace(evaluate, f=sums), x, sums.sums(y0), ones, method, workers, elements=elements
+        replace(evaluate, f=sums, size=GROUPS), x, sums.sums(y0), ones, method, workers, elements=elements
     )
     kinked = np.flatnonzero(found.kink)
     if not kinked.size:
@@ -274,7 +274,7 @@ def estimate_elements(
             found = sparse_slopes(Points(f, y0), x, y0, g, elements)
         if found is not None:
             return _completed(found, f, x, y0, g, elements)
-    return _estimated_in_groups(MovedElements(f, (x,), 0), y0, g, elements, method, None)
+    return _estimated_in_groups(MovedElements(f, (x,), 0, y0.size), y0, g, elements, method, None)
 
 
 def _completed(
@@ -286,7 +286,7 @@ def _completed(
     rest = np.flatnonzero(~found.settled)
     if not rest.size:
         return estimate
-    own = _estimated_in_groups(MovedElements(f, (x,), 0), y0, g, elements[rest], "auto", None)
+    own = _estimated_in_groups(MovedElements(f, (x,), 0, y0.size), y0, g, elements[rest], "auto", None)
     return _with_elements(estimate, rest, own)
 
 
@@ -332,7 +332,7 @@ def estimate_line(f: Callable[[Any], Any], *, enough: float = 0.0, method: Metho
         return _complex_step(f, (origin,), 0, 1.0)
     y0 = real_scalar(f(origin)).reshape(1).astype(np.float64)
     ladder = partial(slopes_of_ladder, enough=enough, believe_flights=True)
-    moved = MovedElements(ScalarFunction(f), (origin,), 0)
+    moved = MovedElements(ScalarFunction(f), (origin,), 0, 1)
     return _estimated_elements(moved, origin, y0, np.ones(1), method, None, ladder)
 
 

@@ -25,17 +25,17 @@ class MovedElements:
     f: Callable[..., Any]
     points: tuple[Array, ...]
     which: int
+    size: int
 
     def __call__(self, moves: Sequence[tuple[int, Any]]) -> Array:
         """Return one row of outputs for each move, (flat index, value)."""
         rows = [self._outputs(index, value) for index, value in moves]
-        some = next((row for row in rows if row is not None), np.full(1, np.nan))
         # where there are more outputs, or fewer, it is another function
-        same = [
-            row if row is not None and row.size == some.size else np.full_like(some, np.nan) for row in rows
-        ]
-        outputs = np.array(same)
-        outputs = outputs.reshape(len(rows), some.size)
+        same = {k: row for k, row in enumerate(rows) if row is not None and row.size == self.size}
+        kind = np.result_type(*{row.dtype for row in same.values()}) if same else np.float64
+        outputs = np.full((len(rows), self.size), np.nan, dtype=kind)
+        for k, row in same.items():
+            outputs[k] = row
         outputs[~np.isfinite(outputs)] = np.nan
         return outputs
 
