@@ -18,6 +18,7 @@ import fuzz_kills
 import fuzz_threads
 from tqdm import tqdm
 
+from gradlab.commands.common_arguments import positive_count
 from gradlab.report.envelope import environment
 from gradlab.report.files import write_atomically
 from gradlab.report.pages import made_by
@@ -38,7 +39,7 @@ def main() -> int:
     parser.add_argument(
         "--threads", type=float, default=0.0, metavar="SECONDS", help="mixed checks in eight threads"
     )
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=positive_count, default=2)
     parser.add_argument("--output", type=Path, metavar="DIR", help="write fuzz.md there")
     arguments = parser.parse_args()
     start = monotonic()

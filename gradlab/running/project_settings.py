@@ -7,6 +7,7 @@ from typing import Any
 
 from gradlab.running.options import CheckOptions
 from gradlab.running.selection import UnknownNameError
+from gradlab.workers.worker_map import process_count
 
 NAMES = ("rtol", "atol", "seed", "strict", "explore", "max_seconds", "max_evaluations", "workers")
 
@@ -40,6 +41,7 @@ def _checked(path: Path, table: Any) -> Mapping[str, Any]:
             raise UnknownNameError(f"{path}: [tool.gradlab] knows no {name!r}: give {', '.join(NAMES)}")
     try:
         CheckOptions(**table)
+        process_count(table.get("workers"))
     except (TypeError, ValueError) as error:
         raise UnknownNameError(f"{path}: [tool.gradlab]: {error}") from error
     return table

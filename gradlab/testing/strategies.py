@@ -8,9 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from hypothesis import strategies as st
 
 from gradlab.node import Array
+
+try:
+    from hypothesis import strategies as st
+except ModuleNotFoundError as error:
+    raise ImportError("gradlab.testing.strategies needs hypothesis: pip install hypothesis") from error
 
 __all__ = ["Layer", "Pair", "layer_of", "odd_values", "pairs", "points", "wrong_pairs"]
 

@@ -68,7 +68,7 @@ def open_worker_map(workers: Workers) -> Iterator[WorkerMap]:
     try:
         if callable(workers):
             yield WorkerMap(workers)
-        elif (count := _process_count(workers)) == 1 or _may_have_no_children(count):
+        elif (count := process_count(workers)) == 1 or _may_have_no_children(count):
             yield WorkerMap(map)
         else:
             with _processes(count) as worker_map:
@@ -150,7 +150,8 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-def _process_count(workers: Any) -> int:
+def process_count(workers: Any) -> int:
+    """Return how many processes a number of workers stands for; raise ValueError where it is none."""
     if workers == -1:
         return processors()
     if workers is None:

@@ -25,6 +25,8 @@ def test_the_nearest_table_counts(tmp_path):
         ("[tool.gradlab]\nsed = 3\n", "knows no 'sed': give rtol, atol, seed"),
         ("[tool.gradlab]\nseed = 'x'\n", "the seed is 'x': give a whole number"),
         ("[tool.gradlab]\nstrict = 1\n", "strict is 1: give True or False"),
+        ("[tool.gradlab]\nworkers = 2.5\n", "workers is 2.5: give a whole number from 1 up"),
+        ("[tool.gradlab]\nworkers = 'two'\n", "workers is 'two': give a whole number from 1 up"),
         ("[tool]\ngradlab = 3\n", r"write \[tool.gradlab\]"),
         ("[tool\n", "mend it"),
     ],
