@@ -23,7 +23,14 @@ def progress_bar(
 ) -> Any:
     """Return tqdm's bar: a picture where somebody looks on, and lines where what is printed is kept."""
     bar = _notebook_bar() or _bar_of_stderr()
-    return bar(items, desc=title, total=total, unit=f" {unit}", leave=False, disable=not shown)
+
+    class Unwatched(bar):  # type: ignore[misc] # tqdm loads where a bar is wanted
+        monitor_interval = 0  # no thread: what a checked function changes is put back where no other one runs
+
+    # without that thread, only an update draws: each is to look at the clock
+    return Unwatched(
+        items, desc=title, total=total, unit=f" {unit}", leave=False, disable=not shown, miniters=1
+    )
 
 
 def _bar_of_stderr() -> Any:
@@ -46,11 +53,9 @@ def _lines_of(bar: Any) -> Any:
     """Return a class of bars that print a line every ten seconds, and none before."""
 
     class Lines(bar):  # type: ignore[misc] # tqdm loads where a bar is wanted
-        monitor_interval = 0  # no thread for a line
-
         def __init__(self, *arguments: Any, **keywords: Any) -> None:
             self.next_s = SECONDS
-            super().__init__(*arguments, mininterval=SECONDS, miniters=1, **keywords)
+            super().__init__(*arguments, mininterval=SECONDS, **keywords)
 
         def display(self, msg: str | None = None, pos: int | None = None) -> bool:
             elapsed = self.format_dict["elapsed"]
