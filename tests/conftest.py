@@ -50,19 +50,23 @@ def mnist_folder() -> str:
 
 
 @pytest.fixture
-def project(
-    pytester: pytest.Pytester, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> pytest.Pytester:
-    """A project of somebody else's, where gradlab is installed with the entry points of this checkout."""
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PYTHONPATH in which this checkout is installed, with its entry points."""
     about = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = [f"[pytest11]\n{name} = {at}" for name, at in about["entry-points"]["pytest11"].items()]
     site = tmp_path_factory.mktemp("site")
-    installed = site / f"gradlab-{about['version']}.dist-info"
-    installed.mkdir()
-    (installed / "METADATA").write_text(
+    information = site / f"gradlab-{about['version']}.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text(
         f"Metadata-Version: 2.1\nName: gradlab\nVersion: {about['version']}\n"
     )
-    (installed / "entry_points.txt").write_text("\n".join(lines))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (site, ROOT))))
+    (information / "entry_points.txt").write_text("\n".join(lines))
+    return site
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, installed: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A project of somebody else's, where gradlab is installed."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (installed, ROOT))))
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     return pytester

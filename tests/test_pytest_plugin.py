@@ -460,8 +460,12 @@ def test_a_warning_has_its_reason(project):
         def test_doubtful(gradcheck):
             gradcheck(lambda x: (x**2, x), lambda x, g: (2 * np.abs(x) * g,), (np.abs(X),), name="doubtful")
     """
-    result = run(project, source)
+    result = run(project, source, "--gradlab-report=out")
     result.assert_outcomes(passed=1)
+    page = (project.path / "out" / "gradlab.md").read_text()
+    warned = page.partition("## What is warned of\n\n")[2].partition("\n\n## ")[0]
+    assert "    Warning: doubtful, gradient of x\n" in warned
+    assert "      seen     at your input it is right," in warned
     result.stdout.fnmatch_lines([
         "test_it.py::test_doubtful * doubtful * warning * another at other inputs*",
         "Warning: doubtful, gradient of x",

@@ -4,10 +4,12 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from gradlab.report.tables import TERMINAL
+from gradlab.running.selection import UnknownNameError
 
 # The exit statuses; `gradlab.cli.main` says what each means.
 OK, WRONG, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
@@ -42,6 +44,28 @@ def _page(text: str) -> Path:
     return path
 
 
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add --fail-if."""
+    parser.add_argument(
+        "--fail-if",
+        default="",
+        metavar="LIMITS",
+        help="what else than a worse verdict is worse: error:10x for an error ten times as large, time:20%% for a "
+        "forward or backward that takes a fifth longer than all others do",
+    )
+
+
+def add_baseline(parser: argparse.ArgumentParser) -> None:
+    """Add --baseline, with --fail-if."""
+    parser.add_argument(
+        "--baseline",
+        type=Path,
+        metavar="OLD.json",
+        help="fail only on what is worse than in this report, which --format json has written",
+    )
+    add_limits(parser)
+
+
 def style_of(arguments: argparse.Namespace) -> str:
     """Return the style of tables: that of a terminal where a person looks, else one of tabulate's."""
     if arguments.format == "table" and sys.stdout.isatty():
@@ -56,6 +80,40 @@ def finish(
     print_paths(written)
     print_report(arguments, report, as_text)
     return INTERRUPTED if report.interrupted else OK if report.ok else WRONG
+
+
+def baseline_of(arguments: argparse.Namespace) -> "Callable[[Any], int] | None":
+    """Return what tells, of a report, what is worse than in --baseline, and the exit status; None without one.
+
+    Raises
+    ------
+    UnknownNameError
+        If the baseline, or a limit, cannot be read: before anything is run.
+    """
+    from gradlab.report.compared import UnreadableReportError, compare_reports, limits_of, rows_in
+
+    if arguments.baseline is None:
+        if arguments.fail_if:
+            raise UnknownNameError(
+                "--fail-if says what is worse than in a --baseline: give one, or leave it out"
+            )
+        return None
+    try:
+        limits, (before, _) = limits_of(arguments.fail_if), rows_in(arguments.baseline)
+    except UnreadableReportError as error:
+        raise UnknownNameError(str(error)) from error
+
+    def against(report: Any) -> int:
+        compared = compare_reports(before, map(asdict, report.rows), limits, report.environment)
+        style = style_of(arguments) if arguments.format != "json" else STYLES["table"]
+        text = f"Against {arguments.baseline}:\n\n{compared.to_table(style)}"
+        if arguments.format == "json":
+            print(text, file=sys.stderr)  # stdout is the report's
+        else:
+            print_text(f"\n{text}", style)
+        return OK if compared.ok else WRONG
+
+    return against
 
 
 def print_report(arguments: argparse.Namespace, report: Any, as_text: Callable[[str], str]) -> None:

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from gradlab.commands.common_arguments import add_budget, add_workers, count, workers_of
-from gradlab.commands.output import add_detail, add_html, finish
+from gradlab.commands.output import OK, WRONG, add_baseline, add_detail, add_html, baseline_of, finish
 from gradlab.report.files import place_of
 from gradlab.report.numbers import count as count_text
 from gradlab.report.pages import write_pages
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_budget(parser, None, "node")
     add_detail(parser)
     add_html(parser)
+    add_baseline(parser)
     add_workers(parser, "one for each processor, where there are many nodes")
     parser.add_argument("--seed", type=count, default=0, help="seed of samples and cotangents")
     parser.add_argument(
@@ -56,6 +57,7 @@ def run(arguments: argparse.Namespace, command: str) -> int:
     if arguments.workers is None and arguments.scheduler is None:
         many = len(select_nodes(arguments.node, arguments.family)) >= MANY
         arguments.workers = processors() if many else 1
+    against = baseline_of(arguments)
     with workers_of(arguments) as workers:
         report = verify(
             *arguments.node,
@@ -77,16 +79,17 @@ def run(arguments: argparse.Namespace, command: str) -> int:
         page = place_of(arguments.html, report.interrupted)
         written.append(write_page(report_page(report, about, command), page))
     detail = {"verbose": arguments.verbose, "timings": arguments.timings}
-    return finish(arguments, report, partial(report_text, report, **detail), written)
+    status = finish(arguments, report, partial(report_text, report, **detail), written)
+    return against(report) if against and status in (OK, WRONG) else status
 
 
 def _verify_models(arguments: argparse.Namespace, command: str) -> int:
     from gradlab.commands._models_page import write_page
     from gradlab.textbook.systems_benchmark import verify_models
 
-    if arguments.node or arguments.family or arguments.checks or arguments.html:
+    if arguments.node or arguments.family or arguments.checks or arguments.html or arguments.baseline:
         raise UnknownNameError(
-            "--models verifies the textbooks' networks: give no nodes, --family, --checks or --html"
+            "--models verifies the textbooks' networks: give no nodes, --family, --checks, --html or --baseline"
         )
     report = verify_models(progress=True)
     written = write_page(report, arguments.output, command) if arguments.output else []

@@ -1,7 +1,7 @@
 """The report of a run, and the error that it raises."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from gradlab.diagnosis import Finding
@@ -140,6 +140,17 @@ class Report:
         from gradlab.report.pictures import figure_of
 
         return figure_of(max(known, key=lambda both: bool(both.wrong.any())))
+
+    def renamed(self, rename: Callable[[str], str]) -> "Report":
+        """Return this report in which each function is called what `rename` makes of its name."""
+        return replace(
+            self,
+            rows=[replace(row, node=rename(row.node)) for row in self.rows],
+            explored=[replace(place, node=rename(place.node)) for place in self.explored],
+            findings={rename(name): found for name, found in self.findings.items()},
+            comparisons=[replace(both, node=rename(both.node)) for both in self.comparisons],
+            places={rename(name): place for name, place in self.places.items()},
+        )
 
     def raise_if_failed(self) -> None:
         """Raise `GradientError` with every failing row, if there is one."""

@@ -130,14 +130,18 @@ def rows_in(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         raise UnreadableReportError(f"{path} is no report of gradlab's: {cure}") from error
 
 
-def compare_reports(old: Path, new: Path, limits: Mapping[str, float]) -> Compared:
-    """Return what has changed from one report to another.
+def compare_reports(
+    before: Iterable[dict[str, Any]],
+    after: Iterable[dict[str, Any]],
+    limits: Mapping[str, float],
+    environment: Mapping[str, Any],
+) -> Compared:
+    """Return what has changed from the rows of one report to those of another, which was made in `environment`.
 
     A verdict that got worse always fails. An error has grown where it is beyond what the numerical side itself may be
     off by. Times are those of a node over all its samples, and are compared after the median of all, since another
     machine, or another hour, is not a slower backward.
     """
-    (before, _), (after, environment) = rows_in(old), rows_in(new)
     olds, news = _by_place(before), _by_place(after)
     both = [key for key in olds if key in news]
     changes = [c for key in both for c in _row_changes(_what(key), olds[key], news[key], limits)]

@@ -24,7 +24,7 @@ def progress_bar(
     """Return tqdm's bar: a picture where somebody looks on, and lines where what is printed is kept."""
     bar = _notebook_bar() or _bar_of_stderr()
 
-    class Unwatched(bar):  # type: ignore[misc] # tqdm loads where a bar is wanted
+    class Unwatched(bar):  # type: ignore[misc, valid-type] # tqdm loads where a bar is wanted
         monitor_interval = 0  # no thread: what a checked function changes is put back where no other one runs
 
     # without that thread, only an update draws: each is to look at the clock

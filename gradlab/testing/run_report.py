@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from gradlab.report import Report
@@ -84,6 +85,7 @@ def write(
         _verdict(records, ok) + (" Interrupted: the rest was not checked." if interrupted else ""),
         *([table(records, "github")] if records else []),
         *_wrong(records),
+        *_warned(records),
         *_checks(records),
     ]
     rows = [{"test": r.test, "outcome": r.outcome, **asdict(row)} for r in records for row in r.rows]
@@ -110,7 +112,7 @@ def write_html(
     expected = list(filter(_is_expected, records))
     tests = count(len(records), "test")
     records = [record for record in records if not _is_expected(record)]
-    named = [_named(report, record.test) for record in records for report in record.reports]
+    named = [report.renamed(f"{record.test} {{}}".format) for record in records for report in record.reports]
     together = Report(
         [row for report in named for row in report.rows],
         environment,
@@ -134,17 +136,6 @@ def _is_expected(record: Record) -> bool:
     return record.ok and not all(report.ok for report in record.reports)
 
 
-def _named(report: Report, test: str) -> Report:
-    """Return a report in which everything is called by its test as well."""
-    return replace(
-        report,
-        rows=[replace(row, node=f"{test} {row.node}") for row in report.rows],
-        explored=[replace(place, node=f"{test} {place.node}") for place in report.explored],
-        findings={f"{test} {node}": found for node, found in report.findings.items()},
-        comparisons=[replace(both, node=f"{test} {both.node}") for both in report.comparisons],
-    )
-
-
 def _verdict(records: Sequence[Record], ok: bool) -> str:
     if not records:
         return "Nothing was checked."
@@ -161,6 +152,12 @@ def _wrong(records: Sequence[Record]) -> list[str]:
         if not report.ok
     ]
     return ["## What is wrong", *wrong] if wrong else []
+
+
+def _warned(records: Sequence[Record]) -> list[str]:
+    told = warnings(records)
+    # indented and not fenced: no line of a stranger's ends it
+    return ["## What is warned of", indent(told, "    ")] if told else []
 
 
 def _checks(records: Sequence[Record]) -> list[str]:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from gradlab import cli, verify
-from gradlab.report.compared import compare_reports, limits_of
+from gradlab.report.compared import limits_of
 
 NAMES = ("add", "tanh", "sigmoid", "exp", "softplus", "square")
 
@@ -45,6 +45,14 @@ def test_a_worse_verdict_fails_and_a_better_one_does_not(compared, capsys, envel
     assert compared(each(verdict="kink")) == 0
 
 
+def test_a_wrong_one_that_becomes_undecided_is_no_worse(envelope, tmp_path):
+    for name, verdict in (("old", "wrong"), ("new", "inconclusive")):
+        rows = [{**row, "verdict": verdict} for row in envelope["rows"]]
+        (tmp_path / f"{name}.json").write_text(json.dumps({**envelope, "rows": rows}))
+    assert cli.main(["compare", str(tmp_path / "old.json"), str(tmp_path / "new.json")]) == 0
+    assert cli.main(["compare", str(tmp_path / "new.json"), str(tmp_path / "old.json")]) == 1
+
+
 def test_an_error_that_grew(compared, capsys):
     assert compared(each(relative_error=1e-6), "--fail-if", "error:10x") == 1
     assert compared(each(relative_error=1e-6)) == 0
@@ -54,6 +62,7 @@ def test_an_error_that_grew(compared, capsys):
         compared(each(relative_error=lambda e: 20 * (e or 0), relative_bound=1.0), "--fail-if", "error:10x")
         == 0
     )
+    assert compared(each(relative_error=1e-6, relative_bound=1.0), "--fail-if", "error:10x") == 0
 
 
 def test_a_backward_that_is_slower_than_the_others(compared, capsys):
@@ -118,4 +127,3 @@ def test_json(envelope, tmp_path, capsys):
     (tmp_path / "a.json").write_text(json.dumps(envelope))
     assert cli.main(["compare", str(tmp_path / "a.json"), str(tmp_path / "a.json"), "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["ok"]
-    assert compare_reports(tmp_path / "a.json", tmp_path / "a.json", {}).compared == len(envelope["rows"])

@@ -1,6 +1,7 @@
 """How far long work has come: a bar for eyes, lines for a log, nothing where it is short."""
 
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
@@ -55,7 +56,9 @@ def test_nobody_asked(capsys, every_moment):
 
 def test_a_terminal_has_a_bar(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    list(with_progress(range(3), True, "node", 3))
+    threads = threading.active_count()
+    for _ in with_progress(range(3), True, "node", 3):
+        assert threading.active_count() == threads
     assert "| 0/3 [" in capsys.readouterr().err
 
 

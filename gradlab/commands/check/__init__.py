@@ -11,11 +11,20 @@ from gradlab.commands.check._check_run import check
 from gradlab.commands.check._fixes import fix
 from gradlab.commands.check._targets_report import write_page
 from gradlab.commands.check._web_page import write_html_page
-from gradlab.commands.output import INTERRUPTED, OK, UNUSABLE, WRONG, print_paths, print_report
+from gradlab.commands.output import (
+    INTERRUPTED,
+    OK,
+    UNUSABLE,
+    WRONG,
+    baseline_of,
+    print_paths,
+    print_report,
+)
 from gradlab.report import Comparison
 from gradlab.report.figures import can_plot
 from gradlab.report.pages import write_pictures
 from gradlab.running.selection import UnknownNameError
+from gradlab.workers.worker_map import process_count
 
 __all__ = ["HELP", "add_arguments", "add_making", "compared", "run"]
 
@@ -27,7 +36,9 @@ def run(arguments: argparse.Namespace, command: str) -> int:
     if misuse := _misuse(arguments):
         print(f"gradlab: {misuse}", file=sys.stderr)
         return UNUSABLE
-    found = check(arguments.target, task_of(arguments), every=arguments.all, progress=True)
+    against = baseline_of(arguments)
+    workers = process_count(arguments.workers)
+    found = check(arguments.target, task_of(arguments), every=arguments.all, workers=workers, progress=True)
     if arguments.format == "json" or found.report.rows or found.interrupted:
         detail = {"verbose": arguments.verbose, "timings": arguments.timings}
         print_report(arguments, found, partial(found.to_table, **detail))
@@ -45,6 +56,8 @@ def run(arguments: argparse.Namespace, command: str) -> int:
         print_paths([write_html_page(found, arguments.html, command)])
     if found.interrupted:
         return INTERRUPTED
+    if against and found.report.rows:
+        return against(found.report) or (OK if found.complete else UNUSABLE)
     return WRONG if found.wrong else OK if found.ok else UNUSABLE
 
 

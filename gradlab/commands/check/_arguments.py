@@ -9,8 +9,8 @@ from typing import Any
 from gradlab.commands.check._check_task import CheckTask
 from gradlab.commands.check._input_specs import parse_input
 from gradlab.commands.check._typed_values import parse_named_values, parse_values
-from gradlab.commands.common_arguments import add_budget, count
-from gradlab.commands.output import add_detail, add_html
+from gradlab.commands.common_arguments import add_budget, count, positive_count
+from gradlab.commands.output import add_baseline, add_detail, add_html
 from gradlab.running.options import MAX_SECONDS
 
 
@@ -35,6 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--strict", action="store_true", help="breaches that leave the numbers right are errors, not warnings"
     )
     add_detail(parser)
+    add_baseline(parser)
+    parser.add_argument(
+        "--workers", type=positive_count, default=1, help="objects that are checked at a time (default: 1)"
+    )
     parser.add_argument("--seed", type=count, default=0, help="seed of weights, inputs and cotangents")
     parser.add_argument(
         "--repair",
@@ -121,6 +125,7 @@ def task_of(arguments: argparse.Namespace) -> CheckTask:
         max_evaluations=arguments.max_evaluations,
         repair=arguments.repair,
         pictures=bool(arguments.plot or arguments.html),
+        timings=arguments.timings or arguments.format == "json",
     )
 
 

@@ -39,6 +39,8 @@ class CheckTask:
         As for `gradlab.check_layer`.
     pictures : bool
         Whether right gradients, too, are to have all that pictures are drawn of.
+    timings : bool
+        Whether forward, backward and the numerical gradient are to be timed.
     values_only : bool
         Whether nothing is asked but whether the numbers are right at the given inputs.
     timeout : float
@@ -66,6 +68,7 @@ class CheckTask:
     timeout: float = 60.0
     repair: bool = True
     pictures: bool = False
+    timings: bool = False
     values_only: bool = False
 
 

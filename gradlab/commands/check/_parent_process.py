@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,8 @@ from gradlab.workers.leftovers import is_of_the_dead, mark_as_mine
 
 # How a folder of a run begins, and the file in it that is locked while the run lasts.
 PREFIX, MARK = "gradlab-check-", "in-use"
+# How soon a task ends after Ctrl-C.
+MOMENT_S = 0.25
 # The child is told the parent's sys.path: files in the current directory must not stand in for gradlab's modules.
 _CODE = (
     "import sys; folder, parent, *sys.path[:] = sys.argv[1:]; from pathlib import Path; "
@@ -23,10 +27,11 @@ _CODE = (
 )
 
 
-def in_process(task: CheckTask) -> TaskOutcome:
+def in_process(task: CheckTask, stop: threading.Event) -> TaskOutcome:
     """Return the outcome of a task that a child process runs, in no more time than the task's `timeout`.
 
-    What the child prints is lost, so that it spoils no report. Ctrl-C ends the child and whatever it has started.
+    What the child prints is lost, so that it spoils no report. `stop` ends the child and whatever it has started; what
+    is returned then says nothing.
     """
     with _own_folder() as folder:
         (folder / TASK).write_bytes(pickle.dumps(task))
@@ -38,7 +43,7 @@ def in_process(task: CheckTask) -> TaskOutcome:
             start_new_session=True,
         )
         try:
-            process.wait(task.timeout)
+            _wait(process, task.timeout, stop)
         except subprocess.TimeoutExpired:
             cure = "give it longer with --timeout, or smaller inputs"
             return TaskOutcome(unusable=f"{_stage(folder)} takes more than {task.timeout:g} s: {cure}")
@@ -49,6 +54,18 @@ def in_process(task: CheckTask) -> TaskOutcome:
             answer: TaskOutcome = pickle.loads(outcome.read_bytes())
             return answer
         return TaskOutcome(unusable=f"{_stage(folder)} {_ending(process.returncode)}")
+
+
+def _wait(process: "subprocess.Popen[bytes]", timeout: float, stop: threading.Event) -> None:
+    """Wait for the end of a process; raise TimeoutExpired after so many seconds, or where it is to stop."""
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            process.wait(min(MOMENT_S, max(0.0, end - time.monotonic())))
+            return
+        except subprocess.TimeoutExpired:
+            if stop.is_set() or time.monotonic() >= end:
+                raise
 
 
 @contextmanager

@@ -12,8 +12,11 @@ from typing import Any
 from gradlab.adapters.numpy_layer.naming_conventions import is_parameter
 from gradlab.commands.check._input_specs import InputSpec, parse_input
 
-# The first input that a layer is tried on, the likeliest first.
-_FIRST = "3x4 2x3x4 2x3x2x4 2x3x6x8 3x4:probabilities 3x4:positive 3:int<6 2x3:int<6 4 4x1 2x2x4x3 scalar"
+# The first input that a layer is tried on, the likeliest first. Integers come behind numbers of the same shape: what
+# takes both has a gradient there, which integers would hide.
+_FIRST = (
+    "3x4 2x3x4 2x3x2x4 2x3x6x8 3x4:probabilities 3x4:positive 3 3:int<6 2x3 2x3:int<6 4 4x1 2x2x4x3 scalar"
+)
 FIRST = tuple(map(parse_input, _FIRST.split()))
 OUT, LAST, FILTER = 5, 3, 2
 

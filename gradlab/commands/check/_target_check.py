@@ -1,7 +1,7 @@
 """The check of one target: the object is found, made, given inputs, and checked."""
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
@@ -56,7 +56,11 @@ def run_task(task: CheckTask, tell: Callable[[str], object]) -> TaskOutcome:
         return TaskOutcome(parts=_parts(found, task))
     _refuse_options(kind, found, task)
     tell("running it")
-    with showing_times(), wanting_pictures() if task.pictures else nullcontext():
+    with ExitStack() as shown:
+        if task.timings:
+            shown.enter_context(showing_times())
+        if task.pictures:
+            shown.enter_context(wanting_pictures())
         return _checked_as(kind, found, task)
 
 
@@ -151,7 +155,9 @@ def _node(found: Any, task: CheckTask) -> TaskOutcome:
     own = getattr(found, "samples", None)
     if task.samples or task.inputs or own is None:
         return _pair(found.forward, found.backward, task)
-    node = Node(task.target, "own", found.forward, found.backward, own)
+    # its own name, by which its samples are drawn and other reports call it
+    name = found.name if isinstance(found, Node) else task.target
+    node = Node(name, "own", found.forward, found.backward, own)
     budget = Budget(task.max_seconds, task.max_evaluations)
     trials = [
         Trial(node, sample, task.seed, task.rtol, task.atol, budget=budget)

@@ -97,7 +97,7 @@ def project(tmp_path, monkeypatch):
 @pytest.fixture
 def check(project, monkeypatch, capsys):
     """Return the command, run without the processes that would take most of a test's time."""
-    monkeypatch.setattr(_run, "in_process", lambda task: outcome_of(task, project.path / "stage"))
+    monkeypatch.setattr(_run, "in_process", lambda task, stop: outcome_of(task, project.path / "stage"))
 
     def run(*arguments):
         status = cli.main(["check", *arguments])
