@@ -162,7 +162,7 @@ def shifted(evidence: PrimalEvidence) -> Finding | None:
     longest = max((max(p.numerical(evidence.i).shape, default=0) for p in evidence.wrong_points), default=0)
     axes = [*range(-ndim, 0), *range(ndim)]  # samples may differ in their number of axes
     for places, axis in product([k for k in range(-longest + 1, longest) if k], axes):
-        for how in ("round its end", "zeros coming in", "something else coming in"):
+        for how in ("zeros coming in", "round its end", "something else coming in"):
             confidence = evidence.explained_share(partial(_moved, evidence, places, axis, how))
             moved_elements = sum(
                 p.numerical(evidence.i).size

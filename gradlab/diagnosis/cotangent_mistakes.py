@@ -73,12 +73,16 @@ def wrong_cotangent(evidence: PrimalEvidence) -> Finding | None:
 
 # Given the number of outputs, the index of the cotangent that is taken for each output; -1 for none.
 _CHOICES: dict[str, Callable[[int], list[int]]] = {
-    "if the first output's cotangent stands for all": lambda n: [0] * n,
-    "if the last output's cotangent stands for all": lambda n: [n - 1] * n,
-    "with the first two outputs' cotangents exchanged": lambda n: [1, 0, *range(2, n)][:n] if n > 1 else [0],
-    "with the outputs' cotangents in reverse": lambda n: list(range(n))[::-1],
-    "with each output's cotangent moved on to the next": lambda n: [(k - 1) % n for k in range(n)],
-    "with each output's cotangent moved back to the one before": lambda n: [(k + 1) % n for k in range(n)],
+    "if the cotangent of the first output stands for all": lambda n: [0] * n,
+    "if the cotangent of the last output stands for all": lambda n: [n - 1] * n,
+    "with the cotangents of the first two outputs exchanged": lambda n: (
+        [1, 0, *range(2, n)][:n] if n > 1 else [0]
+    ),
+    "with the cotangents of the outputs in reverse": lambda n: list(range(n))[::-1],
+    "with the cotangent of each output moved on to the next": lambda n: [(k - 1) % n for k in range(n)],
+    "with the cotangent of each output moved back to the one before": lambda n: [
+        (k + 1) % n for k in range(n)
+    ],
     "without the cotangent of output 0": lambda n: [-1 if k == 0 else k for k in range(n)],
     "without the cotangent of output 1": lambda n: [-1 if k == 1 else k for k in range(n)],
     "without the cotangent of the last output": lambda n: [*range(n - 1), -1],

@@ -159,6 +159,7 @@ def estimate_gradient(
     True
     """
     check_callable(f)
+    check_method(method)
     x = _in_double(x)
     if method == "complex-step":
         single = (lambda at: f(at[None])[0]) if vectorized else f
@@ -202,6 +203,7 @@ def estimate_vjp_of_primal(
     workers: Workers = None,
 ) -> Estimate:
     """Return the `Estimate` that `estimate_vjp` gives for primal number `i`."""
+    check_method(method)
     points = tuple(_in_double(x) for x in primals)
     if method == "complex-step":
         return _complex_step(f, points, i, cotangent)
@@ -327,6 +329,7 @@ def estimate_line(f: Callable[[Any], Any], *, enough: float = 0.0, method: Metho
 
     Stairs finer than the steps are taken for rounding: a line moves many elements, and each tells better what they are.
     """
+    check_method(method)
     origin = np.zeros(())
     if method == "complex-step":
         return _complex_step(f, (origin,), 0, 1.0)
@@ -378,7 +381,6 @@ def _estimated_elements(
     ladder: Callable[..., Any] = slopes_of_ladder,
     elements: Array | None = None,
 ) -> Estimate:
-    check_method(method)
     places, shape = (np.arange(x.size), x.shape) if elements is None else (elements, elements.shape)
     read: Any = ladder if method == "auto" else slopes_of_one_step
     columns = max(1, CHUNK // (2 * (len(LADDER) + sum(ROUNDS)) * max(1, y0.size)))

@@ -69,10 +69,12 @@ TERMS = {
     r"\bthe given primals\b": "your input",
     r"\bthe primal's\b": "the input's",
     r"\bprimal(s?)\b": r"input\1",
+    r"\bthe cotangent, dout\b": "dout",
     r"\bthe cotangents?\b": "dout",
     r"\b[Cc]otangents?\b": "dout",
     r"\bthe analytic gradient\b": "backprop's gradient",
     r"\banalytic\b": "backprop",
+    r"\bin the residuals\b": "with what forward keeps for it",
     r"\bresiduals\b": "what forward keeps for it",
     r"\bsee the repair\b": "see the change below",
 }

@@ -175,8 +175,10 @@ def _problem(rows: Sequence[Row], fault: Fault | None, comparisons: Sequence[Com
         told = "at your input it is right, and nobody has said that it is meant for this one"
     if fault:
         reason, cure = MISTAKES.get(fault.name, fault.name), plain(fault.cure)
-        # where numbers were compared, a note adds to what the diagnosis saw
-        seen = "; ".join(filter(None, [plain(fault.evidence), told if first.analytic is not None else ""]))
+        # where numbers were compared, a note adds to what the diagnosis saw, unless it is what that was told from
+        evidence = plain(fault.evidence)
+        adds = first.analytic is not None and not told.startswith(evidence)
+        seen = "; ".join(filter(None, [evidence, told if adds else ""]))
         if fault.name in ("stale-residuals", "mutates-argument") or not fault.primal:
             primal = "" if len({row.primal for row in rows}) > 1 else primal
     else:

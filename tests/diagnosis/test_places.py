@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gradlab import check_layer, check_vjp
+from gradlab import check_gradient, check_layer, check_vjp
 from gradlab.textbook.models import check_model
 
 RNG = np.random.default_rng(0)
@@ -246,3 +246,27 @@ def test_a_loss_that_trains_by_a_flag():
     assert report.ok
     assert "the loss was taken with train=True, as the gradient is" in [row.note for row in report.rows]
     assert not check_model(DroppedTwice(), X, t).ok
+
+
+def test_one_wrong_element_of_a_vector_is_no_border():
+    """Which element of a model's parameters is wrong says nothing of ends, nor of regions."""
+    fun = lambda x: np.sin(x[0]) * np.exp(x[1])
+    slope = lambda x: np.array([np.cos(x[0]) * np.exp(x[1]), 3 * np.sin(x[0])])
+    report = check_gradient(fun, slope, np.array([0.4, 0.9]))
+    assert not report.ok
+    assert [fault.name for fault in report.faults if fault.confidence] == []
+    assert "the one element [1]" in str(report)
+    longer = lambda x: np.append(slope(x[:2]), 1.0)
+    report = check_gradient(lambda x: fun(x[:2]) + 2 * x[2], longer, np.array([0.4, 0.9, 0.1]), explore=False)
+    assert "border" not in str(report)
+
+
+def test_the_end_of_each_row_is_a_border():
+    def forward(x):
+        return np.diff(x), x
+
+    def backward(x, g):
+        zero = np.zeros((len(x), 1))
+        return (np.hstack([-g, zero]) + np.hstack([zero, g[:, :-1], zero]),)
+
+    assert first_fault(forward, backward, X).name == "border"
