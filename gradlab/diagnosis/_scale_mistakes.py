@@ -39,6 +39,8 @@ def constant_factor(evidence: PrimalEvidence) -> Finding | None:
     """See whether the gradient is the right one times a factor: a constant, or a power of a size or of a setting."""
     if not any(evidence.analytic(p).any() for p in evidence.wrong_points):
         return None  # that is told as a zero gradient
+    if all(p.kinks[evidence.i][p.wrong(evidence.i)].all() for p in evidence.wrong_points):
+        return None  # at a kink there is no slope to be a multiple of
     factors = {}
     for k, p in enumerate(evidence.wrong_points):
         numerical, smooth = p.numerical(evidence.i), ~p.kinks[evidence.i]

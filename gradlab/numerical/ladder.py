@@ -30,6 +30,8 @@ STEEPER = 10.0
 # Quotients drift if they change with a power of one over the step that is less than this; those of noise, and of a
 # jump, change with the first power.
 FASTEST_DRIFT = 0.75
+# At a cusp the slopes from both sides grow against each other, by a power of one over the step that is less than this.
+SHARPEST_CUSP = 0.95
 # Numbers of the size of x, of f, or of 1 are right to this many units in their last place.
 ORDINARY_ULPS = 16
 
@@ -143,7 +145,9 @@ def slopes(
         low, high = np.minimum(np.minimum(best, longer), 0), np.maximum(np.maximum(best, longer), 0)
         best = np.where(stairs, (low + high) / 2, best)
         bound = np.where(stairs, bound + (high - low) / 2, bound)
-    diverges = _diverges(h, c, noise)
+    # at a cusp, as that of |x|^0.5, the mean of both sides stays 0; what grows by a whole power of 1/h is f's own value
+    # there, which may be off by a noise
+    diverges = _diverges(h, c, noise) | _diverges(h, gap, 2 * noise, SHARPEST_CUSP)
     return Slopes(
         value=best,
         error=np.where(diverges, np.inf, bound),
@@ -402,10 +406,10 @@ def _on_a_grid(h: Array, c: Array) -> Array:
     return np.asarray((whole | ~counts).all(axis=1) & (counts.sum(axis=1) >= 3) & different)
 
 
-def _diverges(h: Array, c: Array, noise: Array) -> Array:
-    """Return the lines whose quotients grow by one power of 1/h over their smallest steps."""
+def _diverges(h: Array, c: Array, noise: Array, fastest: float = np.inf) -> Array:
+    """Return the lines whose quotients grow by one power of 1/h, at most `fastest`, over their smallest steps."""
     growth = np.log(np.abs(c[:, 1:] / c[:, :-1])) / np.log(h[:, :-1] / h[:, 1:])
     sure = (np.abs(c) > 10 * AGREE * noise) & (np.abs(c) > 0)
     last = growth[:, -3:]
-    steady = (last > 0.05).all(axis=1) & (np.ptp(last, axis=1) < 0.1)
+    steady = ((last > 0.05) & (last < fastest)).all(axis=1) & (np.ptp(last, axis=1) < 0.1)
     return np.asarray(steady & sure[:, -4:].all(axis=1))

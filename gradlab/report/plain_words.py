@@ -75,7 +75,8 @@ TERMS = {
     r"\bthe analytic gradient\b": "backprop's gradient",
     r"\banalytic\b": "backprop",
     r"\bin the residuals\b": "with what forward keeps for it",
-    r"\bresiduals\b": "what forward keeps for it",
+    r"\bthe residuals of\b": "what is kept for the forward of",
+    r"\b(the )?residuals\b": "what forward keeps for it",
     r"\bsee the repair\b": "see the change below",
 }
 

@@ -67,7 +67,7 @@ def with_repairs(
         return monotonic() - start < left
 
     cut = _cuts(report)
-    warned = {(row.check, row.primal) for row in report.rows if not row.verdict.ok or _warns(row)}
+    warned = {(row.check, row.primal) for row in report.rows if _warns(row)}
 
     def rejected() -> bool:
         for seed in (options.seed, *(options.seed + more for more in SEEDS)):

@@ -270,3 +270,15 @@ def test_the_end_of_each_row_is_a_border():
         return (np.hstack([-g, zero]) + np.hstack([zero, g[:, :-1], zero]),)
 
     assert first_fault(forward, backward, X).name == "border"
+
+
+def test_a_value_at_a_kink_is_no_multiple():
+    slope = lambda x: np.where(x == 0, 1.5, np.sign(x))
+    report = check_gradient(lambda x: np.abs(x).sum(), slope, np.array([0.0, 1.0, -2.0]))
+    assert report.faults[0].name == "tie-or-kink"
+
+
+def test_round_numbers_are_not_rounded_ones():
+    """Beside a constant of 1e8 everything is within float16's rounding of the terms."""
+    report = check_gradient(lambda x: np.sum(1e8 + x**2), lambda x: 2000 * x, np.array([0.3, 1.0, -2.0]))
+    assert report.faults[0].name == "constant-factor"

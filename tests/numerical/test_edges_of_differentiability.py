@@ -181,3 +181,17 @@ def test_a_slight_kink_near_x_is_still_seen(distance):
     x = 1 + distance
     estimate = at(lambda t: np.exp(t) + 1e-3 * np.maximum(t - 1, 0), x)
     assert covers(estimate, math.exp(x) + 1e-3 * (x > 1)), estimate
+
+
+@pytest.mark.parametrize("power", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_cusp_has_no_slope(power):
+    """The slopes from both sides grow against each other, and their mean, 0, is none."""
+    estimate = estimate_gradient(lambda x: np.sum(np.abs(x) ** power), np.array([0.0, 1.0]))
+    assert np.isinf(estimate.error[0])
+    assert estimate.error[1] < 1e-9
+
+
+@pytest.mark.parametrize("power", [1.2, 1.5, 2.5])
+def test_what_is_flat_at_zero_has_one(power):
+    estimate = estimate_gradient(lambda x: np.sum(np.abs(x) ** power), np.array([0.0]))
+    assert abs(estimate.value[0]) <= estimate.error[0] < 1e-9

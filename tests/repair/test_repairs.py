@@ -387,3 +387,11 @@ def test_a_search_that_dies_takes_nothing_along():
     report = check_vjp(lambda x: (x * x, x), _tripled, (np.array([0.3, -1.2, 0.7]),))
     assert not report.ok
     assert report.rows[0].verdict == "wrong"
+
+
+def test_what_is_wrong_beyond_is_not_proven(written):
+    """Twice as much is right for positive numbers, and wrong for the others, as what was there before was."""
+    module = written("def cost(x):\n    return np.sum(np.abs(x) * x)\n\n\ndef slope(x):\n    return x\n")
+    report = check_gradient(module.cost, module.slope, np.array([1.0, 0.5, 2.0]))
+    assert not report.ok
+    assert not any("* 2" in repair.diff or "2 *" in repair.diff for repair in report.repairs)
