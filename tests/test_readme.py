@@ -1,45 +1,27 @@
-"""That what the README shows of wrong layers is what gradlab prints of them."""
+"""That the README is short, that what it shows is what is printed, and that its links lead somewhere."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+from tests.docs.page_blocks import blocks_of, environment_here, run_commands
+from tests.docs.test_pages import HERE
+
+README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 
 
-def block(first_line):
-    """Return the fenced block that begins with this line, without it."""
-    return re.search(rf"```\w+\n{re.escape(first_line)}\n(.*?)```", README, re.DOTALL)[1]
+def test_it_is_read_in_one_go():
+    assert len(README.splitlines()) <= 150
 
 
-def mistake(text):
-    """Return what is said of the mistake: its name, what was seen, the cure."""
-    lines = [line.strip("E ") for line in text.splitlines()]
-    first = next(k for k, line in enumerate(lines) if line.startswith("mistake "))
-    return lines[first : first + 4]
+def test_what_it_shows_of_a_layer(tmp_path, installed):
+    blocks = blocks_of(README)
+    (tmp_path / "layers.py").write_text(blocks.files["layers.py"], "utf-8")
+    told = run_commands(blocks.commands, tmp_path, environment_here(installed), HERE)
+    assert not told, told
 
 
-@pytest.fixture
-def with_layers(project):
-    project.makepyfile(layers=block("# layers.py"), test_layers=block("# test_layers.py"))
-    return project
-
-
-def test_the_shell_page(with_layers):
-    command = [sys.executable, "-m", "gradlab", "check", "layers.py:BatchNorm", "--input", "5x3"]
-    done = subprocess.run(command, cwd=with_layers.path, capture_output=True, text=True, env=os.environ)
-    shown = block("$ gradlab check layers.py:BatchNorm --input 5x3")
-    assert done.returncode == 1
-    assert mistake(shown) == mistake(done.stdout)
-    assert shown.splitlines()[0] == done.stdout.splitlines()[0]
-    assert shown.rpartition("comparisons")[2].strip() == done.stdout.rpartition("comparisons")[2].strip()
-
-
-def test_the_test_suite_page(with_layers):
-    result = with_layers.runpytest_subprocess("-q", "test_layers.py")
-    assert result.ret == 1
-    assert mistake(block("=" * 35 + " FAILURES " + "=" * 35)) == mistake(result.stdout.str())
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!http)([^)#]+)", README))))
+def test_a_link_leads_somewhere(target, root):
+    assert (root / target).exists()

@@ -9,6 +9,7 @@ from datetime import date
 from unittest.mock import MagicMock
 
 import pytest
+import yaml
 
 MAJOR = re.compile(r"[\w-]+/[\w-]+@(release/)?v\d+")
 
@@ -27,7 +28,6 @@ def about(root, noxfile):
 
 @pytest.fixture
 def read(root):
-    yaml = pytest.importorskip("yaml", reason="needs PyYAML: pip install pyyaml")
     return lambda path: yaml.safe_load((root / path).read_text("utf-8"))
 
 

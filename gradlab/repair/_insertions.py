@@ -49,17 +49,23 @@ def transposed(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def axes_summed(node: ast.AST) -> Iterator[ast.AST]:
-    """Sum an array, or have a reduction go over other axes."""
+    """Sum an array over an axis."""
     if not is_value(node) or not isinstance(node, ast.expr):
         return
     if not isinstance(node, ast.Call):
-        # a sum that stands there may go over other axes, and need not be summed again
+        # a call's value may be a sum that goes over other axes already
         for axis in AXES:
             yield method_call(node, "sum", axis=parsed(axis))
             yield method_call(node, "sum", axis=parsed(axis), keepdims=parsed("True"))
         return
     for axis in AXES:
         yield method_call(node, "sum", axis=parsed(axis))
+
+
+def reduced_otherwise(node: ast.AST) -> Iterator[ast.AST]:
+    """Have a reduction go over other axes, and keep them; or sum instead of taking the mean, and the other way round."""
+    if not isinstance(node, ast.Call):
+        return
     name = getattr(node.func, "attr", getattr(node.func, "id", ""))
     if name not in REDUCTIONS:
         return
@@ -172,6 +178,7 @@ LIKELY: tuple[Edit, ...] = (
     transposed,
     elements_exchanged,
     operators_changed,
+    reduced_otherwise,
     written_anew,
     copied,
     parts_joined,

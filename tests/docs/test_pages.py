@@ -21,7 +21,14 @@ ALL = sorted(path.relative_to(PAGES).as_posix() for path in PAGES.rglob("*.md"))
 
 
 @pytest.fixture
-def page(request, tmp_path):
+def folder(tmp_path):
+    """The page's folder, a project of four times the patience: what else the machine does must not matter."""
+    (tmp_path / "pyproject.toml").write_text("[tool.gradlab]\nmax_seconds = 40.0\n")
+    return tmp_path
+
+
+@pytest.fixture
+def page(request, folder):
     text = (PAGES / request.param).read_text("utf-8")
     needs = NEEDS.match(text)
     for name in filter(None, (needs[1] if needs else "").split(", ")):
@@ -29,24 +36,24 @@ def page(request, tmp_path):
             pytest.skip(f"{request.param} needs {name}: pip install {name}")
     blocks = blocks_of(text)
     for title, content in blocks.files.items():
-        path = tmp_path / title
+        path = folder / title
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, "utf-8")
     return blocks
 
 
 @pytest.mark.parametrize("page", ALL, indirect=True)
-def test_what_the_page_shows(page, tmp_path, installed):
+def test_what_the_page_shows(page, folder, installed):
     environment = environment_here(installed)
     assert not page.others, (
         f"blocks that nothing runs: {page.others}; make them console, pycon or a titled file"
     )
     commands = [(command, printed) for command, printed in page.commands if not SET_UP.match(command)]
     if commands:
-        told = run_commands(commands, tmp_path, environment, HERE)
+        told = run_commands(commands, folder, environment, HERE)
         assert not told, told
     if page.sessions:
-        told = run_sessions(page.sessions, tmp_path, environment)
+        told = run_sessions(page.sessions, folder, environment)
         assert not told, told
 
 

@@ -1,4 +1,7 @@
-"""The first minutes of three new users, each a script in a fresh environment; -s shows the seconds that they took."""
+"""The first minutes of new users, each in a fresh environment; -s shows the seconds that they took.
+
+Five begin at their page of the site, docs/start, and run every command and session on it, one after the other.
+"""
 
 import os
 import shutil
@@ -8,33 +11,72 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.page_blocks import PAGES, blocks_of, run_commands, run_sessions
+
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the scripts are for a POSIX shell")
+NOT_FETCHED = ("Could not find a version", "No matching distribution")
 
 
 @pytest.fixture
-def first_minutes(tmp_path):
+def source(tmp_path):
+    """A copy of what is built, so that several builds at once do not meet in one folder."""
+    folder = tmp_path / "gradlab"
+    shutil.copytree(ROOT / "gradlab", folder / "gradlab", ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, folder / file)
+    return folder
+
+
+@pytest.fixture
+def environment():
+    """The environment of a user who has nothing to do with these tests."""
+    own = (
+        "PYTHONPATH",
+        "VIRTUAL_ENV",
+        "PYTHONIOENCODING",
+        "PYTEST_ADDOPTS",
+        "GRADLAB_MNIST",
+        "PYTHONSAFEPATH",
+    )
+    return {k: v for k, v in os.environ.items() if k not in own}
+
+
+@pytest.mark.parametrize("page", ["learner", "course", "torch-jax", "scipy", "maintainer"])
+def test_a_page(page, tmp_path, source, environment):
+    blocks = blocks_of((PAGES / "start" / f"{page}.md").read_text("utf-8"))
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for title, content in blocks.files.items():
+        (folder / title).write_text(content, "utf-8")
+    quiet = {**environment, "COLUMNS": "80", "NO_COLOR": "1"}
+    begin = time.monotonic()
+    told = run_commands(blocks.commands, folder, quiet, "")
+    if any(words in told for words in NOT_FETCHED):
+        pytest.skip("the packages cannot be fetched here")
+    assert not told, told
+    python = folder / ".venv" / "bin" / "python"
+    if blocks.sessions:
+        told = run_sessions(blocks.sessions, folder, quiet, str(python))
+        assert not told, told
+    print(f"\n{page}: {time.monotonic() - begin:.0f} s, environment and all")
+
+
+@pytest.fixture
+def first_minutes(tmp_path, source, environment):
     def run(name, encoding="utf-8"):
-        # built from a copy, so that three builds at once do not meet in one folder
-        source = tmp_path / "source"
-        shutil.copytree(ROOT / "gradlab", source / "gradlab", ignore=shutil.ignore_patterns("__pycache__"))
-        for file in ("pyproject.toml", "README.md", "LICENSE"):
-            shutil.copy(ROOT / file, source / file)
         folder = tmp_path / "project"
         folder.mkdir()
-        known = {
-            k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONIOENCODING")
-        }
         begin = time.monotonic()
         done = subprocess.run(
             ["sh", str(HERE / f"{name}.sh"), str(source)],
             cwd=folder,
-            env=known,
+            env=environment,
             capture_output=True,
             timeout=900,
         )
         out, err = done.stdout.decode(encoding), done.stderr.decode(encoding)
-        if "Could not find a version" in err or "No matching distribution" in err:
+        if any(words in err for words in NOT_FETCHED):
             pytest.skip("the packages cannot be fetched here")
         print(f"\n{name}: {time.monotonic() - begin:.0f} s, environment and all\n{out}\n{err}")
         assert "Traceback" not in out + err
@@ -42,19 +84,6 @@ def first_minutes(tmp_path):
         return folder, out
 
     return run
-
-
-def test_a_learner(first_minutes):
-    folder, out = first_minutes("learner")
-    assert "gradlab check layers.py:Affine" in out.partition("== a word mistyped")[0]
-    mistaken, _, rest = out.partition("== a word mistyped")[2].partition("== their own layer")
-    assert "status 2" in mistaken
-    told, _, mended = rest.partition("== the change, taken over")
-    assert told.lstrip().startswith("WRONG: my_layers.py:Softmax, the gradient of x.")
-    assert "Change this (proven with all checks" in told
-    assert "my_layers.py_Softmax-given-x-error.svg" in told
-    assert '<span class="added">+' in (folder / "out.html").read_text("utf-8")
-    assert "All right: my_layers.py:Softmax agrees with the numerical gradient." in mended
 
 
 def test_a_notebook(first_minutes):

@@ -1,6 +1,7 @@
 """Whatever a stranger's function raises is a row or a line, and what it changes of the process is put back."""
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -28,6 +29,7 @@ from gradlab import (
     numerical_vjp,
 )
 from gradlab.adapters.numpy_layer import LayerError
+from gradlab.running.foreign_function import ForeignFunction, is_foreign
 
 X = np.array([1.0, -0.5, 2.0])
 
@@ -242,6 +244,32 @@ def test_a_large_collection_that_changes_is_put_back():
     assert check_layer(layer, np.ones((2, 3))).ok
     assert layer.seen["w7"] == 0
     assert len(layer.log) == 2_000
+
+
+def test_a_large_collection_that_changes_late_is_put_back():
+    calls = itertools.count()
+
+    class Late(Double):
+        def __init__(self):
+            self.seen = {f"w{i}": 0 for i in range(2_000)}
+
+        def forward(self, x):
+            self.seen["w7"] += next(calls) > 30  # when nobody expects a change any more
+            return super().forward(x)
+
+    layer = Late()
+    assert check_layer(layer, np.ones((2, 3))).ok
+    assert next(calls) > 31
+    assert layer.seen["w7"] == 0
+
+
+def test_what_a_function_of_a_library_raises_is_its_callers():
+    """No frame of theirs is in an error of a compiled function that was handed in."""
+    code = "def run(f):\n    try: f(zeros)\n    except Exception as error: return error"
+    scope = {"__name__": "gradlab.somewhere", "zeros": np.zeros((2, 2))}
+    exec(code, scope)
+    assert is_foreign(scope["run"](ForeignFunction(np.linalg.inv)))
+    assert not is_foreign(scope["run"](np.linalg.inv))
 
 
 def changes_are_put_back(folder):

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from gradlab import check_jax
-from gradlab.adapters.jax.call import call_of
-from gradlab.adapters.jax.pair import COMPILED_FROM, jax_pair
 
 jax = pytest.importorskip("jax", reason="check_jax is for JAX: pip install jax")
 jnp = jax.numpy
+
+from gradlab.adapters.jax.call import call_of  # noqa: E402 # imports JAX
+from gradlab.adapters.jax.pair import COMPILED_FROM, jax_pair  # noqa: E402
 
 X = np.array([[1.0, -2.0, 0.5], [0.25, 3.0, -1.0]])
 

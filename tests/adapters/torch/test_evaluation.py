@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from gradlab import check_torch
-from gradlab.adapters.torch.call import call_of, held_random_state
-from gradlab.adapters.torch.execution_mode import torch_pair
-from gradlab.adapters.torch.tensors import tensor_of
 
 from ._written import save_square, slope, tensor, torch, written, wrong_checks
+
+pytest.importorskip("torch", reason="check_torch is for torch: pip install torch")
+
+from gradlab.adapters.torch.call import call_of, held_random_state  # imports torch
+from gradlab.adapters.torch.execution_mode import torch_pair
+from gradlab.adapters.torch.tensors import tensor_of
 
 CPU = torch.device("cpu")
 
