@@ -63,7 +63,7 @@ def axes_summed(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def reduced_otherwise(node: ast.AST) -> Iterator[ast.AST]:
-    """Have a reduction go over other axes, and keep them; or sum instead of taking the mean, and the other way round."""
+    """Have a reduction go over other axes, and keep them; or sum instead of taking the mean, and the reverse."""
     if not isinstance(node, ast.Call):
         return
     name = getattr(node.func, "attr", getattr(node.func, "id", ""))

@@ -1,0 +1,127 @@
+"""What ``gradlab compare`` says of a library of 30 ops, run after run: ``python benchmarks/comparisons.py``.
+
+The library, tests/corpora/minops, was written apart from gradlab, and so were the changes in its mistakes.md: wrong
+gradients, and backwards that are right and slow. Each is made in a copy, checked, and compared with the report on the
+library as it is; so are gradients that lose five digits and are right still; and so is the library itself, ``--runs``
+times over, of which nothing is to be said.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tabulate import tabulate
+from tqdm import tqdm
+
+ROOT = Path(__file__).parents[1]
+LIBRARY = Path("tests/corpora/minops")
+OPS = """
+import gradlab
+FACTORS = {factors}
+from tests.corpora.minops.registry import OPS as THEIRS
+
+
+def node(op):
+    def backward(residuals, g):
+        return tuple(dx * FACTORS.get(op.name, 1) for dx in op.backward(residuals, g))
+
+    return gradlab.Node(op.name, "minops", op.forward, backward if FACTORS else op.backward,
+                        lambda rng: iter([gradlab.Sample("example", *op.example(rng))]))
+
+
+OPS = [node(op) for op in THEIRS]
+"""
+# Five digits of a gradient, of which ten are left.
+LOSS, LOSE_DIGITS = 3e-11, ("sigmoid", "affine", "layernorm")
+CHANGE = re.compile(
+    r"^### \d+\. (\w+) \(minops/(\w+\.py)\)\n\n(.*?)^-(.*?)\n\+(.*?)$", re.DOTALL | re.MULTILINE
+)
+
+
+# What a change of each kind is to fail by.
+WHY = {"wrong": "verdict", "slow": "backward", "less exact": "error"}
+
+
+def gradlab(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Return the exit status of a command, and what it prints."""
+    # the copy comes first, and nothing else of this checkout's tests is wanted
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), str(ROOT)))}
+    command = [sys.executable, "-m", "gradlab", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    return done.returncode, done.stdout
+
+
+def report(folder: Path, name: str) -> Path:
+    """Check the copy as it stands; return the report."""
+    path = folder / name
+    path.write_text(gradlab(folder, "check", "ops.py:OPS", "--no-repair", "--format", "json")[1], "utf-8")
+    return path
+
+
+def failing(folder: Path, old: Path, new: Path, limits: str) -> list[tuple[str, str]]:
+    """Return what the comparison fails on: which op, and why."""
+    _, out = gradlab(folder, "compare", str(old), str(new), "--fail-if", limits, "--format", "json")
+    return [(row["what"].partition(",")[0], row["kind"]) for row in json.loads(out)["rows"] if row["fails"]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=20, help="(default: 20)")
+    parser.add_argument("--limits", default="error:10x,time:80%", help="(default: %(default)s)")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        shutil.copytree(ROOT / LIBRARY, folder / LIBRARY)
+        for package in ("tests", "tests/corpora"):
+            (folder / package / "__init__.py").touch()
+        (folder / "ops.py").write_text(OPS.replace("{factors}", "{}"), "utf-8")
+        old = report(folder, "old.json")
+        rows = [
+            (
+                "the same",
+                f"run {k + 1}",
+                failing(folder, old, report(folder, "new.json"), arguments.limits),
+                0,
+            )
+            for k in tqdm(range(arguments.runs), unit=" runs")
+        ]
+        text = (folder / LIBRARY / "mistakes.md").read_text("utf-8")
+        slow = text.index("## Right but slow")
+        for found in tqdm(list(CHANGE.finditer(text)), unit=" changes"):
+            op, file, _, was, becomes = found.groups()
+            path = folder / LIBRARY / file
+            source = path.read_text("utf-8")
+            path.write_text(source.replace(was, becomes), "utf-8")
+            kind = "slow" if found.start() > slow else "wrong"
+            rows.append((kind, op, failing(folder, old, report(folder, "new.json"), arguments.limits), 1))
+            path.write_text(source, "utf-8")
+        for op in LOSE_DIGITS:
+            (folder / "ops.py").write_text(OPS.replace("{factors}", repr({op: 1 + LOSS})), "utf-8")
+            rows.append(
+                ("less exact", op, failing(folder, old, report(folder, "new.json"), arguments.limits), 1)
+            )
+    shown = [
+        (kind, what, "; ".join(dict.fromkeys(f"{op} ({why})" for op, why in fails)) or "nothing")
+        for kind, what, fails, _ in rows
+    ]
+    print(tabulate(shown, ("change", "op", f"fails, with --fail-if {arguments.limits}")))
+    quiet = sum(not fails for *_, fails, changed in rows if not changed)
+    told = [
+        {name for name, _ in fails} == {op} and WHY[kind] in {why for _, why in fails}
+        for kind, op, fails, changed in rows
+        if changed
+    ]
+    print(
+        f"\n{quiet} of {arguments.runs} runs of the same say nothing; {sum(told)} of {len(told)} changes fail, "
+        "by what was done and on nothing else"
+    )
+
+
+if __name__ == "__main__":
+    main()
