@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -112,7 +113,11 @@ def write_html(
     expected = list(filter(_is_expected, records))
     tests = count(len(records), "test")
     records = [record for record in records if not _is_expected(record)]
-    named = [report.renamed(f"{record.test} {{}}".format) for record in records for report in record.reports]
+    named = [
+        report.renamed(partial("{} {}".format, record.test))
+        for record in records
+        for report in record.reports
+    ]
     together = Report(
         [row for report in named for row in report.rows],
         environment,
