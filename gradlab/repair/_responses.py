@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ class Probe:
     def __call__(self, value: Any) -> Any:
         """Return what is to stand there."""
         if self.given is None:
-            scope = {name: _kept(x) for name, x in sys._getframe(1).f_locals.items()}
+            scope = {name: _kept(x) for name, x in _in_scope(sys._getframe(1)).items()}
             self.kept.append((_kept(value), scope))
             return value
         other = self.given[self.calls]
@@ -80,6 +81,13 @@ class Probe:
         if values is None:
             self.kept = []
         return self
+
+
+def _in_scope(frame: FrameType) -> dict[str, Any]:
+    """Return the variables of a call, and the arrays and numbers of its module that it names."""
+    module = frame.f_globals
+    named = {name: module[name] for name in frame.f_code.co_names if name in module}
+    return {k: v for k, v in named.items() if isinstance(v, np.ndarray | float | int)} | frame.f_locals
 
 
 def _kept(value: Any) -> Any:

@@ -395,3 +395,14 @@ def test_what_is_wrong_beyond_is_not_proven(written):
     report = check_gradient(module.cost, module.slope, np.array([1.0, 0.5, 2.0]))
     assert not report.ok
     assert not any("* 2" in repair.diff or "2 *" in repair.diff for repair in report.repairs)
+
+
+def test_what_is_missing_may_be_an_array_of_the_module(written):
+    module = written(
+        "TIMES = np.linspace(0, 1, 20)\n\n\n"
+        "def cost(x):\n    return np.sum((x[0] * np.exp(-x[1] * TIMES) - np.cos(TIMES)) ** 2)\n\n\n"
+        "def slope(x):\n    decay = np.exp(-x[1] * TIMES)\n    residual = x[0] * decay - np.cos(TIMES)\n"
+        "    return np.array([2 * np.sum(residual * decay), 2 * np.sum(residual * x[0] * decay)])\n"
+    )
+    (repair,) = check_gradient(module.cost, module.slope, np.array([1.5, 0.7])).repairs
+    assert "TIMES" in repair.diff.partition("\n+    ")[2]
