@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
         subparser = subparsers.add_parser(
             command.__name__.rpartition(".")[2],
             help=command.HELP,
-            description=command.HELP.capitalize() + ".",
+            description=f"{command.HELP[0].upper()}{command.HELP[1:]}.",
             allow_abbrev=False,
         )
         subparser.add_argument("--format", choices=("table", "markdown", "json", "github"), default="table")

@@ -369,6 +369,7 @@ def test_every_check_is_there(project):
                 gradcheck.gradient(np.sum, np.ones_like, X, **QUICK),
                 gradcheck.jacobian(np.sin, lambda x: np.diag(np.cos(x)), X, **QUICK),
                 gradcheck.hessian(lambda x: np.sum(x**3), lambda x: 3 * x**2, lambda x: np.diag(6 * x), X, **QUICK),
+                gradcheck.jvp(lambda x: x**2, lambda x, v: 2 * x[0] * v[0], (X,), **QUICK),
                 gradcheck.model(TwoLayerNet(4, 3, 2), np.ones((5, 4)), np.array([0, 1, 0, 1, 1])),
                 gradcheck.torch(forward, X, name="of torch"),
                 gradcheck.jax(forward, X, X, name="of jax"),

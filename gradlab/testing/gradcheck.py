@@ -72,6 +72,12 @@ class GradCheck:
         """Check the gradient and the Hessian of a scalar function: see `gradlab.check_hessian`."""
         return self.run(gradlab.check_hessian, f, grad, hess, x, **options)
 
+    def jvp(
+        self, forward: Callable[..., Any], jvp: Callable[..., Any], primals: Sequence[Any], **options: Any
+    ) -> Report:
+        """Check a forward mode: see `gradlab.check_jvp`."""
+        return self.run(gradlab.check_jvp, forward, jvp, primals, **options)
+
     def torch(self, fn_or_module: Any, *tensors: Any, **options: Any) -> Report:
         """Check a function or module of torch's: see `gradlab.check_torch`."""
         return self.run(gradlab.check_torch, fn_or_module, *tensors, **options)

@@ -61,7 +61,7 @@ def _options(p: Parameter, sizes: LayerSizes) -> Iterator[InputSpec | None]:
         return
     if _SETTINGS.search(p.name.lower()):
         raise LayerError(
-            f"forward takes {p.name!r}, which no shape stands for: give --samples MODULE:FUNCTION"
+            f"forward takes {p.name!r}, which no shape stands for: give it with --settings, or all with --samples"
         )
     if _is_parameter(p):
         yield InputSpec(weight_shape(p.name, sizes))

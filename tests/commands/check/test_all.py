@@ -50,7 +50,7 @@ def test_all_checks_what_a_module_defines_and_says_what_it_could_not(project, ch
         "'style', of which the name does not say what it is: give --init '{\"style\": \"...\"}'"
         in (unchecked["mine:Styled"])
     )
-    assert "no shape stands for: give --samples MODULE:FUNCTION" in unchecked["mine:Loose"]
+    assert "no shape stands for: give it with --settings, or all with --samples" in unchecked["mine:Loose"]
     # nobody asked for these by name
     assert (status, envelope["ok"], err) == (0, True, "")
 
