@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs"
+FIVE = [f"start/{name}.md" for name in ("learner", "course", "torch-jax", "scipy", "maintainer")]
 FENCE = re.compile(r"^( *)```(\w*)([^\n]*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 # What makes the environment; the tests of the first five minutes run it, the others have one.
 SET_UP = re.compile(r"(python3 -m venv|\. \.venv|pip install)\b")

@@ -7,7 +7,15 @@ import sys
 
 import pytest
 
-from tests.docs.page_blocks import PAGES, SET_UP, blocks_of, environment_here, run_commands, run_sessions
+from tests.docs.page_blocks import (
+    FIVE,
+    PAGES,
+    SET_UP,
+    blocks_of,
+    environment_here,
+    run_commands,
+    run_sessions,
+)
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the pages' commands are for a POSIX shell")
 # Named at the head of a page, as ``needs: [torch]``.
@@ -17,7 +25,10 @@ python() {{ {sys.executable} "$@"; }}
 gradlab() {{ python -m gradlab "$@"; }}
 pytest() {{ python -m pytest "$@"; }}
 """
-ALL = sorted(path.relative_to(PAGES).as_posix() for path in PAGES.rglob("*.md"))
+# The five first pages are run by tests/first_minutes, in environments of their own.
+ALL = sorted(
+    name for name in (path.relative_to(PAGES).as_posix() for path in PAGES.rglob("*.md")) if name not in FIVE
+)
 
 
 @pytest.fixture

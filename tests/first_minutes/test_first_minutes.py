@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.page_blocks import PAGES, blocks_of, run_commands, run_sessions
+from tests.docs.page_blocks import FIVE, PAGES, blocks_of, run_commands, run_sessions
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the scripts are for a POSIX shell")
@@ -42,9 +42,10 @@ def environment():
     return {k: v for k, v in os.environ.items() if k not in own}
 
 
-@pytest.mark.parametrize("page", ["learner", "course", "torch-jax", "scipy", "maintainer"])
+@pytest.mark.parametrize("page", FIVE)
 def test_a_page(page, tmp_path, source, environment):
-    blocks = blocks_of((PAGES / "start" / f"{page}.md").read_text("utf-8"))
+    blocks = blocks_of((PAGES / page).read_text("utf-8"))
+    assert not blocks.others
     folder = tmp_path / "project"
     folder.mkdir()
     for title, content in blocks.files.items():
