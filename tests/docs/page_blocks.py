@@ -108,4 +108,10 @@ def run_sessions(
 def environment_here(site: Path) -> dict[str, str]:
     """Return an environment in which this checkout is installed, at a width and without colours."""
     own = {"PYTHONPATH": os.pathsep.join(map(str, (site, ROOT))), "COLUMNS": "80", "NO_COLOR": "1"}
-    return {**os.environ, **own, "PYTEST_ADDOPTS": "-p no:cacheprovider", "GRADLAB_MNIST": ""}
+    return {**users_environment(), **own, "PYTEST_ADDOPTS": "-p no:cacheprovider", "GRADLAB_MNIST": ""}
+
+
+def users_environment() -> dict[str, str]:
+    """Return the environment of a user who has nothing to do with these tests, nor with what runs them."""
+    own = ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONIOENCODING", "GRADLAB_MNIST", "PYTHONSAFEPATH")
+    return {k: v for k, v in os.environ.items() if k not in own and not k.startswith("PYTEST_")}

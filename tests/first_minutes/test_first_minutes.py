@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.page_blocks import FIVE, PAGES, blocks_of, run_commands, run_sessions
+from tests.docs.page_blocks import FIVE, PAGES, blocks_of, run_commands, run_sessions, users_environment
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the scripts are for a POSIX shell")
@@ -28,29 +28,15 @@ def source(tmp_path):
     return folder
 
 
-@pytest.fixture
-def environment():
-    """The environment of a user who has nothing to do with these tests."""
-    own = (
-        "PYTHONPATH",
-        "VIRTUAL_ENV",
-        "PYTHONIOENCODING",
-        "PYTEST_ADDOPTS",
-        "GRADLAB_MNIST",
-        "PYTHONSAFEPATH",
-    )
-    return {k: v for k, v in os.environ.items() if k not in own}
-
-
 @pytest.mark.parametrize("page", FIVE)
-def test_a_page(page, tmp_path, source, environment):
+def test_a_page(page, tmp_path, source):
     blocks = blocks_of((PAGES / page).read_text("utf-8"))
     assert not blocks.others
     folder = tmp_path / "project"
     folder.mkdir()
     for title, content in blocks.files.items():
         (folder / title).write_text(content, "utf-8")
-    quiet = {**environment, "COLUMNS": "80", "NO_COLOR": "1"}
+    quiet = {**users_environment(), "COLUMNS": "80", "NO_COLOR": "1"}
     begin = time.monotonic()
     told = run_commands(blocks.commands, folder, quiet, "")
     if any(words in told for words in NOT_FETCHED):
@@ -64,7 +50,7 @@ def test_a_page(page, tmp_path, source, environment):
 
 
 @pytest.fixture
-def first_minutes(tmp_path, source, environment):
+def first_minutes(tmp_path, source):
     def run(name, encoding="utf-8"):
         folder = tmp_path / "project"
         folder.mkdir()
@@ -72,7 +58,7 @@ def first_minutes(tmp_path, source, environment):
         done = subprocess.run(
             ["sh", str(HERE / f"{name}.sh"), str(source)],
             cwd=folder,
-            env=environment,
+            env=users_environment(),
             capture_output=True,
             timeout=900,
         )
