@@ -8,13 +8,15 @@ from mkdocs.structure.files import File, Files
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import command_line
 import gallery
 import verdict_pictures
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the gallery of mistakes, the pictures of how a verdict is reached, and what was measured."""
-    for path, content in {**gallery.pages(), **verdict_pictures.pages(), **_reports()}.items():
+    """Add the gallery, the pictures of how a verdict is reached, the command line, and what was measured."""
+    made = {**gallery.pages(), **verdict_pictures.pages(), **command_line.pages(), **_reports()}
+    for path, content in made.items():
         files.append(File.generated(config, path, content=content))
     return files
 

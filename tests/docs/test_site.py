@@ -37,3 +37,15 @@ def test_it_builds_without_a_warning(tmp_path):
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "site" / "index.html").read_text("utf-8")
     assert not re.findall(r'<(?:script|link|img)[^>]*(?:src|href)="https?:', page), "it asks another host"
+
+
+def test_the_command_line_has_every_command(monkeypatch):
+    monkeypatch.syspath_prepend(str(PAGES / "_made"))
+    import command_line
+
+    from gradlab.cli import FIRST
+
+    assert sorted(command_line.COMMANDS) == sorted(FIRST)
+    page = command_line.pages()["reference/command-line.md"]
+    assert "\nTrain on MNIST: the textbook's TwoLayerNet, or another model.\n" in page
+    assert page.count("$ gradlab ") == len(FIRST) + 1
