@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -98,9 +99,15 @@ def _calls(count: int, arguments: argparse.Namespace) -> tuple[str, int]:
 def _batch(batch: tuple[int, int]) -> fuzz_calls.Outcomes:
     calls, number = batch
     try:
-        return in_child(partial(fuzz_calls.outcomes, calls, number), 60 + PATIENCE_S * calls)
+        return in_child(partial(_outcomes, calls, number), 60 + PATIENCE_S * calls)
     except ChildDiedError as death:
         return fuzz_calls.Outcomes(failures=[f"seed {number}: {death}"])
+
+
+def _outcomes(calls: int, number: int) -> fuzz_calls.Outcomes:
+    # the bar's own lock may be held by the parent's main thread at the moment of the fork, and is never released here
+    tqdm.set_lock(threading.RLock())
+    return fuzz_calls.outcomes(calls, number)
 
 
 def _objects(count: int, arguments: argparse.Namespace) -> tuple[str, int]:

@@ -115,6 +115,8 @@ class CheckOptions:
         for name in ("strict", "repair"):
             if not isinstance(getattr(self, name), bool | np.bool_):
                 raise ValueError(f"{name} is {shown(getattr(self, name))}: give True or False")
+        if self.name is not None and not isinstance(self.name, str):
+            raise ValueError(f"name is {shown(self.name)}: give a string")
         check_tolerance("rtol", self.rtol)
         check_tolerance("atol", self.atol)
         domains_of(self.domain)

@@ -104,3 +104,13 @@ def test_every_check_of_a_function_takes_a_budget():
     }
     # of a model nothing but the given point is looked at
     assert without == {"check_model"}
+
+
+@pytest.mark.parametrize("name", [{}, ["a"], np.ones(2), 3])
+def test_a_name_is_a_string(name):
+    with pytest.raises(ValueError, match=r"^name is .*: give a string$"):
+        gradlab.check_gradient(np.sum, np.ones_like, X, name=name)
+
+
+def test_a_time_that_no_timer_takes_is_no_limit():
+    assert gradlab.check_gradient(np.sum, np.ones_like, X, max_seconds=1e300).ok

@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import isinf
 from time import sleep
 from types import FrameType
 from typing import Any, TypeVar
@@ -20,6 +19,8 @@ Otherwise = TypeVar("Otherwise")
 # An exception that a bare except catches is lost: it is raised again after so many seconds at least, in which whatever
 # a `finally` puts back is back.
 AGAIN_S = 1.0
+# A longer time, eleven days, is none: no timer takes what is much longer.
+FOREVER_S = 1e6
 
 
 @dataclass
@@ -80,7 +81,7 @@ def within(
 
 
 def _interrupted(seconds: float, function: Callable[[], Returned], alarm: _Alarm) -> Returned:
-    if isinf(seconds):
+    if seconds > FOREVER_S:
         return function()
     if seconds <= 0:
         alarm.rung = True
