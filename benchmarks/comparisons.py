@@ -23,15 +23,16 @@ ROOT = Path(__file__).parents[1]
 LIBRARY = Path("tests/corpora/minops")
 OPS = """
 import gradlab
-FACTORS = {factors}
 from tests.corpora.minops.registry import OPS as THEIRS
+
+FACTORS = {factors}
 
 
 def node(op):
     def backward(residuals, g):
-        return tuple(dx * FACTORS.get(op.name, 1) for dx in op.backward(residuals, g))
+        return tuple(dx * FACTORS[op.name] for dx in op.backward(residuals, g))
 
-    return gradlab.Node(op.name, "minops", op.forward, backward if FACTORS else op.backward,
+    return gradlab.Node(op.name, "minops", op.forward, backward if op.name in FACTORS else op.backward,
                         lambda rng: iter([gradlab.Sample("example", *op.example(rng))]))
 
 
@@ -48,7 +49,7 @@ CHANGE = re.compile(
 WHY = {"wrong": "verdict", "slow": "backward", "less exact": "error"}
 
 
-def gradlab(folder: Path, *arguments: str) -> tuple[int, str]:
+def run_gradlab(folder: Path, *arguments: str) -> tuple[int, str]:
     """Return the exit status of a command, and what it prints."""
     # the copy comes first, and nothing else of this checkout's tests is wanted
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), str(ROOT)))}
@@ -61,13 +62,13 @@ def report(folder: Path, name: str) -> Path:
     """Check the copy as it stands, two ops at a time; return the report."""
     path = folder / name
     asked = ("--no-repair", "--workers", "2", "--format", "json")
-    path.write_text(gradlab(folder, "check", "ops.py:OPS", *asked)[1], "utf-8")
+    path.write_text(run_gradlab(folder, "check", "ops.py:OPS", *asked)[1], "utf-8")
     return path
 
 
 def failing(folder: Path, old: Path, new: Path, limits: str) -> list[tuple[str, str]]:
     """Return what the comparison fails on: which op, and why."""
-    _, out = gradlab(folder, "compare", str(old), str(new), "--fail-if", limits, "--format", "json")
+    _, out = run_gradlab(folder, "compare", str(old), str(new), "--fail-if", limits, "--format", "json")
     return [(row["what"].partition(",")[0], row["kind"]) for row in json.loads(out)["rows"] if row["fails"]]
 
 

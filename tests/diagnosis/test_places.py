@@ -282,3 +282,29 @@ def test_round_numbers_are_not_rounded_ones():
     """Beside a constant of 1e8 everything is within float16's rounding of the terms."""
     report = check_gradient(lambda x: np.sum(1e8 + x**2), lambda x: 2000 * x, np.array([0.3, 1.0, -2.0]))
     assert report.faults[0].name == "constant-factor"
+
+
+def test_a_slice_that_is_named_has_a_wrong_element():
+    """Where the right gradient is 0 nothing shows, and the slices from the second on are not all wrong."""
+
+    def forward(x):
+        return x[3:8] ** 2, x
+
+    def backward(x, g):
+        dx = np.zeros_like(x)
+        dx[2:7] = 2 * x[3:8] * g
+        return (dx,)
+
+    report = check_vjp(forward, backward, (np.random.default_rng(0).standard_normal(10),), explore=False)
+    assert report.faults[0].name == "shifted"
+    assert "moved by -1 along axis -1, zeros coming in" in report.faults[0].sentence
+    assert not any("the index along axis 0 is not 0" in fault.sentence for fault in report.faults)
+
+
+def test_what_a_note_says_is_told_once():
+    def backward(x, g):
+        flat = np.lib.stride_tricks.as_strided(g, (g.size,), (8,))  # as if g were contiguous
+        return (np.repeat(flat, x.shape[1]).reshape(x.shape),)
+
+    report = check_vjp(lambda x: (x.sum(axis=1), x), backward, (X,))
+    assert str(report).count("dout is every second") == 1

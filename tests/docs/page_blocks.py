@@ -54,7 +54,7 @@ def blocks_of(text: str) -> Blocks:
                     more, _, printed = printed.partition("\n")
                     command = command[:-1] + more.removeprefix("> ")
                 blocks.commands.append((command, printed))
-        elif language == "pycon":
+        elif language == "pycon" and content.startswith(">>> "):
             blocks.sessions.append(content)
         elif language != "mermaid":
             blocks.others.append(language)

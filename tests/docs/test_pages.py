@@ -76,3 +76,4 @@ def test_a_page_that_lies_is_caught(tmp_path, installed):
     assert told == "$ echo one\none\n\ninstead of\ntwo\n"
     assert "Expected:\n    3" in run_sessions(blocks.sessions, tmp_path, environment_here(installed))
     assert blocks.others == ["text"]
+    assert blocks_of("```pycon\n1 + 1\n2\n```\n").others == ["pycon"]

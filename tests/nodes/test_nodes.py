@@ -81,6 +81,10 @@ def test_a_broken_backward_is_caught(name, how):
 def test_a_new_node_never_shifts_another_nodes_samples():
     assert named_rng(0, "add").integers(2**60) == named_rng(0, "add").integers(2**60)
     assert named_rng(0, "add").integers(2**60) != named_rng(0, "adds").integers(2**60)
+    # the stream of the list of the seed and the name's bytes, whatever the seed's size
+    for seed in (7, 2**32 - 1, 2**32, 2**70):
+        listed = np.random.default_rng([seed, *b"add/x"])
+        assert named_rng(seed, "add", "x").integers(2**60) == listed.integers(2**60)
     assert named_rng(0, "add").integers(2**60) != named_rng(1, "add").integers(2**60)
 
 

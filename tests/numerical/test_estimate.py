@@ -413,3 +413,15 @@ def test_the_sensitivity_is_kept():
             (off,) = check_vjp(lambda x: (np.sin(x), x), wrong, (x,), checks=["matches_numerical"]).rows
             assert off.verdict is Verdict.WRONG
             assert off.worst_index == index
+
+
+@pytest.mark.parametrize("method", [np.ones(2), np.zeros(2, dtype=[("a", float)]), 3, None, "h"], ids=repr)
+def test_a_method_that_is_none(method):
+    for estimate in (
+        lambda: estimate_gradient(np.sum, np.ones(2), method=method),
+        lambda: estimate_jacobian(np.sin, np.ones(2), method=method),
+        lambda: estimate_vjp(np.sin, (np.ones(2),), np.ones(2), method=method),
+        lambda: estimate_jvp(np.sin, (np.ones(2),), (np.ones(2),), method=method),
+    ):
+        with pytest.raises(ValueError, match=r"^no method is named .*: there are auto, central"):
+            estimate()

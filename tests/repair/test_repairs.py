@@ -406,3 +406,13 @@ def test_what_is_missing_may_be_an_array_of_the_module(written):
     )
     (repair,) = check_gradient(module.cost, module.slope, np.array([1.5, 0.7])).repairs
     assert "TIMES" in repair.diff.partition("\n+    ")[2]
+
+
+def test_a_sum_over_the_wrong_axes_is_mended_where_it_stands(written):
+    module = written(
+        "def forward(x):\n    e = np.exp(x - x.max(axis=1, keepdims=True))\n"
+        "    y = e / e.sum(axis=1, keepdims=True)\n    return y, y\n\n\n"
+        "def backward(y, g):\n    dx = y * g\n    return (dx - y * dx.sum(),)\n"
+    )
+    (repair,) = check_vjp(module.forward, module.backward, (X,)).repairs
+    assert "+    return (dx - y * dx.sum(axis=1, keepdims=True),)" in repair.diff
