@@ -62,11 +62,14 @@ class Compared:
         How many rows both have.
     speed : float
         How many times as long the newer run took for the same, by the machine; 1 where that is not known.
+    untimed : bool
+        Whether times were to be compared, and the reports have none for the same.
     """
 
     changes: list[Changed]
     compared: int
     speed: float = 1.0
+    untimed: bool = False
     environment: Mapping[str, Any] = field(default_factory=dict)
     interrupted: bool = False
 
@@ -82,6 +85,10 @@ class Compared:
         head = "Nothing to compare." if not self.compared else "Nothing got worse." if not failing else ""
         head = head or f"WORSE: {count(failing, 'change')} beyond what is allowed."
         closing = f"{count(self.compared, 'row')} compared, {count(len(self.changes), 'change')}."
+        if self.untimed:
+            closing += (
+                " No times in both: have them measured with --timings or --format json of gradlab check."
+            )
         parts = [f"**{head}**" if style == "github" else head]
         parts += [table(("what", "reason", "old", "new", "verdict"), shown, style)] if shown else []
         return "\n\n".join([*parts, closing])
@@ -145,7 +152,7 @@ def compare_reports(
     olds, news = _by_place(before), _by_place(after)
     both = [key for key in olds if key in news]
     changes = [c for key in both for c in _row_changes(_what(key), olds[key], news[key], limits)]
-    slower, speed = _time_changes(olds, news, both, limits)
+    slower, speed, timed = _time_changes(olds, news, both, limits)
     changes += slower
     changes += [
         Changed(_what(key), "gone", str(olds[key]["verdict"]), "", False) for key in olds if key not in news
@@ -154,7 +161,7 @@ def compare_reports(
         Changed(_what(key), "added", "", str(news[key]["verdict"]), False) for key in news if key not in olds
     ]
     changes.sort(key=lambda change: not change.fails)
-    return Compared(changes, len(both), speed, environment)
+    return Compared(changes, len(both), speed, "time" in limits and not timed, environment)
 
 
 Place = tuple[str, str, str, str, str]
@@ -206,8 +213,8 @@ def _time_changes(
     news: Mapping[Place, Mapping[str, Any]],
     both: Iterable[Place],
     limits: Mapping[str, float],
-) -> tuple[list[Changed], float]:
-    """Return the nodes whose forward or backward takes longer, and how much longer everything takes."""
+) -> tuple[list[Changed], float, int]:
+    """Return what takes longer, how many times as long everything takes, and how many times were compared."""
     sums: dict[tuple[str, str, str], list[float]] = {}
     seen: set[tuple[str, str, str]] = set()
     for key in both:
@@ -231,7 +238,7 @@ def _time_changes(
         for (test, node, name), ratio in ratios.items()
         if factor and ratio >= factor * speed
     ]  # fmt: skip
-    return slower, speed
+    return slower, speed, len(ratios)
 
 
 def _float(value: Any) -> float | None:

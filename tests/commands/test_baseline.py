@@ -100,3 +100,15 @@ def test_misuse_is_told_before_anything_runs(arguments, line, capsys, tmp_path, 
         told = capsys.readouterr()
         assert told.out == ""
         assert told.err.rstrip().endswith(line)
+
+
+def test_a_limit_of_times_has_them_measured(known, capsys):
+    slow = LAYERS.replace(
+        "        return x**2", "        [np.sort(x.repeat(9999)) for _ in range(9)]\n        return x**2"
+    )
+    (known / "layers.py").write_text(slow)
+    assert cli.main([*CHECK, "--baseline", "known.json", "--fail-if", "time:300%"]) == 1
+    told = capsys.readouterr().out.partition("Against known.json:")[2]
+    assert "layers.py:Square" in told
+    assert "forward" in told
+    assert "layers.py:Double" not in told

@@ -77,6 +77,14 @@ def test_a_backward_that_is_slower_than_the_others(compared, capsys):
     assert compared(slow, "--fail-if", "time:20%") == 0
 
 
+def test_that_there_are_no_times_is_told(compared, capsys):
+    untimed = lambda rows: [{**row, "forward_s": None, "backward_s": None} for row in rows]
+    assert compared(untimed, "--fail-if", "time:20%") == 0
+    assert "No times in both: have them measured" in capsys.readouterr().out
+    assert compared(untimed) == 0
+    assert "No times" not in capsys.readouterr().out
+
+
 def test_what_only_one_has_is_told(compared, capsys):
     assert compared(lambda rows: [row for row in rows if row["node"] != "tanh"]) == 0
     assert "gone" in capsys.readouterr().out

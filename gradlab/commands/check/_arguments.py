@@ -125,7 +125,8 @@ def task_of(arguments: argparse.Namespace) -> CheckTask:
         max_evaluations=arguments.max_evaluations,
         repair=arguments.repair,
         pictures=bool(arguments.plot or arguments.html),
-        timings=arguments.timings or arguments.format == "json",
+        # what a limit compares has to be measured
+        timings=arguments.timings or arguments.format == "json" or "time" in arguments.fail_if,
     )
 
 
