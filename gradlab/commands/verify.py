@@ -52,12 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, command: str) -> int:
     """Verify nodes or, with --models, networks; print the report, write its pages, return the exit status."""
+    against = baseline_of(arguments)
     if arguments.models:
         return _verify_models(arguments, command)
     if arguments.workers is None and arguments.scheduler is None:
         many = len(select_nodes(arguments.node, arguments.family)) >= MANY
         arguments.workers = processors() if many else 1
-    against = baseline_of(arguments)
     with workers_of(arguments) as workers:
         report = verify(
             *arguments.node,

@@ -95,7 +95,7 @@ def test_nodes(tmp_path, capsys):
 )
 def test_misuse_is_told_before_anything_runs(arguments, line, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for command in (["verify", "tanh"], ["check", "layers.py:Square"]):
+    for command in (["verify", "tanh"], ["verify", "--models"], ["check", "layers.py:Square"]):
         assert cli.main([*command, *arguments]) == 2
         told = capsys.readouterr()
         assert told.out == ""
