@@ -10,6 +10,7 @@ import time
 import pytest
 
 from gradlab import cli
+from gradlab.running import timing
 
 NODES = """
     import numpy as np
@@ -114,9 +115,12 @@ def test_a_layer_that_takes_integers_too_is_looked_at_with_numbers(project, chec
     assert "--input 2x3\n" in out
 
 
-def test_times_are_measured_where_they_are_asked_for(check):
-    def timed(*arguments):
-        return "forward" in check("layers.py:Square", *arguments)[1]
-
-    assert timed("--timings")
-    assert not timed()
+def test_times_are_measured_where_they_are_asked_for(check, monkeypatch):
+    measured = []
+    monkeypatch.setattr(timing, "measure", lambda trial: measured.append(trial) or {})
+    check("layers.py:Square")
+    assert not measured
+    for asked in (["--timings"], ["--format", "json"]):
+        measured.clear()
+        check("layers.py:Square", *asked)
+        assert measured
