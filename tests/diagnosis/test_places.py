@@ -303,8 +303,8 @@ def test_a_slice_that_is_named_has_a_wrong_element():
 
 def test_what_a_note_says_is_told_once():
     def backward(x, g):
-        flat = np.lib.stride_tricks.as_strided(g, (g.size,), (8,))  # as if g were contiguous
-        return (np.repeat(flat, x.shape[1]).reshape(x.shape),)
+        of_another_layout = 1 if g.flags.c_contiguous else 2
+        return (np.repeat(of_another_layout * g, x.shape[1]).reshape(x.shape),)
 
     report = check_vjp(lambda x: (x.sum(axis=1), x), backward, (X,))
-    assert str(report).count("dout is every second") == 1
+    assert " ".join(str(report).split()).count("dout is every second") == 1
