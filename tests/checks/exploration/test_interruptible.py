@@ -1,6 +1,8 @@
 """A call that takes more than its share is interrupted, wherever it runs, and the world is left as it was."""
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -135,6 +137,29 @@ def test_an_inner_call_gives_way_to_an_outer_one(here):
 def test_an_outer_call_goes_on_after_an_inner_one(here):
     budget = Budget(60)
     assert here(lambda: within(budget, lambda: within(budget, loop_for_ever, 1, 0.1), 2, 30)) == 1
+
+
+UNDER_A_TRACER = """
+import sys
+from gradlab.checks.trial.budget import Budget
+from gradlab.checks.trial.interruptible import within
+
+def for_ever():
+    while True:
+        pass
+
+def inner():
+    return within(Budget(30), lambda: 1, None), within(Budget(0.1), for_ever, 2)
+
+sys.settrace(lambda *event: None)
+print(within(Budget(60), inner, None), within(Budget(60), inner, None))
+"""
+
+
+def test_it_goes_on_under_a_tracer():
+    """As under coverage, in a process of its own: one that did not would take no test's end for an answer."""
+    done = subprocess.run([sys.executable, "-c", UNDER_A_TRACER], capture_output=True, text=True, timeout=100)
+    assert done.stdout == "(1, 2) (1, 2)\n", done.stderr
 
 
 @posix
