@@ -11,7 +11,7 @@ from gradlab.checks.trial import Trial, error_text
 from gradlab.checks.trial.budget import Budget
 from gradlab.checks.trial.interruptible import within
 from gradlab.report import Explored, Row
-from gradlab.running.timing import Times, times_to_show
+from gradlab.running.timing import Times, times_again, times_to_show
 from gradlab.verdict import CheckResult, Verdict
 
 # The checks that also move the primals far, or round them: there a loop may not end that ends at the given ones.
@@ -19,26 +19,30 @@ MOVING = {"any_layout", "complex_step_agrees", "finite_where_expected", "repeata
 # How much of what is left exploring leaves for the diagnosis of what is wrong already.
 FOR_THE_DIAGNOSIS = 0.25
 BATCH_OF_ONE = "batch cut to 1"
+# The check whose rows have the times.
+TIMED = "matches_numerical"
 
 Judged = tuple[Trial, CheckResult]
 
 
-def run_checks(trials: Sequence[Trial], checks: Mapping[str, check_room.Check]) -> Iterator[Row]:
-    """Yield a row for each comparison that the checks make on the trials of one node.
+def run_checks(trials: Sequence[Trial], checks: Mapping[str, check_room.Check]) -> list[Row]:
+    """Return a row for each comparison that the checks make on the trials of one node.
 
     An exception of a node, or a return that cannot be compared, makes a row as well: one broken node never ends the
     run. Nor does one that does not return: a check that moves the primals is left out if that takes too long.
     """
+    rows: list[Row] = []
     times: dict[str, Times] = {}
     for name, check in checks.items():
-        timed = name == "matches_numerical"
         for group in [trials] if check.needs_all_samples else [[trial] for trial in trials]:
             for trial, result in (
                 _in_time(name, check, group) if name in MOVING else _guarded(name, check, group)
             ):
-                if timed and trial.sample.name not in times:
-                    times[trial.sample.name] = times_to_show(trial)
-                yield _row(trial, name, result, times[trial.sample.name] if timed else {})
+                rows.append(_row(trial, name, result))
+        for trial in trials:
+            known = times.get(trial.sample.name, {})
+            times[trial.sample.name] = times_to_show(trial) if name == TIMED else times_again(trial, known)
+    return [replace(row, **times[row.sample]) if row.check == TIMED else row for row in rows]
 
 
 def _in_time(name: str, check: check_room.Check, trials: Sequence[Trial]) -> list[Judged]:
@@ -157,7 +161,7 @@ def first_wrong(trials: Sequence[Trial], checks: Mapping[str, check_room.Check])
 def _found_row(trial: Trial, check: str, found: check_room.ExploredFault) -> Row:
     changed = found.trial.sample.settings is not trial.sample.settings
     python = check_room.as_python(found.trial, changed)
-    row = _row(found.trial, check, found.result, {})
+    row = _row(found.trial, check, found.result)
     told = (found.result.note, f"not at the given primals, but at others: {python}")
     note = "; ".join(filter(None, told))
     row = replace(row, sample=f"{trial.sample.name}, {found.how}", note=note)
@@ -189,9 +193,7 @@ def _answers(trial: Trial) -> bool:
         return False
 
 
-def _row(trial: Trial, check: str, result: CheckResult, times: Times) -> Row:
+def _row(trial: Trial, check: str, result: CheckResult) -> Row:
     dtypes = dict(zip(trial.names, (str(x.dtype) for x in trial.sample.primals), strict=True))
     dtype = dtypes.get(result.primal) or ", ".join(dict.fromkeys(dtypes.values()))
-    return Row(
-        node=trial.node.name, sample=trial.sample.name, check=check, dtype=dtype, **vars(result), **times
-    )
+    return Row(node=trial.node.name, sample=trial.sample.name, check=check, dtype=dtype, **vars(result))

@@ -11,7 +11,7 @@ from gradlab.report.files import write_atomically, write_bytes_atomically
 from gradlab.report.numbers import seconds
 from gradlab.report.overview import overview
 from gradlab.report.text import report_text
-from gradlab.running.timing import best_time, showing_times
+from gradlab.running.timing import showing_times
 
 FIELDS = [
     "node",
@@ -181,12 +181,6 @@ def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path):
 )
 def test_times_have_units(value, text):
     assert seconds(value) == text
-
-
-def test_best_time_counts_one_call():
-    calls = []
-    best_time(lambda: calls.append(1), enough_s=0.0)
-    assert len(calls) == 1  # a single call is enough: 1 >= 100 * 0 is timed once
 
 
 def test_one_reason_is_told_once_and_each_primals_mistake():
