@@ -92,9 +92,12 @@ def _lines(rows: Sequence[Row], problems: Sequence[Problem]) -> list[Line]:
     for row in rows:
         groups.setdefault((row.node, row.primal), []).append(row)
     reasons: dict[tuple[str, str, Verdict], str] = {}
-    for problem in problems:
-        for row in problem.rows:
-            reasons.setdefault((row.node, row.primal, row.verdict), problem.reason)
+    # a problem of the input itself before one that shows there as well
+    told = [
+        (problem.input != row.primal, row, problem.reason) for problem in problems for row in problem.rows
+    ]
+    for _, row, reason in sorted(told, key=lambda one: one[0]):
+        reasons.setdefault((row.node, row.primal, row.verdict), reason)
     of_an_input = {id(row) for problem in problems if problem.input for row in problem.rows}
     lines = []
     for (node, primal), of_primal in groups.items():

@@ -234,7 +234,7 @@ def by_reason(rows: Sequence[Row]) -> list[tuple[Row, list[Row]]]:
     """
     found: dict[tuple[str, ...], tuple[Row, list[Row]]] = {}
     wrong: dict[tuple[str, ...], tuple[str, ...]] = {}
-    writes = {(row.node, row.sample): row for row in rows if row.check == "leaves_arguments_unchanged"}
+    writes = {(row.node, row.sample): row for row in rows if _writes(row)}
     for i, row in enumerate(rows):
         same = row.note if row.analytic is None and row.note else str(i)
         key: tuple[str, ...] = (row.node, row.sample, same)
@@ -252,6 +252,10 @@ def by_reason(rows: Sequence[Row]) -> list[tuple[Row, list[Row]]]:
         else:
             found[key] = (row, [])
     return list(found.values())
+
+
+def _writes(row: Row) -> bool:
+    return row.check == "leaves_arguments_unchanged" and not row.note.startswith("raised ")
 
 
 def _is_of_writing(row: Row) -> bool:

@@ -16,11 +16,12 @@ from gradlab.checks.exploration.line_judgement import (
     judge_primal_along_lines,
     usual_gradient,
 )
-from gradlab.checks.exploration.smallest_inputs import shrink
+from gradlab.checks.exploration.smallest_inputs import READABLE, shrink
 from gradlab.checks.trial import Trial, error_text, quiet
 from gradlab.checks.trial.interruptible import within
 from gradlab.checks.trial.large_primals import size_of_terms
 from gradlab.checks.trial.mirrored_entries import keeps_symmetry
+from gradlab.node import Array
 from gradlab.verdict import CheckResult, Verdict
 
 CheckElsewhere = Callable[[Trial], Iterator[CheckResult]]
@@ -235,17 +236,26 @@ def _is_wrong_value(fault: CheckResult | None) -> bool:
 def as_python(trial: Trial, changed_settings: bool) -> str:
     """Return the primals, and the settings where they were changed, as Python to paste into a test.
 
-    Of large primals only the shapes: nobody pastes a million numbers.
+    Of large arrays only the shapes, unless all their numbers are the same: nobody pastes a million numbers.
     """
-    if trial.is_large:
-        shapes = (
-            f"{name} of shape {x.shape}" for name, x in zip(trial.names, trial.sample.primals, strict=True)
-        )
-        return f"{', '.join(shapes)}, too large to print"
-    parts = [f"{name} = {_literal(x)}" for name, x in zip(trial.names, trial.sample.primals, strict=True)]
-    if changed_settings:
-        parts += [f"{name} = {_literal(value)}" for name, value in trial.sample.settings.items()]
-    return "; ".join(parts)
+    named = list(zip(trial.names, trial.sample.primals, strict=True))
+    named += trial.sample.settings.items() if changed_settings else ()
+    large = [(name, value) for name, value in named if _is_too_large(value)]
+    parts = [f"{name} = {_literal(value)}" for name, value in named if not _is_too_large(value)]
+    shapes = ", ".join(f"{name} of shape {value.shape}" for name, value in large)
+    return "; ".join([*parts, *([f"{shapes}, too large to print"] if large else [])])
+
+
+def _is_too_large(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.size > READABLE and not _is_constant(value)
+
+
+def _is_constant(value: Array) -> bool:
+    return bool((value == value.flat[0]).all())
+
+
+def _numpys(numbers: Any) -> str:
+    return re.sub(r"\b(inf|nan)\b", r"np.\1", repr(numbers))
 
 
 def _literal(value: Any) -> str:
@@ -253,5 +263,7 @@ def _literal(value: Any) -> str:
         return repr(value)
     dtype = "" if value.dtype in (np.float64, np.int64) else f", dtype=np.{value.dtype.name}"
     shape = "" if value.size else f".reshape{value.shape}"
-    numbers = re.sub(r"\b(inf|nan)\b", r"np.\1", repr(value.tolist()))
+    if value.size > READABLE:
+        return f"np.full({value.shape}, {_numpys(value.flat[0].item())}{dtype})"
+    numbers = _numpys(value.tolist())
     return f"np.array({numbers}{dtype}){shape}"

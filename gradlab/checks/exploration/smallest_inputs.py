@@ -16,6 +16,8 @@ from gradlab.verdict import Verdict
 
 # So many primals are tried at the most: a fault is to be shown, not to be waited for; and fewer for a warning.
 TRIES, TRIES_FOR_A_WARNING = 200, 50
+# Of a primal with more elements nobody reads the numbers: all become plain together, or none.
+READABLE = 100
 # Primals that were large are checked element by element from so many elements down.
 FULL_BELOW = 64
 
@@ -108,11 +110,15 @@ def _cut(trial: Trial, n: int, kept: Sequence[int], in_kind: bool) -> Iterator[S
 
 
 def _plainer(trial: Trial, in_kind: bool) -> Iterator[Sample]:
-    """Yield samples with plainer numbers: of each primal first all numbers changed at once, then one at a time."""
+    """Yield samples with plainer numbers: of each primal first all numbers changed at once, then one at a time.
+
+    One at a time where there are few enough to be read.
+    """
     primals = trial.sample.primals
     for i, x in enumerate(primals):
         flat = x.reshape(-1)
-        for places in (slice(None), *(slice(k, k + 1) for k in range(x.size))):
+        single = range(x.size) if x.size <= READABLE else ()
+        for places in (slice(None), *(slice(k, k + 1) for k in single)):
             for number in _plain_numbers(flat[places]):
                 if in_kind and not np.array_equal(np.sign(number), np.sign(flat[places])):
                     continue

@@ -15,6 +15,7 @@ from gradlab.checks.exploration.smallest_inputs import TRIES, TRIES_FOR_A_WARNIN
 from gradlab.checks.trial import Trial, quiet
 from gradlab.node import Node, Sample
 from gradlab.nodes import NODES
+from gradlab.report.overview import overview
 
 
 def normal(*shape, seed=15):
@@ -100,7 +101,7 @@ def test_no_candidate_is_tried_twice():
 @pytest.mark.parametrize(("explores_all", "tries"), [(True, TRIES), (False, TRIES_FOR_A_WARNING)])
 def test_it_ends_after_so_many_tries(explores_all, tries):
     fails, tried = counted(lambda trial: False)
-    x = np.random.default_rng(3).uniform(-5, 5, (20, 30))
+    x = np.random.default_rng(3).uniform(-5, 5, (9, 11))
     shrink(trial_of(square, None, x, explores_all=explores_all), fails)
     assert len(tried) == tries
 
@@ -197,3 +198,36 @@ def test_a_fault_that_lines_cannot_see_is_found_and_shrunk_all_the_same():
     assert row.sample == "given, ties within pairs"
     assert "at others: x = np.array([[" in row.note
     assert row.note.count(",") <= 4
+
+
+def wrong_at_a_batch_of_one(x, w):
+    """Return a report on a product whose backward, wrong in one element, raises where there is no row 5."""
+
+    def backward(residuals, g):
+        x, w = residuals
+        dx = g @ w.T
+        dx[5, 1] *= 1.5
+        return dx, x.T @ g
+
+    return check_vjp(lambda x, w: (x @ w, (x, w)), backward, (x, w), name="product", repair=False)
+
+
+def test_of_many_numbers_none_is_made_plain_alone_and_none_is_printed():
+    report = wrong_at_a_batch_of_one(normal(6, 30), normal(30, 20))
+    (raising,) = (row for row in report.rows if row.check == "owns_its_memory" and not row.verdict.ok)
+    assert "raised IndexError" in raising.note
+    assert "at others: x = np.array([[" in raising.note
+    assert raising.note.endswith("; w of shape (30, 20), too large to print")
+
+
+def test_many_numbers_that_are_all_the_same_are_printed():
+    report = wrong_at_a_batch_of_one(normal(6, 30), np.full((30, 20), 2.0))
+    (raising,) = (row for row in report.rows if row.check == "owns_its_memory" and not row.verdict.ok)
+    assert raising.note.endswith(("; w = np.full((30, 20), 2.0)", "; w = np.full((30, 20), 1.0)"))
+
+
+def test_an_error_is_told_once_and_is_the_reason_of_its_own_line():
+    view = overview(wrong_at_a_batch_of_one(normal(6, 30), normal(30, 20)))
+    wrong = [(problem.input, problem.reason) for problem in view.problems if not problem.verdict.ok]
+    assert wrong == [("x", "one element is wrong"), ("", "raises an error")]
+    assert [line.reason for line in view.lines[:2]] == ["one element is wrong", "raises an error"]
