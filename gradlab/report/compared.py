@@ -20,8 +20,12 @@ ENOUGH_TIMES = 5
 # Below this no error is known.
 TINY = 1e-16
 VERDICT, ERROR = "verdict", "error"
-TIMED = {"forward_s": "forward", "backward_s": "backward"}
-NUMBERS = ("relative_error", "relative_bound", *TIMED)
+TIMED = ("forward", "backward")
+NUMBERS = (
+    "relative_error",
+    "relative_bound",
+    *(f"{name}_{what}" for name in TIMED for what in ("s", "spread")),
+)
 
 
 class UnreadableReportError(ValueError):
@@ -147,7 +151,8 @@ def compare_reports(
 
     A verdict that got worse always fails. An error has grown where it is beyond what the numerical side itself may be
     off by. Times are those of a node over all its samples, and are compared after the median of all, since another
-    machine, or another hour, is not a slower backward.
+    machine, or another hour, is not a slower backward. One has grown that is beyond what is allowed by more than the
+    moments of each run differ among themselves.
     """
     olds, news = _by_place(before), _by_place(after)
     both = [key for key in olds if key in news]
@@ -208,6 +213,23 @@ def _row_changes(
         yield Changed(what, ERROR, number(was), number(now), True)
 
 
+@dataclass
+class _Sum:
+    """The times of a node over its samples: the shortest, and the usual ones."""
+
+    shortest: float = 0.0
+    usual: float = 0.0
+
+    def add(self, shortest: float, spread: float) -> None:
+        self.shortest += shortest
+        self.usual += shortest * spread
+
+    @property
+    def spread(self) -> float:
+        """How many times as long the usual ones are."""
+        return self.usual / self.shortest
+
+
 def _time_changes(
     olds: Mapping[Place, Mapping[str, Any]],
     news: Mapping[Place, Mapping[str, Any]],
@@ -215,29 +237,32 @@ def _time_changes(
     limits: Mapping[str, float],
 ) -> tuple[list[Changed], float, int]:
     """Return what takes longer, how many times as long everything takes, and how many times were compared."""
-    sums: dict[tuple[str, str, str], list[float]] = {}
+    sums: dict[tuple[str, str, str], tuple[_Sum, _Sum]] = {}
     seen: set[tuple[str, str, str]] = set()
     for key in both:
         if (sample := key[:3]) in seen:
             continue  # the times are the sample's, on all its rows
         for name in TIMED:
-            was, now = _float(olds[key].get(name)), _float(news[key].get(name))
-            if was and now:
+            times = [(_float(row.get(f"{name}_s")), row) for row in (olds[key], news[key])]
+            if all(time and time > 0 for time, _ in times):
                 seen.add(sample)
-                total = sums.setdefault((key[0], key[1], name), [0.0, 0.0])
-                total[0] += was
-                total[1] += now
-    ratios = {key: now / was for key, (was, now) in sums.items()}
+                total = sums.setdefault((key[0], key[1], name), (_Sum(), _Sum()))
+                for one, (time, row) in zip(total, times, strict=True):
+                    one.add(time or 0.0, _float(row.get(f"{name}_spread")) or 1.0)
+    ratios = {key: new.shortest / old.shortest for key, (old, new) in sums.items()}
     speed = median(ratios.values()) if len(ratios) >= ENOUGH_TIMES else 1.0
     factor = limits.get("time")
     slower = [
         Changed(
-            one_line(", ".join(filter(None, [test, node]))), TIMED[name],
-            seconds(sums[test, node, name][0]), seconds(sums[test, node, name][1]), True,
+            one_line(", ".join(filter(None, [test, node]))),
+            name,
+            seconds(old.shortest),
+            seconds(new.shortest),
+            True,
         )
-        for (test, node, name), ratio in ratios.items()
-        if factor and ratio >= factor * speed
-    ]  # fmt: skip
+        for (test, node, name), (old, new) in sums.items()
+        if factor and ratios[test, node, name] >= factor * speed * old.spread * new.spread
+    ]
     return slower, speed, len(ratios)
 
 

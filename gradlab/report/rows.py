@@ -13,6 +13,7 @@ class Row:
     `relative_error` to `evaluations` are those of `gradlab.verdict.CheckResult`. The times are the sample's, the
     same on all its rows, and None where no command shows them: one forward, one backward for all primals, one full
     numerical gradient for all primals. `speedup` is ``numerical_s / (forward_s + backward_s)``, what backprop saves.
+    Each time is the shortest of several moments; its `spread` is how many times as long the usual moment took.
     """
 
     node: str
@@ -34,6 +35,8 @@ class Row:
     forward_s: float | None = None
     backward_s: float | None = None
     numerical_s: float | None = None
+    forward_spread: float | None = None
+    backward_spread: float | None = None
     speedup: float | None = None
     evaluations: int | None = None
     note: str = ""

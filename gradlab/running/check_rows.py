@@ -11,7 +11,7 @@ from gradlab.checks.trial import Trial, error_text
 from gradlab.checks.trial.budget import Budget
 from gradlab.checks.trial.interruptible import within
 from gradlab.report import Explored, Row
-from gradlab.running.timing import Times, times_again, times_to_show
+from gradlab.running.timing import Times, best_of, times_again, times_to_show
 from gradlab.verdict import CheckResult, Verdict
 
 # The checks that also move the primals far, or round them: there a loop may not end that ends at the given ones.
@@ -32,7 +32,7 @@ def run_checks(trials: Sequence[Trial], checks: Mapping[str, check_room.Check]) 
     run. Nor does one that does not return: a check that moves the primals is left out if that takes too long.
     """
     rows: list[Row] = []
-    times: dict[str, Times] = {}
+    moments: dict[str, list[Times]] = {trial.sample.name: [] for trial in trials}
     for name, check in checks.items():
         for group in [trials] if check.needs_all_samples else [[trial] for trial in trials]:
             for trial, result in (
@@ -40,8 +40,9 @@ def run_checks(trials: Sequence[Trial], checks: Mapping[str, check_room.Check]) 
             ):
                 rows.append(_row(trial, name, result))
         for trial in trials:
-            known = times.get(trial.sample.name, {})
-            times[trial.sample.name] = times_to_show(trial) if name == TIMED else times_again(trial, known)
+            known = moments[trial.sample.name]
+            known += times_to_show(trial) if name == TIMED else times_again(trial, known)
+    times = {sample: best_of(known) for sample, known in moments.items()}
     return [replace(row, **times[row.sample]) if row.check == TIMED else row for row in rows]
 
 

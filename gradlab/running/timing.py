@@ -1,8 +1,9 @@
 """How long forward, backward and the numerical gradient take."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from statistics import median
 from timeit import Timer
 from typing import Any
 
@@ -14,12 +15,12 @@ from gradlab.numerical.finite_difference import numerical_vjp
 Times = Mapping[str, Any]
 # Timing takes a third of a check, and a test suite looks at none of it.
 _shown = ContextVar("times are shown", default=False)
-# A call that takes longer is timed once: what disturbs it for some milliseconds makes little of it.
-SHORT_S = 0.01
+# A call that takes longer is timed at one moment only: what disturbs it for some milliseconds makes little of it.
+SHORT_S = 0.1
 
 
 def measure(trial: Trial) -> Times:
-    """Return the best times of forward, backward and the numerical gradient, in seconds, and their ratio.
+    """Return the best times of forward, backward and the numerical gradient, in seconds.
 
     Of large primals the numerical gradient is not computed, and not timed.
     """
@@ -29,19 +30,13 @@ def measure(trial: Trial) -> Times:
     if trial.is_large:
         return times
     numerical = best_time(lambda: numerical_vjp(lambda *xs: node.forward(*xs, **settings)[0], primals, g))
-    return _with_speedup({**times, "numerical_s": numerical})
+    return {**times, "numerical_s": numerical}
 
 
 def _calls(trial: Trial) -> tuple[Callable[[], object], Callable[[], object]]:
     node, settings, primals, g = trial.node, trial.settings(), trial.primals(), trial.cotangent()
     _, residuals = node.forward(*primals, **settings)
     return lambda: node.forward(*primals, **settings), lambda: node.backward(residuals, g)
-
-
-def _with_speedup(times: dict[str, Any]) -> Times:
-    if "numerical_s" in times:
-        times["speedup"] = times["numerical_s"] / (times["forward_s"] + times["backward_s"])
-    return times
 
 
 @contextmanager
@@ -59,34 +54,47 @@ def times_are_shown() -> bool:
     return _shown.get()
 
 
-def times_to_show(trial: Trial) -> Times:
-    """Return what `measure` does, where times are shown.
+def times_to_show(trial: Trial) -> list[Times]:
+    """Return what `measure` returns, where times are shown.
 
     Nothing where they are not, or a node raises, whose verdict then stands without times.
     """
     if not times_are_shown():
-        return {}
+        return []
     try:
         with np.errstate(all="ignore"):
-            return measure(trial)
+            return [measure(trial)]
     except Exception:  # a faulty backward need not survive a second call
-        return {}
+        return []
 
 
-def times_again(trial: Trial, times: Times) -> Times:
-    """Return the times of a node's calls that are short, or what they take now where that is less.
+def times_again(trial: Trial, known: Sequence[Times]) -> list[Times]:
+    """Return the times of forward and backward at another moment, where they are known, and short.
 
     What else a machine does is over after some milliseconds, and makes a call of microseconds twice as long until then.
     """
-    if not times or times["forward_s"] + times["backward_s"] > SHORT_S:
-        return times
+    if not known or max(known[0]["forward_s"], known[0]["backward_s"]) > SHORT_S:
+        return []
     try:
         with np.errstate(all="ignore"):
             forward, backward = _calls(trial)
-            now = {"forward_s": best_time(forward, repeat=1), "backward_s": best_time(backward, repeat=1)}
+            return [{"forward_s": best_time(forward, repeat=1), "backward_s": best_time(backward, repeat=1)}]
     except Exception:  # as in `times_to_show`
-        return times
-    return _with_speedup({**times, **{name: min(now[name], times[name]) for name in now}})
+        return []
+
+
+def best_of(moments: Sequence[Times]) -> Times:
+    """Return the shortest times of several moments, how many times as long the usual ones were, and the speedup."""
+    if not moments:
+        return {}
+    times: dict[str, Any] = dict(moments[0])
+    for name in ("forward", "backward"):
+        seconds = [moment[f"{name}_s"] for moment in moments]
+        times[f"{name}_s"] = min(seconds)
+        times[f"{name}_spread"] = median(seconds) / min(seconds) if min(seconds) else 1.0
+    if "numerical_s" in times:
+        times["speedup"] = times["numerical_s"] / (times["forward_s"] + times["backward_s"])
+    return times
 
 
 def best_time(function: Callable[[], object], repeat: int = 3, enough_s: float = 3e-4) -> float:

@@ -10,7 +10,11 @@ NAMES = ("add", "tanh", "sigmoid", "exp", "softplus", "square")
 
 @pytest.fixture(scope="module")
 def envelope():
-    return json.loads(verify(*NAMES, checks=["matches_numerical"], explore=False).to_json())
+    made = json.loads(verify(*NAMES, checks=["matches_numerical"], explore=False).to_json())
+    for row in made["rows"]:
+        # how busy the machine is at this moment is no matter of these tests
+        row["forward_spread"] = row["backward_spread"] = 1.0
+    return made
 
 
 @pytest.fixture
@@ -75,6 +79,24 @@ def test_a_backward_that_is_slower_than_the_others(compared, capsys):
         {**r, "forward_s": 3 * r["forward_s"], "backward_s": 3 * r["backward_s"]} for r in rows
     ]
     assert compared(slow, "--fail-if", "time:20%") == 0
+
+
+@pytest.mark.parametrize("busy", ["old", "new"])
+def test_times_that_differ_among_themselves_have_to_grow_by_more(busy, compared, envelope, monkeypatch):
+    if busy == "old":
+        rows = [{**row, "backward_spread": 1.5} for row in envelope["rows"]]
+        monkeypatch.setitem(envelope, "rows", rows)
+        spread = {"backward_spread": 1.0}
+    else:
+        spread = {"backward_spread": 1.5}
+    limit = ("--fail-if", "time:100%")
+    assert compared(each(backward_s=lambda s: 2.9 * s, **spread), *limit) == 0
+    assert compared(each(backward_s=lambda s: 3.1 * s, **spread), *limit) == 1
+
+
+def test_a_report_without_spreads_is_compared_by_its_times(compared):
+    known = {"forward_spread": None, "backward_spread": None}
+    assert compared(each(backward_s=lambda s: 2.1 * s, **known), "--fail-if", "time:100%") == 1
 
 
 def test_that_there_are_no_times_is_told(compared, capsys):

@@ -52,3 +52,10 @@ def test_what_takes_long_is_not_timed_again(at_each_moment):
 
 def test_what_raises_when_it_is_timed_again_keeps_its_times(at_each_moment):
     assert at_each_moment(2e-6, 3e-6, 1e-4, ValueError("once too often"))[:3] == (2e-6, 3e-6, 1e-4)
+
+
+def test_the_spread_is_that_of_the_usual_moment():
+    moments = [{"forward_s": s, "backward_s": t} for s, t in ((1.0, 4.0), (3.0, 2.0), (2.0, 2.0))]
+    spread = {"forward_spread": 2.0, "backward_spread": 1.0}
+    assert timing.best_of(moments) == {"forward_s": 1.0, "backward_s": 2.0, **spread}
+    assert timing.best_of([]) == {}
