@@ -100,7 +100,7 @@ def _compared(trial: Trial, gradients: Sequence[Array]) -> Iterator[CheckResult]
         if told and (result.verdict.ok or told.factor != 1):
             yield _told_of_directions(result, told)
             continue
-        if told:
+        if told and not told.put_right:
             # never by directions alone: every element decides
             result = compare(gradient, trial.estimate_of_elements(i), rtol=rtol, atol=atol, primal=name)
         if result.verdict is Verdict.WRONG and trial.estimates[i].kink.any():

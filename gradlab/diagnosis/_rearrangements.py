@@ -8,14 +8,16 @@ import numpy as np
 
 from gradlab.checks.trial import quiet
 from gradlab.diagnosis._finding import Finding
-from gradlab.diagnosis._primal_evidence import PrimalEvidence
-from gradlab.diagnosis.point_evidence import PointEvidence, flat, jacobians_of
+from gradlab.diagnosis._primal_evidence import LEFT, PrimalEvidence
+from gradlab.diagnosis.point_evidence import SMALL, PointEvidence, flat, jacobians_of
 from gradlab.node import Array, as_tuple
 
 # A pattern in so many elements is no chance.
 ENOUGH = 3
 # Two slices are the same to within this share of the largest element; of more slices no order is looked for.
 NEAR, SLICES = 1e-5, 256
+# Of many elements so many wrong and so many right ones are tried first.
+FEW = 3
 BACK = "move the slice, or the crop, back by as much"
 
 
@@ -230,6 +232,8 @@ def _moved(evidence: PrimalEvidence, places: int, axis: int, how: str, p: PointE
 def wrongly_summed(evidence: PrimalEvidence) -> Finding | None:
     """See whether of the shares of several outputs in one element only one is there, or others are summed up."""
     for form in ("last", "first"):
+        if not _may_be_one_share(evidence, form):
+            continue
         confidence = evidence.explained_share(partial(_share_of_one_output, evidence, form))
         if confidence:
             if all(_is_broadcast(evidence, p) for p in evidence.wrong_points):
@@ -248,8 +252,26 @@ def wrongly_summed(evidence: PrimalEvidence) -> Finding | None:
 
 def _share_of_one_output(evidence: PrimalEvidence, which: str, p: PointEvidence) -> Array:
     """Return the gradient of which each element is the share of the first, or the last, output that depends on it."""
-    shares = p.jacobians[evidence.i] * p.g[:, None]
-    some = np.abs(p.jacobians[evidence.i]) > 1e-9 * np.abs(p.jacobians[evidence.i]).max(initial=0.0)
+    return _shares_of_one_output(which, p.jacobians[evidence.i], p.g).reshape(evidence.primal(p).shape)
+
+
+def _may_be_one_share(evidence: PrimalEvidence, which: str) -> bool:
+    """Return whether a few elements, wrong and right ones, leave it open: a whole Jacobian of many takes long."""
+    p = evidence.wrong_points[0]
+    analytic, wrong = evidence.analytic(p).ravel(), p.wrong(evidence.i).ravel()
+    if analytic.size <= SMALL:
+        return True
+    at = [np.flatnonzero(kind) for kind in (wrong, ~wrong)]
+    places = [int(k) for kind in at for k in kind[:: max(1, len(kind) // FEW)][:FEW]]
+    guess = _shares_of_one_output(which, p.columns(evidence.i, places), p.g)
+    off = np.abs(analytic - p.numerical(evidence.i).ravel())[wrong].max(initial=0.0)
+    return bool((np.abs(analytic[places] - guess) <= 2 * LEFT * off).all())
+
+
+def _shares_of_one_output(which: str, jacobian: Array, g: Array) -> Array:
+    """Return, for each element, the share of the first, or the last, output that depends on it."""
+    shares = jacobian * g[:, None]
+    some = np.abs(jacobian) > 1e-9 * np.abs(jacobian).max(initial=0.0)
     rows = np.arange(len(shares))[:, None]
     chosen = (
         np.where(some, rows, -1).max(axis=0)
@@ -258,7 +280,7 @@ def _share_of_one_output(evidence: PrimalEvidence, which: str, p: PointEvidence)
     )
     exists = some.any(axis=0)
     values = shares[np.clip(chosen, 0, max(len(shares) - 1, 0)), np.arange(shares.shape[1])]
-    return np.asarray(np.where(exists, values, 0.0).reshape(evidence.primal(p).shape))
+    return np.asarray(np.where(exists, values, 0.0))
 
 
 def _output_shape(p: PointEvidence) -> tuple[int, ...]:

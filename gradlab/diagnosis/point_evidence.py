@@ -45,6 +45,10 @@ class PointEvidence:
         """For each primal the slopes of all outputs, shape (outputs, elements)."""
         return self._differences[0]
 
+    def columns(self, i: int, places: Sequence[int]) -> Array:
+        """Return the slopes of all outputs in some elements of primal `i`, shape (outputs, places)."""
+        return _jacobian_by_differences(self.trial, doubles_of(self.trial), i, places)[0]
+
     @property
     def kinks(self) -> tuple[Array, ...]:
         """For each primal which elements have one-sided slopes that differ, in the primal's shape."""
@@ -212,33 +216,38 @@ def jacobians_of(trial: Trial) -> tuple[tuple[Array, ...], ...]:
     if trial.witness:
         known: tuple[tuple[Array, ...], ...] = trial.witness.remembered("jacobians", jacobians_of)
         return known
-    primals = [x.astype(np.promote_types(x.dtype, np.float64)) for x in trial.sample.primals]
-    here = flat(trial.function(*primals))
+    primals = doubles_of(trial)
     columns, errors, kinks = zip(
-        *(_jacobian_by_differences(trial, primals, i, here) for i in range(len(primals))), strict=True
+        *(_jacobian_by_differences(trial, primals, i, range(x.size)) for i, x in enumerate(primals)),
+        strict=True,
     )
-    return columns, errors, kinks
+    return columns, errors, tuple(k.reshape(x.shape) for k, x in zip(kinks, primals, strict=True))
+
+
+def doubles_of(trial: Trial) -> list[Array]:
+    """Return a trial's primals in double precision at least."""
+    return [x.astype(np.promote_types(x.dtype, np.float64)) for x in trial.sample.primals]
 
 
 def _jacobian_by_differences(
-    trial: Trial, primals: list[Array], i: int, here: Array
+    trial: Trial, primals: list[Array], i: int, places: Sequence[int]
 ) -> tuple[Array, Array, Array]:
-    x = primals[i]
+    x, here = primals[i], flat(trial.function(*primals))
     usual = float(np.sqrt(np.mean(x**2))) if x.size else 0.0
-    columns, errors = np.zeros((2, here.size, x.size))
-    kinks = np.zeros(x.size, dtype=bool)
-    for k in range(x.size):
+    columns, errors = np.zeros((2, here.size, len(places)))
+    kinks = np.zeros(len(places), dtype=bool)
+    for column, k in enumerate(places):
         h = STEP * max(abs(float(x.flat[k])), 0.1 * usual or 1.0)
         up, down, half_up, half_down = _outputs_at_four_steps(trial, primals, i, k, h)
         if not np.isfinite(up + down).all():
             h *= NEARER  # the edge of the domain, or a pole, may be near
             up, down, half_up, half_down = _outputs_at_four_steps(trial, primals, i, k, h)
-        columns[:, k] = (8 * (half_up - half_down) - (up - down)) / (6 * h)
-        errors[:, k] = np.abs(columns[:, k] - (half_up - half_down) / h)
+        columns[:, column] = (8 * (half_up - half_down) - (up - down)) / (6 * h)
+        errors[:, column] = np.abs(columns[:, column] - (half_up - half_down) / h)
         right, left = (4 * half_up - up - 3 * here) / h, (3 * here + down - 4 * half_down) / h
         scale = np.abs(right) + np.abs(left)
-        kinks[k] = bool((np.abs(right - left) > 1e-3 * scale + 1e-9 * np.abs(here) / h).any())
-    return columns, errors, kinks.reshape(x.shape)
+        kinks[column] = bool((np.abs(right - left) > 1e-3 * scale + 1e-9 * np.abs(here) / h).any())
+    return columns, errors, kinks
 
 
 def _outputs_at_four_steps(trial: Trial, primals: list[Array], i: int, k: int, h: float) -> list[Array]:

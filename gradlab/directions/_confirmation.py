@@ -42,6 +42,8 @@ ONE_FACTOR, WITNESSES, SURE = 1e-7, 4, 1e-6
 FEWEST = 8
 # If more than this share of the elements had to be judged alone, all are.
 MOST_ALONE = 0.5
+# Up to so many wrong elements among at least so many are looked for by halving.
+FEW_WRONG, WORTH_HALVING = 8, 500
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ class Confirmation(NamedTuple):
         How many directions there were, and how many elements were judged alone.
     factor : float
         What the claimed gradient was multiplied by, to be confirmed; 1 where it is right as it is.
+    put_right : int
+        How many elements were found to be wrong, each by its own ladder, before the others were confirmed.
     """
 
     estimate: Estimate
@@ -104,6 +108,12 @@ class Confirmation(NamedTuple):
     directions: int
     alone: int
     factor: float = 1.0
+    put_right: int = 0
+
+    @property
+    def is_as_claimed(self) -> bool:
+        """Whether it was the claimed gradient that was confirmed, and no other in its place."""
+        return self.factor == 1 and not self.put_right
 
     def of_primal(self, span: slice) -> "Confirmation":
         """Return what is said of the elements of one primal."""
@@ -131,7 +141,8 @@ def confirmed_together(claim: Claim, rng: np.random.Generator) -> Confirmation |
 def confirmed_alone(claim: Claim, i: int, rng: np.random.Generator) -> Confirmation | None:
     """Return what confirms the gradient of one primal, the others held; None where it is not confirmed.
 
-    A gradient that is wrong by one factor is confirmed without it: that tells all that a look at every element would.
+    A gradient that is wrong by one factor is confirmed without it, and one of which a few elements are wrong with what
+    these should be: that tells all that a look at every element would.
     """
     part = claim.of_primal(i)
     if part.x.size < FEWEST:
@@ -146,9 +157,12 @@ def _confirmed(claim: Claim, rng: np.random.Generator, *, scaled: bool = False) 
         return None
     looks = _Looks(claim, gradient.copy(), y0, rng)
     found = looks.agreement(scaled)
+    if found is None and scaled and looks.put_few_right():
+        found = looks.agreement(False)
     if found is None:
         return None
     agreement, unclear = found
+    unclear = np.union1d(unclear, looks.put_right)
     many = claim.x.size > MANY
     # of so many elements those that are not seen have an error bound that says so
     alone = (unclear if many else np.union1d(unclear, looks.unseen(agreement))).astype(int)
@@ -163,6 +177,7 @@ def _confirmed(claim: Claim, rng: np.random.Generator, *, scaled: bool = False) 
         agreement.directions,
         len(alone),
         looks.factor,
+        len(looks.put_right),
     )
 
 
@@ -171,7 +186,7 @@ class _Looks:
 
     def __init__(self, claim: Claim, gradient: Array, y0: Array, rng: np.random.Generator) -> None:
         self.claim, self.gradient, self.y0, self.rng = claim, gradient, y0, rng
-        self.evaluations, self.factor = 1, 1.0
+        self.evaluations, self.factor, self.put_right = 1, 1.0, np.empty(0, dtype=int)
         self._rows = Points(claim.outputs, y0)
         lost = LOST if claim.x.size > MANY else 1
         self.clear, self.near, self.seen = CLEAR * lost, NEAR * lost, SEEN * lost
@@ -200,6 +215,40 @@ class _Looks:
         if same and ratios[0] and abs(ratios[0] - 1) > 10 * ONE_FACTOR:
             self.factor = float(ratios[0])
             self.gradient *= self.factor
+
+    def put_few_right(self) -> bool:
+        """Put forward's slopes in the place of a few elements that are wrong; return whether they were found.
+
+        They are found by halving, all parts of a direction at once, until each part that disagrees is one element.
+        """
+        if self.claim.x.size < WORTH_HALVING:
+            return False
+        self.gradient, self.factor = self.claim.gradient(self.claim.g).copy(), 1.0
+        own = self._signed() * np.abs(self.claim.x)
+        v = np.where(own == 0, self._even(self.claim.spans), own)
+        parts = self._disagreeing(v) or self._disagreeing(LOCAL * v)
+        if not parts:
+            return False
+        self.put_right = np.concatenate(parts)
+        found = estimate_elements(self.claim.outputs, self.claim.x, self.claim.g, self.put_right)
+        self.evaluations += found.evaluations
+        self.gradient[self.put_right] = found.value
+        return True
+
+    def _disagreeing(self, v: Array) -> list[Array]:
+        """Return the single elements that disagree along a direction; none where they are not few."""
+        parts = [np.arange(v.size)]
+        while any(part.size > 1 for part in parts):
+            parts = [half for part in parts for half in np.array_split(part, 2) if half.size]
+            vs = np.zeros((len(parts), v.size))
+            for row, part in zip(vs, parts, strict=True):
+                row[part] = v[part]
+            _, slopes = self._measured(vs)
+            agrees = self._is_clear(vs, self.gradient, slopes) & self._agrees(vs, self.gradient, slopes)
+            parts = [part for part, agreeing in zip(parts, agrees, strict=True) if not agreeing]
+            if not 0 < len(parts) <= FEW_WRONG:
+                return []
+        return parts
 
     def bears_factor(self) -> bool:
         """Return whether the largest elements, each by its own ladder, bear out the factor that was corrected."""
@@ -244,23 +293,31 @@ class _Looks:
         usual = np.where(usual <= slopes.error, self.near * slopes.scale / self.clear, usual)
         return np.asarray((slopes.error <= self.clear * usual) & ~slopes.kinked & vs.any(axis=1))
 
-    def _agreed(self, vs: Array, gradient: Array, slopes: LineSlopes) -> _Agreement | None:
-        """Return what directions say of a gradient whose slopes along them are known; None where they disagree."""
+    def _agrees(self, vs: Array, gradient: Array, slopes: LineSlopes) -> Array:
+        """Return along which directions a gradient's slopes are forward's."""
+        apart, bound, _ = self._apart(vs, gradient, slopes)
+        return np.asarray(apart <= bound + self.near * self._usual(vs, gradient))
+
+    def _apart(self, vs: Array, gradient: Array, slopes: LineSlopes) -> tuple[Array, Array, Array]:
+        """Return how far a gradient's slopes are from forward's, what rounding may make of it, and their usual size."""
         terms = vs * gradient
-        analytic = terms.sum(axis=1)
         norm = np.sqrt(np.sum(terms**2, axis=1))
         eps = float(np.finfo(np.float64).eps)
         sums = eps * (20 + np.log2(self.claim.x.size + 1)) * np.abs(terms).sum(axis=1)
         bound = slopes.error + sums + SPREAD * ROUNDING_ULPS * eps * norm
-        apart = np.abs(analytic - slopes.value)
-        if not (apart <= bound + self.near * self._usual(vs, gradient)).all():
+        return np.abs(terms.sum(axis=1) - slopes.value), bound, norm
+
+    def _agreed(self, vs: Array, gradient: Array, slopes: LineSlopes) -> _Agreement | None:
+        """Return what directions say of a gradient whose slopes along them are known; None where they disagree."""
+        if not self._agrees(vs, gradient, slopes).all():
             return None
+        apart, bound, norm = self._apart(vs, gradient, slopes)
         with np.errstate(divide="ignore"):
             shows = RESOLVED * (bound + apart)[:, None] / np.abs(vs)
         worst = int(np.argmax(apart / bound))
         return _Agreement(
             shows.min(axis=0),
-            float(analytic[worst]),
+            float(vs[worst] @ gradient),
             float(slopes.value[worst]),
             float(norm[worst]),
             np.min(slopes.scale[:, None] / np.where(vs == 0, np.nan, np.abs(vs)), axis=0),

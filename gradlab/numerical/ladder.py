@@ -125,7 +125,8 @@ def slopes(
     best = np.where(drifts.any(axis=1) & np.isinf(bound), _of_smallest_step(c), best)
     last, width = at // error.shape[2], at % error.shape[2]
     coarser = np.arange(h.shape[1]) < (last - width)[:, None]
-    rival = coarser & (h <= (reach / largest[:, 0])[:, None])
+    rival_steps = h <= (reach / largest[:, 0])[:, None]
+    rival = coarser & rival_steps
     other, other_bound, _ = _window_of_least_error(
         values, np.where(unclear & rival[:, :, None], error, np.inf)
     )
@@ -135,6 +136,16 @@ def slopes(
     faint = np.abs(best) * h[rows, last - width] <= LOUDEST_NOISE * size[rows, last]
     rivals = faint & (other_bound < 0.1 * apart) & (apart > bound)
     bound = np.where(rivals, apart + other_bound, bound)
+    # steps that agree may all lie on one tread of a stair, which need not be level: the flight is likelier, and the
+    # bound covers both
+    ordinary = _ordinary_rounding(size * largest, reach) / largest
+    off_tread = _off_a_tread(h, np.where(rival_steps, c, np.nan), noise, last, power, ordinary)
+    moves = np.abs(values) * h[:, :, None] > ORDINARY_ULPS * ordinary[:, :, None]
+    flight, off, _ = _window_of_least_error(values, np.where(moves & rival[:, :, None], error, np.inf))
+    apart = np.abs(best - flight)
+    known = (off_tread > 0) & (off < 0.1 * apart) & (apart > bound)
+    best = np.where(known, flight, best)
+    bound = np.maximum(bound, np.where(known, apart + off, 2 * off_tread))
     bound = np.maximum(bound, _roughness(h, c, noise, best, coarser))
     finer = np.arange(h.shape[1]) > last[:, None]
     stairs = (on_stairs(h * largest, c, still, noise, best, size * largest, reach) & finer).any(axis=1)
@@ -387,11 +398,38 @@ def on_stairs(
     them by its size, and one that is known is in `noise`. (Beside a stair's edge f jumps to the other side; beside a
     kink it rises there by a slope like `value`.)
     """
-    # (the reach is a quarter of x)
-    ordinary = np.finfo(value.dtype).eps * np.fmax(size, np.fmax(4 * reach, 1)[:, None])
+    ordinary = _ordinary_rounding(size, reach)
     slope = np.abs(value)[:, None]
     still = still & ((c == 0) | (np.abs(c) > STEEPER * slope))
     return np.asarray(still & (slope > AGREE * noise) & (slope * h > ORDINARY_ULPS * ordinary))
+
+
+def _off_a_tread(h: Array, c: Array, noise: Array, last: Array, power: Array, ordinary: Array) -> Array:
+    """Return how far larger steps are from the slope of the `last` one, as a flight from a tread; 0 where they are not.
+
+    They are nearer to one another than to it. The smaller ones would not see their slope: it would move f there by no
+    more than what f is computed from may be rounded to; truncation of theirs would show at the next smaller step as
+    well. And they do see it.
+    """
+    rows, k = np.arange(len(h)), np.arange(h.shape[1])
+    tread, unsure = c[rows, last][:, None], noise[rows, last][:, None]
+    miss = np.where(k < last[:, None], np.abs(c - tread), np.nan)
+    misses = miss > AGREE * (noise + unsure)
+    misses[:, 1:] &= miss[:, 1:] > np.abs(c[:, 1:] - c[:, :-1])
+    edge = np.where(misses, k, -1).max(axis=1)
+    below = np.minimum(edge + 1, last)
+    off, next_off = miss[rows, edge], np.nan_to_num(miss[rows, below])
+    expected = off * (h[rows, below] / h[rows, edge]) ** power
+    at_once = next_off <= np.fmax(0.1 * expected, AGREE * (noise[rows, below] + unsure[:, 0]))
+    hidden = off * h[rows, below] <= ORDINARY_ULPS * ordinary[rows, below]
+    moves = (np.abs(c) * h > ORDINARY_ULPS * ordinary).any(axis=1)
+    return np.where((edge >= 0) & at_once & hidden & moves, off, 0.0)
+
+
+def _ordinary_rounding(size: Array, reach: Array) -> Array:
+    """Return the last place of numbers of the size of x, of f, or of 1, whichever is the largest."""
+    # (the reach is a quarter of x)
+    return np.asarray(np.finfo(size.dtype).eps * np.fmax(size, np.fmax(4 * reach, 1)[:, None]))
 
 
 def _on_a_grid(h: Array, c: Array) -> Array:

@@ -89,7 +89,7 @@ def _comparison(trial: Trial, i: int, row: Row | None) -> Comparison:
         seen = evidence_at(trial) if is_wrong else None
         if seen:
             numerical, wrong = np.asarray(seen.numerical(i)), seen.wrong(i)
-            bound = trial.estimate_of_elements(i).error if trial.origin is None else np.zeros(analytic.shape)
+            bound = trial.estimates[i].error if trial.origin is None else np.zeros(analytic.shape)
         else:
             numerical, bound = trial.estimates[i].value, trial.estimates[i].error
     more = is_wrong or _wanted.get()

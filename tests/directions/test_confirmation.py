@@ -76,6 +76,52 @@ def test_a_wrong_factor_is_told_of_one_primal_and_never_of_all():
     assert told.estimate.value == pytest.approx(np.linspace(-1, 2, x.size) * np.cos(x), abs=1e-8)
 
 
+def test_a_few_wrong_elements_are_found_by_halving_and_the_others_confirmed():
+    w = RNG.standard_normal((900, 40)) / 30
+    x, g = RNG.standard_normal(900), RNG.standard_normal(40)
+    outputs = lambda x: np.tanh(x @ w)
+    right = w @ (g * (1 - np.tanh(x @ w) ** 2))
+    for count in (1, 3, _confirmation.FEW_WRONG, _confirmation.FEW_WRONG + 1):
+        wrong = RNG.choice(x.size, count, replace=False)
+
+        def gradient(x, g, wrong=wrong):
+            d = w @ (g * (1 - np.tanh(x @ w) ** 2))
+            d[wrong] *= 1.5
+            return d
+
+        claim = claim_of(gradient, x, outputs, g)
+        assert confirmed_together(claim, RNG) is None
+        told = confirmed_alone(claim, 0, RNG)
+        if count > _confirmation.FEW_WRONG:
+            assert told is None
+            continue
+        assert told.put_right == count
+        assert not told.is_as_claimed
+        assert (np.abs(told.estimate.value - right) <= told.estimate.error + 1e-15).all()
+        assert np.abs(told.estimate.value - right).max() < 1e-9
+        assert told.estimate.evaluations < 5 * x.size
+
+
+def test_what_halving_finds_is_what_a_look_at_every_element_finds():
+    w, x = RNG.standard_normal((30, 25)) / 5, RNG.standard_normal((20, 30))
+
+    def forward(x):
+        return np.tanh(x @ w), x
+
+    def backward(x, g):
+        d = (g * (1 - np.tanh(x @ w) ** 2)) @ w.T
+        d[3, 4] += 0.01
+        d[10, 11:13] = 0
+        return (d,)
+
+    options = {"explore": False, "repair": False}
+    found, witness = (check_vjp(forward, backward, (x,), full_below=n, **options) for n in (10_000, None))
+    assert not found.ok
+    assert found.rows[0].worst_index == witness.rows[0].worst_index
+    assert found.rows[0].numerical == pytest.approx(witness.rows[0].numerical, rel=1e-9)
+    assert [fault.name for fault in found.faults] == [fault.name for fault in witness.faults]
+
+
 def test_a_factor_that_single_elements_do_not_bear_out_is_none(monkeypatch):
     claim = claim_of(lambda x, g: 2 * g * np.cos(x), RNG.standard_normal(500))
     assert confirmed_alone(claim, 0, RNG).factor == pytest.approx(0.5)

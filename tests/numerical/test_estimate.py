@@ -224,6 +224,46 @@ def test_a_rounding_to_decimals_may_be_a_staircase(x):
     assert compare(2 * np.cos(x), estimate).verdict is Verdict.WRONG
 
 
+# What 1 loses by rounding, times what changes: f is a flight of stairs whose treads have a slope of their own.
+ON_TREADS = {
+    "gelu": (lambda m, x: x / 2 * (1 + m.tanh(0.7978845608028654 * (x + 0.044715 * x**3))), (-5.5, -6.5)),
+    "damped tail": (lambda m, x: x * (1 - m.tanh(x) ** 2), (-9.5, -11.2, 10.1)),
+    "growing tail": (lambda m, x: (1 + m.tanh(x)) * m.exp(x / 10), (-9.0, -12.5)),
+    "beside a softplus": (lambda m, x: x * m.log(1 + m.exp(x)), (-15.85,)),
+}
+
+
+@pytest.mark.parametrize(("f", "x"), [(f, x) for f, places in ON_TREADS.values() for x in places])
+def test_the_slope_of_a_tread_is_not_taken_for_that_of_the_flight(f, x):
+    estimate = slope(lambda x: f(np, x), x)
+    with mpmath.workdps(40):
+        truth = float(mpmath.diff(lambda x: f(mpmath, x), mpmath.mpf(x)))
+    assert covers(estimate, truth)
+
+
+def test_the_bound_on_a_tread_is_that_of_the_flight():
+    f, _ = ON_TREADS["gelu"]
+    estimate = slope(lambda x: f(np, x), -5.8491325950815085)
+    assert estimate.value == pytest.approx(-2.8450314714602643e-09, rel=1e-4)
+    assert estimate.error < 1.1 * abs(estimate.value)
+
+
+def test_a_right_gelu_is_right_in_its_tail_whatever_is_asked_of_every_element():
+    f, _ = ON_TREADS["gelu"]
+
+    def backward(x, g):
+        t = np.tanh(0.7978845608028654 * (x + 0.044715 * x**3))
+        inner = 0.7978845608028654 * (1 + 3 * 0.044715 * x**2)
+        return (g * (0.5 * (1 + t) + 0.5 * x * (1 - t**2) * inner),)
+
+    x = np.linspace(-9, 3, 60)
+    forward = lambda x: (f(np, x), x)
+    options = {"full_below": None, "explore": False, "repair": False}
+    assert check_vjp(forward, backward, (x,), **options).ok
+    wrong = lambda x, g: (backward(x, g)[0] * np.where(x > -4, 1.001, 1),)
+    assert not check_vjp(forward, wrong, (x,), **options).ok
+
+
 def test_float32_inside_is_measured():
     f = lambda x: np.sin(x.astype(np.float32))
     estimate = slope(f, 1.0)

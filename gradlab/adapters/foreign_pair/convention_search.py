@@ -79,7 +79,7 @@ def convention_beside_factors(trial: Trial, epsilon: Epsilon) -> Convention | No
     for convention in conventions_of_losses(trial):
         there = convention.trial(trial, epsilon)
         told = there.confirmed if _may_fit_beside_factors(there) else (None,)
-        if all(told) and any(one and one.factor == 1 for one in told):
+        if all(told) and any(one and one.is_as_claimed for one in told):
             return convention
     return None
 

@@ -153,7 +153,7 @@ def _convention(subject: Subject, checks: Mapping[str, Check], loss: Any, trial:
         fitting = fitting_convention(trial, epsilon=subject.epsilon, surely=right, **loss_or_layer)
     if fitting is not None:
         return fitting
-    if any(told and told.factor == 1 for told in trial.confirmed):
+    if any(told and told.is_as_claimed for told in trial.confirmed):
         return None  # a gradient that is right as it stands belongs to forward as it is, and so do the others
     if subject.loss and (beside := convention_beside_factors(trial, subject.epsilon)):
         return beside
