@@ -21,6 +21,10 @@ from pathlib import Path
 from tabulate import tabulate
 from tqdm import tqdm
 
+from gradlab.report.envelope import environment
+from gradlab.report.files import write_atomically
+from gradlab.report.pages import made_by
+
 ROOT = Path(__file__).parents[1]
 LIBRARY = Path("tests/corpora/minops")
 OPS = """
@@ -47,6 +51,11 @@ CHANGE = re.compile(
 )
 
 
+ABOUT = (
+    "The library, the wrong gradients and the slow ones were written apart from gradlab; the less exact ones lose "
+    "digits and are right still. Each change is made in a copy, the copy is checked, two ops at a time, and its report "
+    "is compared with that on the library as it is. Reports on the library itself, of which nothing is to be said, too."
+)
 # What a change of each kind is to fail by, and none.
 SAME = "the same"
 WHY = {"wrong": "verdict", "slow": "backward", "less exact": "error"}
@@ -91,13 +100,14 @@ def changes(folder: Path) -> Iterator[tuple[str, str]]:
         yield "less exact", op
 
 
-def shown(runs: Sequence[tuple[str, str, list[tuple[str, str]]]], limits: str) -> str:
-    """Return what fails under some limits, run by run, and in all."""
+def shown(runs: Sequence[tuple[str, str, list[tuple[str, str]]]], limits: str, style: str) -> str:
+    """Return what fails under some limits, change by change, and in all; of runs of the same what fails."""
     rows = [
         (kind, what, "; ".join(dict.fromkeys(f"{op} ({why})" for op, why in fails)) or "nothing")
         for kind, what, fails in runs
+        if fails or kind != SAME
     ]
-    table = tabulate(rows, ("change", "op", f"fails, with --fail-if {limits}"))
+    table = tabulate(rows, ("change", "op", f"fails, with --fail-if {limits}"), tablefmt=style)
     quiet = [not fails for kind, _, fails in runs if kind == SAME]
     told = [
         {name for name, _ in fails} == {op} and WHY[kind] in {why for _, why in fails}
@@ -105,9 +115,8 @@ def shown(runs: Sequence[tuple[str, str, list[tuple[str, str]]]], limits: str) -
         if kind != SAME
     ]
     counts = f"{sum(quiet)} of {len(quiet)} runs of the same say nothing"
-    return (
-        f"{table}\n\n{counts}; {sum(told)} of {len(told)} changes fail, by what was done and on nothing else"
-    )
+    told_of = f"{sum(told)} of {len(told)} changes fail, by what was done and on nothing else"
+    return f"{counts}; {told_of}.\n\n{table}"
 
 
 def main() -> None:
@@ -119,6 +128,7 @@ def main() -> None:
         default=["error:10x,time:20%", "error:10x,time:80%"],
         help="(default: %(default)s)",
     )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="write comparisons.md there")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
@@ -135,7 +145,17 @@ def main() -> None:
             new = report(folder, "new.json")
             for limits, of_limits in runs.items():
                 of_limits.append((kind, what, failing(folder, old, new, limits)))
-    print("\n\n".join(shown(of_limits, limits) for limits, of_limits in runs.items()))
+    print("\n\n".join(shown(of_limits, limits, "simple") for limits, of_limits in runs.items()))
+    if arguments.output:
+        made = made_by(
+            f"python benchmarks/comparisons.py --runs {arguments.runs} --output reports", environment()
+        )
+        parts = [
+            f"## --fail-if {limits}\n\n{shown(of_limits, limits, 'github')}"
+            for limits, of_limits in runs.items()
+        ]
+        page = "\n\n".join(["# What compare says of a library of 30 ops", made, ABOUT, *parts])
+        write_atomically(arguments.output / "comparisons.md", page + "\n")
 
 
 if __name__ == "__main__":
