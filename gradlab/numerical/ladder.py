@@ -140,12 +140,13 @@ def slopes(
     # bound covers both
     ordinary = _ordinary_rounding(size * largest, reach) / largest
     off_tread = _off_a_tread(h, np.where(rival_steps, c, np.nan), noise, last, power, ordinary)
-    moves = np.abs(values) * h[:, :, None] > ORDINARY_ULPS * ordinary[:, :, None]
-    flight, off, _ = _window_of_least_error(values, np.where(moves & rival[:, :, None], error, np.inf))
-    apart = np.abs(best - flight)
-    known = (off_tread > 0) & (off < 0.1 * apart) & (apart > bound)
-    best = np.where(known, flight, best)
-    bound = np.maximum(bound, np.where(known, apart + off, 2 * off_tread))
+    if off_tread.any():
+        moves = np.abs(values) * h[:, :, None] > ORDINARY_ULPS * ordinary[:, :, None]
+        flight, off, _ = _window_of_least_error(values, np.where(moves & rival[:, :, None], error, np.inf))
+        apart = np.abs(best - flight)
+        known = (off_tread > 0) & (off < 0.1 * apart) & (apart > bound)
+        best = np.where(known, flight, best)
+        bound = np.maximum(bound, np.where(known, apart + off, 2 * off_tread))
     bound = np.maximum(bound, _roughness(h, c, noise, best, coarser))
     finer = np.arange(h.shape[1]) > last[:, None]
     stairs = (on_stairs(h * largest, c, still, noise, best, size * largest, reach) & finer).any(axis=1)
