@@ -76,9 +76,10 @@ class CheckOptions:
         ``workers(function, iterable)`` makes of it, as in SciPy. The rows do not depend on it, but for their times.
     full_below : int, optional
         Random directions confirm a gradient where they can, and the row's note says which error in one element would
-        have been caught; where they do not, every element is looked at. With more elements than this, 10,000, in all
-        primals together, the gradient of ``sum(g * forward(*primals))`` is compared along directions alone, in under
-        100 evaluations of forward, and what is wrong in it is found by halving. None: every element, always.
+        have been caught; where they do not, every element is looked at, or, of hundreds of elements with a few that
+        are wrong, these. With more elements than this, 10,000, in all primals together, the gradient of
+        ``sum(g * forward(*primals))`` is compared along directions alone, in under 100 evaluations of forward, and
+        what is wrong in it is found by halving. None: every element, always.
     max_seconds : float, optional
         What the check may take, once its arguments are read. The verdict at the given primals comes first, however
         long that takes; the search at other primals, for smaller ones and in other modes, and the diagnosis share
