@@ -28,10 +28,12 @@ from gradlab.repair.proposal import Repair, repair_of
 MOST_PROOFS = 12
 # So many lines are named where no change was found.
 MOST_LINES = 3
+# The share of the time in which a change is looked for; what is left of it is for the lines.
+FOR_CHANGES = 0.75
 
 
 def find_repairs(
-    trial: Trial, rejected: Callable[[], bool], proven_with: str, goes_on: Callable[[], bool]
+    trial: Trial, rejected: Callable[[], bool], proven_with: str, spent: Callable[[], float]
 ) -> list[Repair]:
     """Return the repairs of a trial's backward, the smallest first.
 
@@ -43,8 +45,8 @@ def find_repairs(
         Returns whether any check rejects the backward as it runs at the moment.
     proven_with : str
         What `rejected` holds it to, for a reader.
-    goes_on : callable
-        Returns whether there is time left.
+    spent : callable
+        Returns which share of the time is spent.
     """
     functions, arrays = reachable(trial.node.backward, trial.node.forward)
     judge = judge_of(trial, arrays)
@@ -52,8 +54,8 @@ def find_repairs(
         return []
     base = judge.gradients()
     suspects = list(suspects_of(judge, base, functions))
-    for edits in _candidates(judge, suspects, base, goes_on):
-        if not goes_on():
+    for edits in _candidates(judge, suspects, base, lambda: spent() < FOR_CHANGES):
+        if spent() >= 1:
             break
         with held(edits):
             proven = not rejected()
@@ -62,7 +64,7 @@ def find_repairs(
         judge.put_back()
         if proven and (repair := _shown(edits, proven_with)):
             return [repair]
-    return [] if base is None else list(_lines(judge, suspects, base, goes_on))
+    return [] if base is None else list(_lines(judge, suspects, base, lambda: spent() < 1))
 
 
 def _candidates(

@@ -23,7 +23,7 @@ from gradlab.workers.child_process import ChildDiedError, can_fork, in_child
 from gradlab.workers.strange_objects import text_of
 
 # What the search may take of what is left, in seconds; and the seeds that a repair is proven at, beside the given one.
-MOST_SECONDS, SEEDS = 5.0, (1009, 2003)
+MOST_SECONDS, SEEDS = 6.0, (1009, 2003)
 # A child that is in compiled code hears of no end, and is killed so many seconds later.
 PATIENCE_S = 2.0
 # The names of mistakes that say where a gradient is off, or how far, and not what was done.
@@ -63,15 +63,15 @@ def with_repairs(
         return report
     start = monotonic()
 
-    def goes_on() -> bool:
-        return monotonic() - start < left
+    def spent() -> float:
+        return (monotonic() - start) / left
 
     cut = _cuts(report)
     warned = {(row.check, row.primal) for row in report.rows if _warns(row)}
 
     def rejected() -> bool:
         for seed in (options.seed, *(options.seed + more for more in SEEDS)):
-            if not goes_on():
+            if spent() >= 1:
                 return True
             proof = again(replace(options, seed=seed, repair=False, workers=None, max_seconds=left))
             new = any(_warns(row) and (row.check, row.primal) not in warned for row in proof.rows)
@@ -85,7 +85,7 @@ def with_repairs(
 
     def search() -> list[Repair]:
         try:
-            return find_repairs(at, rejected, proven_with, goes_on)
+            return find_repairs(at, rejected, proven_with, spent)
         except Exception as error:
             # where it looked, the function has nothing to say; told here, as no child tells where an exception is from
             if is_foreign(error):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gradlab import check_gradient, check_layer, check_vjp, numerical_gradient
+from gradlab.repair import search
 from gradlab.running import mending
 from gradlab.workers.child_process import can_fork
 
@@ -185,6 +186,16 @@ def test_where_no_change_is_found_lines_are_named(written):
     assert report.repairs
     assert all(not repair.diff and "would explain everything" in repair.sentence for repair in report.repairs)
     assert f"line {report.repairs[0].line}: {report.repairs[0].before.strip()}\n" in str(report)
+
+
+def test_lines_are_named_where_the_time_for_changes_is_over(written, monkeypatch):
+    """What could be mended has its line named by what was left for that."""
+    module = written(AFFINE.format(**RIGHT | {"dW": "x.T @ -g"}))
+    monkeypatch.setattr(search, "FOR_CHANGES", 0.0)
+    report = affine_report(module)
+    assert report.repairs
+    assert not any(repair.mended for repair in report.repairs)
+    assert any(repair.before.strip() == "dW = x.T @ -g" for repair in report.repairs)
 
 
 def test_it_is_told_in_text_and_in_json(written):
