@@ -317,7 +317,7 @@ class _Looks:
         worst = int(np.argmax(apart / bound))
         return _Agreement(
             shows.min(axis=0),
-            float(vs[worst] @ gradient),
+            float((vs[worst] * gradient).sum()),
             float(slopes.value[worst]),
             float(norm[worst]),
             np.min(slopes.scale[:, None] / np.where(vs == 0, np.nan, np.abs(vs)), axis=0),

@@ -33,6 +33,8 @@ FIELDS = [
     "forward_s",
     "backward_s",
     "numerical_s",
+    "forward_spread",
+    "backward_spread",
     "speedup",
     "evaluations",
     "note",
@@ -58,7 +60,7 @@ def test_rows_have_the_designs_fields():
 def test_times_are_measured_where_they_are_shown_and_nowhere_else():
     x = np.array([1.0, 2.0])
     library = check_vjp(lambda x: (x**2, x), lambda x, g: (2 * x * g,), (x,))
-    timed = ("forward_s", "backward_s", "numerical_s", "speedup")
+    timed = ("forward_s", "backward_s", "numerical_s", "forward_spread", "backward_spread", "speedup")
     assert all(getattr(row, name) is None for row in library.rows for name in timed)
     assert "numerical / backprop" not in report_text(library, "simple", timings=False)
     shown = verify("exp", checks=["matches_numerical"])

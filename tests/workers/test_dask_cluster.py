@@ -51,7 +51,7 @@ def cluster_map(local):
 
 
 def without_times(report):
-    times = ("forward_s", "backward_s", "numerical_s", "speedup")
+    times = ("forward_s", "backward_s", "numerical_s", "forward_spread", "backward_spread", "speedup")
     return [{key: value for key, value in asdict(row).items() if key not in times} for row in report.rows]
 
 

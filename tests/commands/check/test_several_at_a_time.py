@@ -29,7 +29,7 @@ NODES = """
 
 def rows(capfd, *arguments):
     cli.main(["check", *arguments, "--format", "json"])
-    times = ("forward_s", "backward_s", "numerical_s", "speedup")
+    times = ("forward_s", "backward_s", "numerical_s", "forward_spread", "backward_spread", "speedup")
     return [
         {name: value for name, value in row.items() if name not in times}
         for row in json.loads(capfd.readouterr().out)["rows"]

@@ -32,7 +32,7 @@ WORKERS = pytest.mark.parametrize("workers", [2, backwards, threads])
 
 
 def without_times(rows):
-    times = ("forward_s", "backward_s", "numerical_s", "speedup")
+    times = ("forward_s", "backward_s", "numerical_s", "forward_spread", "backward_spread", "speedup")
     return [{key: value for key, value in asdict(row).items() if key not in times} for row in rows]
 
 
