@@ -261,10 +261,12 @@ def _may_be_one_share(evidence: PrimalEvidence, which: str) -> bool:
     analytic, wrong = evidence.analytic(p).ravel(), p.wrong(evidence.i).ravel()
     if analytic.size <= SMALL:
         return True
-    at = [np.flatnonzero(kind) for kind in (wrong, ~wrong)]
+    # at a kink several gradients are right
+    smooth = ~p.kinks[evidence.i].ravel()
+    at = [np.flatnonzero(kind & smooth) for kind in (wrong, ~wrong)]
     places = [int(k) for kind in at for k in kind[:: max(1, len(kind) // FEW)][:FEW]]
     guess = _shares_of_one_output(which, p.columns(evidence.i, places), p.g)
-    off = np.abs(analytic - p.numerical(evidence.i).ravel())[wrong].max(initial=0.0)
+    off = np.abs(analytic - p.numerical(evidence.i).ravel())[wrong & smooth].max(initial=0.0)
     return bool((np.abs(analytic[places] - guess) <= 2 * LEFT * off).all())
 
 

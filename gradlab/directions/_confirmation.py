@@ -221,8 +221,8 @@ class _Looks:
 
         They are found by halving, all parts of a direction at once, until each part that disagrees is one element.
         """
-        if self.claim.x.size < WORTH_HALVING:
-            return False
+        if not WORTH_HALVING <= self.claim.x.size <= MANY:
+            return False  # among more elements the room's own group testing finds them
         self.gradient, self.factor = self.claim.gradient(self.claim.g).copy(), 1.0
         own = self._signed() * np.abs(self.claim.x)
         v = np.where(own == 0, self._even(self.claim.spans), own)
@@ -244,8 +244,9 @@ class _Looks:
             for row, part in zip(vs, parts, strict=True):
                 row[part] = v[part]
             _, slopes = self._measured(vs)
-            agrees = self._is_clear(vs, self.gradient, slopes) & self._agrees(vs, self.gradient, slopes)
-            parts = [part for part, agreeing in zip(parts, agrees, strict=True) if not agreeing]
+            agrees, *_ = self._apart(vs, self.gradient, slopes)
+            sure = agrees & self._is_clear(vs, self.gradient, slopes)
+            parts = [part for part, is_right in zip(parts, sure, strict=True) if not is_right]
             if not 0 < len(parts) <= FEW_WRONG:
                 return []
         return parts
@@ -293,25 +294,24 @@ class _Looks:
         usual = np.where(usual <= slopes.error, self.near * slopes.scale / self.clear, usual)
         return np.asarray((slopes.error <= self.clear * usual) & ~slopes.kinked & vs.any(axis=1))
 
-    def _agrees(self, vs: Array, gradient: Array, slopes: LineSlopes) -> Array:
-        """Return along which directions a gradient's slopes are forward's."""
-        apart, bound, _ = self._apart(vs, gradient, slopes)
-        return np.asarray(apart <= bound + self.near * self._usual(vs, gradient))
+    def _apart(self, vs: Array, gradient: Array, slopes: LineSlopes) -> tuple[Array, Array, Array, Array]:
+        """Return along which directions a gradient's slopes are forward's; and, of each, how far the two are apart.
 
-    def _apart(self, vs: Array, gradient: Array, slopes: LineSlopes) -> tuple[Array, Array, Array]:
-        """Return how far a gradient's slopes are from forward's, what rounding may make of it, and their usual size."""
+        And what rounding may make of that, and a slope's usual size.
+        """
         terms = vs * gradient
         norm = np.sqrt(np.sum(terms**2, axis=1))
         eps = float(np.finfo(np.float64).eps)
         sums = eps * (20 + np.log2(self.claim.x.size + 1)) * np.abs(terms).sum(axis=1)
         bound = slopes.error + sums + SPREAD * ROUNDING_ULPS * eps * norm
-        return np.abs(terms.sum(axis=1) - slopes.value), bound, norm
+        apart = np.abs(terms.sum(axis=1) - slopes.value)
+        return apart <= bound + self.near * self._usual(vs, gradient), apart, bound, norm
 
     def _agreed(self, vs: Array, gradient: Array, slopes: LineSlopes) -> _Agreement | None:
         """Return what directions say of a gradient whose slopes along them are known; None where they disagree."""
-        if not self._agrees(vs, gradient, slopes).all():
+        agrees, apart, bound, norm = self._apart(vs, gradient, slopes)
+        if not agrees.all():
             return None
-        apart, bound, norm = self._apart(vs, gradient, slopes)
         with np.errstate(divide="ignore"):
             shows = RESOLVED * (bound + apart)[:, None] / np.abs(vs)
         worst = int(np.argmax(apart / bound))

@@ -1,6 +1,7 @@
 """Right numbers at the wrong places, of the gradient or of the output; and what is told of a tie, a decay, a call."""
 
 import numpy as np
+import pytest
 
 from gradlab import check_gradient, check_layer, check_vjp
 from gradlab.textbook.models import check_model
@@ -308,3 +309,36 @@ def test_what_a_note_says_is_told_once():
 
     report = check_vjp(lambda x: (x.sum(axis=1), x), backward, (X,))
     assert " ".join(str(report).split()).count("dout is every second") == 1
+
+
+@pytest.mark.parametrize("size", [30, 500])
+def test_of_many_elements_a_lost_share_is_named_as_of_few(size):
+    """A whole Jacobian of many takes long, and is asked for where a few elements leave the mistake open."""
+    rng = np.random.default_rng(0)
+    index = np.concatenate([rng.permutation(size), rng.integers(0, size, 9)])
+
+    def backward(x, g):
+        dx = np.zeros_like(x)
+        dx[index] = 2 * x[index] * g
+        return (dx,)
+
+    report = check_vjp(
+        lambda x: (x[index] ** 2, x), backward, (rng.standard_normal(size),), explore=False, repair=False
+    )
+    assert report.faults[0].name == "last-write-wins"
+    assert "only the last one's share is there" in report.faults[0].sentence
+
+
+@pytest.mark.parametrize("size", [30, 500])
+def test_of_many_elements_a_lost_sum_is_named_as_of_few(size):
+    rng = np.random.default_rng(0)
+    x, b = rng.standard_normal((4, size)), rng.standard_normal(size)
+    report = check_vjp(
+        lambda x, b: (np.tanh(x + b), (x, b)),
+        lambda r, g: (g * (1 - np.tanh(r[0] + r[1]) ** 2), (g * (1 - np.tanh(r[0] + r[1]) ** 2))[-1]),
+        (x, b),
+        explore=False,
+        repair=False,
+    )
+    assert report.faults[0].name == "missing-broadcast-sum"
+    assert "is the last slice, not the sum" in report.faults[0].sentence

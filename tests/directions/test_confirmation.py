@@ -102,8 +102,23 @@ def test_a_few_wrong_elements_are_found_by_halving_and_the_others_confirmed():
         assert told.estimate.evaluations < 5 * x.size
 
 
+def test_among_more_elements_it_is_left_to_group_testing(monkeypatch):
+    monkeypatch.setattr(_confirmation, "MANY", 900)
+    for size, found in ((900, 1), (901, None)):
+        x = np.linspace(0.1, 2, size)
+
+        def gradient(x, g):
+            d = g * np.cos(x)
+            d[40] *= 2
+            return d
+
+        told = confirmed_alone(claim_of(gradient, x), 0, RNG)
+        assert (told and told.put_right) == found
+
+
 def test_what_halving_finds_is_what_a_look_at_every_element_finds():
-    w, x = RNG.standard_normal((30, 25)) / 5, RNG.standard_normal((20, 30))
+    rng = np.random.default_rng(5)
+    w, x = rng.standard_normal((30, 25)) / 5, rng.standard_normal((20, 30))
 
     def forward(x):
         return np.tanh(x @ w), x
@@ -111,7 +126,7 @@ def test_what_halving_finds_is_what_a_look_at_every_element_finds():
     def backward(x, g):
         d = (g * (1 - np.tanh(x @ w) ** 2)) @ w.T
         d[3, 4] += 0.01
-        d[10, 11:13] = 0
+        d[10, 11:13] *= (0, -1)
         return (d,)
 
     options = {"explore": False, "repair": False}
@@ -120,6 +135,7 @@ def test_what_halving_finds_is_what_a_look_at_every_element_finds():
     assert found.rows[0].worst_index == witness.rows[0].worst_index
     assert found.rows[0].numerical == pytest.approx(witness.rows[0].numerical, rel=1e-9)
     assert [fault.name for fault in found.faults] == [fault.name for fault in witness.faults]
+    assert found.rows[0].evaluations < witness.rows[0].evaluations / 3
 
 
 def test_a_factor_that_single_elements_do_not_bear_out_is_none(monkeypatch):

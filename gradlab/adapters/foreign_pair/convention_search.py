@@ -79,7 +79,8 @@ def convention_beside_factors(trial: Trial, epsilon: Epsilon) -> Convention | No
     for convention in conventions_of_losses(trial):
         there = convention.trial(trial, epsilon)
         told = there.confirmed if _may_fit_beside_factors(there) else (None,)
-        if all(told) and any(one and one.is_as_claimed for one in told):
+        known = [one for one in told if one and not one.put_right]
+        if len(known) == len(told) and any(one.is_as_claimed for one in known):
             return convention
     return None
 

@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 
+from gradlab.checks.trial import interruptible
 from gradlab.checks.trial.budget import Budget, OutOfBudget
 from gradlab.checks.trial.interruptible import within
 
@@ -160,6 +161,20 @@ def test_it_goes_on_under_a_tracer():
     """As under coverage, in a process of its own: one that did not would take no test's end for an answer."""
     done = subprocess.run([sys.executable, "-c", UNDER_A_TRACER], capture_output=True, text=True, timeout=100)
     assert done.stdout == "(1, 2) (1, 2)\n", done.stderr
+
+
+def test_an_exception_is_let_come_only_where_one_was_sent(monkeypatch):
+    let_come, real = [], interruptible._let_come
+
+    def counted(thread):
+        let_come.append(thread)
+        real(thread)
+
+    monkeypatch.setattr(interruptible, "_let_come", counted)
+    assert in_a_thread(lambda: within(Budget(30), lambda: 7, None)) == 7
+    assert let_come == []
+    assert in_a_thread(lambda: within(Budget(0.05), loop_for_ever, 8)) == 8
+    assert len(let_come) == 1
 
 
 @posix
