@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from statistics import median
 from timeit import Timer
 from typing import Any
@@ -17,6 +18,8 @@ Times = Mapping[str, Any]
 _shown = ContextVar("times are shown", default=False)
 # A call that takes longer is timed at one moment only: what disturbs it for some milliseconds makes little of it.
 SHORT_S = 0.1
+# Calls that take so long together are enough for one of several moments.
+AGAIN_S = 1e-4
 
 
 def measure(trial: Trial) -> Times:
@@ -78,7 +81,8 @@ def times_again(trial: Trial, known: Sequence[Times]) -> list[Times]:
     try:
         with np.errstate(all="ignore"):
             forward, backward = _calls(trial)
-            return [{"forward_s": best_time(forward, repeat=1), "backward_s": best_time(backward, repeat=1)}]
+            once = partial(best_time, repeat=1, enough_s=AGAIN_S)
+            return [{"forward_s": once(forward), "backward_s": once(backward)}]
     except Exception:  # as in `times_to_show`
         return []
 
