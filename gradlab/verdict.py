@@ -226,10 +226,17 @@ def element_sensitivity(caught: Array, expected: Array) -> float:
     return float(np.max(relative * (1 + 1e-6), initial=0.0))
 
 
+def largest_of(values: Array) -> float:
+    """Return the size of the largest element; an infinity counts as the largest number, what is no number as none."""
+    size = np.abs(values)
+    largest = float(size.max(initial=0.0))
+    return largest if np.isfinite(largest) else float(np.nan_to_num(size).max(initial=0.0))
+
+
 def _size(analytic: Array, expected: Array, floor: Array, eps: float) -> float:
     """Return the largest entry, or, where all are no more than rounding crumbs, the terms that they are left of."""
     with np.errstate(invalid="ignore"):
-        largest = float(np.max(np.nan_to_num(np.maximum(np.abs(analytic), np.abs(expected))), initial=0.0))
+        largest = largest_of(np.maximum(np.abs(analytic), np.abs(expected)))
     crumb = float(np.max(floor, initial=0.0))
     return largest if largest > crumb else crumb / (ATOL_ULPS * eps) or 1.0
 

@@ -9,7 +9,7 @@ from gradlab.checks.trial import Trial, quiet
 from gradlab.checks.trial.large_primals import element_estimate
 from gradlab.node import Array
 from gradlab.numerical.estimate import Estimate
-from gradlab.verdict import CheckResult, Verdict
+from gradlab.verdict import CheckResult, Verdict, largest_of
 
 # An exponential overflows from 710 on in double precision, and from 89 on in single precision.
 EXTREMES = (1e3, -1e3, 1e5, -1e5)
@@ -67,9 +67,7 @@ def _fault_beside_slope(
     extreme: Trial, name: str, gradient: Array, lost: Array, estimate: Estimate, at: tuple[int, ...] = ()
 ) -> Iterator[CheckResult]:
     """Yield a fault where a gradient is lost, that is not finite, and forward has a slope without a kink."""
-    size = usual_gradient(extreme.origin or extreme) + float(
-        np.nan_to_num(np.abs(estimate.value)).max(initial=0.0)
-    )
+    size = usual_gradient(extreme.origin or extreme) + largest_of(estimate.value)
     known = lost & np.isfinite(estimate.value) & (estimate.error <= KNOWN * size) & ~estimate.kink
     if known.any():
         index = tuple(int(k) for k in np.argwhere(known)[0])

@@ -22,7 +22,7 @@ from gradlab.checks.trial.linearity import (
 from gradlab.checks.trial.observed_run import ObservedRun, observed
 from gradlab.node import Array
 from gradlab.numerical.estimate import exact_estimate
-from gradlab.verdict import CheckResult, Verdict, compare, rtol_for
+from gradlab.verdict import CheckResult, Verdict, compare, largest_of, rtol_for
 
 # What linearity misses by this, relative to each element, may be the tolerance of a solver inside, whose steps depend
 # on the cotangent.
@@ -116,7 +116,7 @@ def _compared(
     if relation.size == 0:
         rtol, atol = 0.0, 0.0
     elif atol is None and not (terms is None and trial.registered):
-        size = float(np.nan_to_num(np.abs(relation.expected)).max(initial=0.0))
+        size = largest_of(relation.expected)
         atol = ROUNDING_ULPS * relation.eps * (relation.size * (terms or 0.0) + size)
         # what cancels on the way leaves more in other people's code
         atol = atol + relation.size * rounding + (0.0 if trial.registered else CRUMB * size)

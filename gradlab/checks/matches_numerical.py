@@ -17,7 +17,7 @@ from gradlab.directions import Confirmation
 from gradlab.node import Array, as_tuple
 from gradlab.numerical.estimate import exact_estimate
 from gradlab.numerical.finite_difference import numerical_vjp
-from gradlab.verdict import ATOL_ULPS, CheckResult, Verdict, atol_for, compare, rtol_for
+from gradlab.verdict import ATOL_ULPS, CheckResult, Verdict, atol_for, compare, largest_of, rtol_for
 
 # Tolerances at derived primals, which may well be badly conditioned, or so large that all is saturated: relative to
 # each element, and relative to the gradients at the given primals (in ulps, where the dtype is coarse).
@@ -180,7 +180,7 @@ def _tolerances(trial: Trial, i: int, gradient: Array) -> tuple[float | None, An
     if rtol is None:
         rtol = max(RTOL_ELSEWHERE, rtol_for(gradient.dtype))
     if atol is None:
-        usual = max(float(np.nan_to_num(np.abs(e.value)).max(initial=0.0)) for e in trial.origin.estimates)
+        usual = max(largest_of(e.value) for e in trial.origin.estimates)
         share = max(SATURATED, SATURATED_ULPS * float(np.finfo(gradient.dtype).eps))
         atol = atol_for(trial.estimates[i], gradient.dtype) + share * usual + trial.noise
     return rtol, atol
@@ -194,7 +194,7 @@ def _tolerances_of_large(trial: Trial, gradients: Sequence[Array]) -> tuple[floa
         rtol = max(RTOL_ELSEWHERE, *(rtol_for(d.dtype) for d in gradients))
     if atol is None and trial.origin is not None:
         origin = trial.origin.gradients(trial.origin.cotangent())
-        usual = max(float(np.nan_to_num(np.abs(d)).max(initial=0.0)) for d in origin)
+        usual = max(largest_of(d) for d in origin)
         atol = ATOL_ULPS * eps * size_of_terms(trial) + max(SATURATED, SATURATED_ULPS * eps) * usual
     return rtol, (atol or 0.0) + trial.noise
 

@@ -58,6 +58,8 @@ def run(arguments: argparse.Namespace, command: str) -> int:
     if arguments.workers is None and arguments.scheduler is None:
         many = len(select_nodes(arguments.node, arguments.family)) >= MANY
         arguments.workers = processors() if many else 1
+    # JSON has the times of every row, whoever reads it, and a baseline may limit them
+    timings = arguments.timings or arguments.output or arguments.baseline or arguments.format == "json"
     with workers_of(arguments) as workers:
         report = verify(
             *arguments.node,
@@ -70,6 +72,7 @@ def run(arguments: argparse.Namespace, command: str) -> int:
             max_evaluations=arguments.max_evaluations,
             workers=workers,
             progress=True,
+            timings=bool(timings),
         )
     written = write_pages(report, arguments.output, command) if arguments.output else []
     if arguments.html:

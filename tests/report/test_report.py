@@ -70,6 +70,7 @@ def test_times_are_measured_where_they_are_shown_and_nowhere_else():
         r"forward +backward +numerical +numerical / backprop", report_text(shown, "simple", timings=True)
     )
     assert all(row.forward_s is None for row in check_vjp(lambda x: (x, x), lambda x, g: (g,), (x,)).rows)
+    assert all(row.forward_s is None for row in verify("relu", timings=False).rows)
 
 
 def test_a_context_that_shows_times_ends():

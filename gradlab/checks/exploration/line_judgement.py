@@ -19,7 +19,7 @@ from gradlab.checks.trial.line_slopes import (
     random_directions,
 )
 from gradlab.node import Array, as_tuple
-from gradlab.verdict import CheckResult, Verdict, rtol_for
+from gradlab.verdict import CheckResult, Verdict, largest_of, rtol_for
 
 # A slope that is further off than the first, relative to its terms, plus the second, relative to the usual gradient,
 # plus so many times what the line's own differences leave open, is off by far more than the checks allow elsewhere.
@@ -131,4 +131,4 @@ def usual_gradient(trial: Trial) -> float:
 
 def _usual_gradient(trial: Trial) -> float:
     gradients = trial.gradients(trial.cotangent())
-    return max(float(np.nan_to_num(np.abs(d)).max(initial=0.0)) for d in gradients)
+    return max(largest_of(d) for d in gradients)

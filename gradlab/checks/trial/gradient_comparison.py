@@ -9,7 +9,7 @@ import numpy as np
 from gradlab.checks.trial import Trial, map_arrays, quiet
 from gradlab.checks.trial.large_primals import size_of_terms
 from gradlab.node import Array, named_rng
-from gradlab.verdict import CheckResult, Verdict, atol_for, compare
+from gradlab.verdict import CheckResult, Verdict, atol_for, compare, largest_of
 
 # The primals are moved by so many ulps, so many times, to see how far their rounding alone moves the gradients; and two
 # gradients may be so many times further apart, since another order of operations rounds more than once.
@@ -82,7 +82,7 @@ def rounding_of_gradients(trial: Trial, g: Any, eps: float | None = None) -> lis
         except Exception:
             return None
     # of a gradient of which all cancels, as behind a mean of one number, only the outputs tell a size
-    usual = size_of_terms(trial) + max(float(np.nan_to_num(np.abs(d)).max(initial=0.0)) for d in here)
+    usual = size_of_terms(trial) + max(largest_of(d) for d in here)
     return [
         FURTHER * np.where((JUMP * a <= b) | (a <= RESIDUE * usual), a, 0.0)
         for a, b in zip(near, far, strict=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 from gradlab.checks.trial._trial import Trial, map_arrays
 from gradlab.node import Array, as_tuple
+from gradlab.verdict import largest_of
 
 # The cotangents that backward is asked for: two, and their combination 2 first - 3 second.
 FIRST, SECOND, COMBINED = "first", "second", "combined"
@@ -79,7 +80,7 @@ def _where(counts: Array, relation: Relation) -> Relation:
 
 def is_near(relation: Relation) -> bool:
     """Return whether the two sides of a relation differ by no more than the rounding of numbers of their own size."""
-    size = float(np.nan_to_num(np.abs(relation.expected)).max(initial=0.0))
+    size = largest_of(relation.expected)
     # below the smallest normal number there are no digits
     rounding = ROUNDING_ULPS * relation.eps * size + float(np.finfo(relation.found.dtype).tiny)
     return bool((np.abs(relation.found - relation.expected) <= rounding).all())
