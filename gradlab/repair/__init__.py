@@ -5,7 +5,8 @@ candidate runs in the place of the function that it changes; one that gives the 
 were found to be wrong is held to every check, and is shown only if none rejects it.
 """
 
+from gradlab.repair.forward_paths import LostPath, lost_paths
 from gradlab.repair.proposal import Repair
 from gradlab.repair.search import find_repairs
 
-__all__ = ["Repair", "find_repairs"]
+__all__ = ["LostPath", "Repair", "find_repairs", "lost_paths"]

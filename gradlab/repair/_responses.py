@@ -2,11 +2,11 @@
 
 import ast
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ PROBE = "_gradlab_probe"
 MOST_ELEMENTS = 256
 # How much of the mismatch what an expression gives must be able to explain, and how linear the response must be.
 EXPLAINED, LINEAR = 1e-5, 1e-5
+
+Asked = TypeVar("Asked", bound=Callable[[Any], Any])
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +75,7 @@ class Probe:
             return value
         other = self.given[self.calls]
         self.calls += 1
-        return _like(other, value)
+        return like(other, value)
 
     def giving(self, values: list[Array] | None) -> "Probe":
         """Begin anew, giving other values."""
@@ -94,7 +96,7 @@ def _kept(value: Any) -> Any:
     return value.copy() if isinstance(value, np.ndarray) else value
 
 
-def _like(new: Array, value: Any) -> Any:
+def like(new: Array, value: Any) -> Any:
     """Return an array as what stood there was: a number, an array, a tensor."""
     if hasattr(value, "new_tensor"):
         return value.new_tensor(new)
@@ -106,7 +108,7 @@ def _like(new: Array, value: Any) -> Any:
 
 
 @contextmanager
-def probing(function: SourceFunction, place: SyntaxPlace) -> Iterator[Probe]:
+def probing(function: SourceFunction, place: SyntaxPlace, probe: Asked) -> Iterator[Asked]:
     """Have a function run with a probe around the expression at a place.
 
     Raises
@@ -119,7 +121,7 @@ def probing(function: SourceFunction, place: SyntaxPlace) -> Iterator[Probe]:
     placed(call, place.node)
     with temporarily_replaced(place, call):
         code = function.compiled()
-    probe, space = Probe(), function.functions[0].__globals__
+    space = function.functions[0].__globals__
     space[PROBE] = probe
     try:
         with function.running(code):
@@ -131,7 +133,7 @@ def probing(function: SourceFunction, place: SyntaxPlace) -> Iterator[Probe]:
 def can_explain(function: SourceFunction, place: SyntaxPlace, judge: Judge, base: Array) -> bool:
     """Return whether all that the gradients lack moves with what an expression gives; True where it is not known."""
     try:
-        with probing(function, place) as probe:
+        with probing(function, place, Probe()) as probe:
             kept = _recorded(judge, probe)
             if kept is None:
                 return True
@@ -155,7 +157,7 @@ def can_explain(function: SourceFunction, place: SyntaxPlace, judge: Judge, base
 def response(function: SourceFunction, place: SyntaxPlace, judge: Judge, base: Array) -> Response | None:
     """Return how the gradients respond to an expression, if a change of it can explain what they lack."""
     try:
-        with probing(function, place) as probe:
+        with probing(function, place, Probe()) as probe:
             return _measured(place, judge, base, probe)
     except (SyntaxError, ValueError):
         return None

@@ -46,7 +46,7 @@ class Repair:
     @property
     def shown_file(self) -> str:
         """The file as it is called from the current folder, if it is inside."""
-        return _shown(self.file)
+        return shown_path(self.file)
 
     @property
     def sentence(self) -> str:
@@ -57,7 +57,8 @@ class Repair:
         return f"{place}: {self.after}; proven with {self.proven_with}"
 
 
-def _shown(file: str) -> str:
+def shown_path(file: str) -> str:
+    """Return a file as it is called from the current folder, if it is inside."""
     return os.path.relpath(file) if Path(file).is_relative_to(Path.cwd()) else file
 
 
@@ -69,6 +70,6 @@ def repair_of(file: str, text: str, mended: str, proven_with: str) -> Repair:
     first = changes[0]
     old = "\n".join(line for c in changes for line in before[c[1] : c[2]])
     new = "\n".join(line for c in changes for line in after[c[3] : c[4]])
-    shown = _shown(file)
+    shown = shown_path(file)
     diff = "\n".join(difflib.unified_diff(before, after, shown, shown, lineterm="", n=2))
     return Repair(file, first[1] + 1, old.strip(), new.strip(), diff, proven_with, text=text, mended=mended)

@@ -3,7 +3,7 @@
 import multiprocessing
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -11,8 +11,8 @@ from warnings import warn
 
 from gradlab.checks.trial import Trial, interruptible
 from gradlab.diagnosis import Finding
-from gradlab.repair import find_repairs
-from gradlab.repair.proposal import Repair
+from gradlab.repair import LostPath, find_repairs, lost_paths
+from gradlab.repair.proposal import Repair, shown_path
 from gradlab.report import Report, Row
 from gradlab.report.escaping import one_line
 from gradlab.running.foreign_function import is_foreign
@@ -26,6 +26,10 @@ from gradlab.workers.strange_objects import text_of
 MOST_SECONDS, SEEDS = 6.0, (1009, 2003)
 # A child that is in compiled code hears of no end, and is killed so many seconds later.
 PATIENCE_S = 2.0
+# The share of the time in which paths through forward are looked at.
+FOR_PATHS = 0.2
+# How near a factor of differences is to a whole number.
+WHOLE = 1e-3
 # The names of mistakes that say where a gradient is off, or how far, and not what was done.
 WHERE = {
     "additive-bias", "border", "masked-region", "missing-term", "not-finite", "other-approximation", "single-element",
@@ -83,44 +87,79 @@ def with_repairs(
     seeds = ", ".join(str(options.seed + more) for more in SEEDS)
     proven_with = f"all checks, at the given primals and beyond, at seeds {options.seed}, {seeds}"
 
-    def search() -> list[Repair]:
+    known = report.findings.get(trial.node.name, ())
+    unnamed = () if _says_what(known) else _wrong_primals(report)
+
+    def search() -> tuple[list[LostPath], list[Repair]]:
+        paths: list[LostPath] = []
         try:
-            return find_repairs(at, rejected, proven_with, spent)
+            if unnamed:
+                paths = lost_paths(at, unnamed, lambda: spent() < FOR_PATHS)
+            return paths, find_repairs(at, rejected, proven_with, spent)
         except Exception as error:
             # where it looked, the function has nothing to say; told here, as no child tells where an exception is from
             if is_foreign(error):
-                return []
+                return paths, []
             raise
 
     try:
-        found = in_child(search, left + PATIENCE_S) if forks else search()
+        paths, found = in_child(search, left + PATIENCE_S) if forks else search()
     except ChildDiedError:
         return report
     except Exception as error:  # the verdict stands without it
         what = f"the search for a repair of {trial.node.name} raised {type(error).__name__}: {text_of(error)}"
         warn(one_line(f"{what}: please report it"), stacklevel=2)
         return report
-    if not found:
-        return report
-    return replace(report, repairs=found, findings=_named_by(found[0], report, trial.node.name))
+    if not _says_what(known):
+        known = _named(known, paths, found[0] if found else None, _wrong_primals(report))
+    return replace(report, repairs=found, findings={**report.findings, trial.node.name: known})
 
 
-def _named_by(repair: Repair, report: Report, node: str) -> Mapping[str, Sequence[Finding]]:
-    """Return a report's findings with the mistake that a repair takes back.
+def _says_what(known: Sequence[Finding]) -> bool:
+    """Return whether some finding says what was done, not where gradients are wrong, or how far."""
+    return any(f.name not in WHERE and f.confidence and not f.warns for f in known)
 
-    It comes before names that say where gradients are wrong, or how far, and is left out where one says what is.
-    """
-    known = report.findings.get(node, ())
-    if not repair.mistake or any(f.name not in WHERE and f.confidence and not f.warns for f in known):
-        return report.findings
-    same = [finding for finding in known if finding.name == repair.mistake]
-    if same:
-        return {**report.findings, node: [*same, *(finding for finding in known if finding not in same)]}
-    wrong = {row.primal for row in report.rows if row.verdict is Verdict.WRONG and row.check == NUMERICAL}
-    primal = next(iter(wrong)) if len(wrong) == 1 else ""
-    evidence = f"with line {repair.line} of {repair.shown_file} changed, all checks pass"
-    named = Finding(repair.mistake, primal, 1.0, evidence, "see the repair")
-    return {**report.findings, node: [named, *known]}
+
+def _wrong_primals(report: Report) -> set[str]:
+    return {row.primal for row in report.rows if row.verdict is Verdict.WRONG and row.check == NUMERICAL}
+
+
+def _named(
+    known: Sequence[Finding], paths: Sequence[LostPath], repair: Repair | None, wrong: Collection[str]
+) -> list[Finding]:
+    """Return findings with the mistake that a repair takes back and with the paths that are wrong, which come first."""
+    more = [_of_path(path) for path in paths]
+    same = [finding for finding in (*known, *more) if repair and finding.name == repair.mistake]
+    if repair and repair.mistake and not same:
+        evidence = f"with line {repair.line} of {repair.shown_file} changed, all checks pass"
+        primal = next(iter(wrong)) if len(wrong) == 1 else ""
+        same = [Finding(repair.mistake, primal, 1.0, evidence, "see the repair")]
+    return [*same, *(finding for finding in (*more, *known) if finding not in same)]
+
+
+def _of_path(path: LostPath) -> Finding:
+    """Return what a path through forward that a gradient gets wrong says of the mistake."""
+    through = f"{path.text} (line {path.line} of {shown_path(path.file)})"
+    if path.rounds:
+        observed = f"of the rounds in which forward computes {through}, the share of {path.rounds} is missing"
+        cure = "add up the shares of all rounds (+=), do not assign"
+        return Finding("last-write-wins", path.primal, 1.0, observed, cure)
+    name, said, cure = (
+        "constant-factor",
+        f"counts {1 - path.factor:.6g} times",
+        "look for a factor on this path",
+    )
+    if abs(path.factor - 1) < WHOLE:
+        name, said, cure = (
+            "missing-term",
+            "is missing",
+            "differentiate it too: backward takes it for a constant",
+        )
+    elif abs(path.factor - 2) < WHOLE:
+        name, said, cure = "sign-flipped", "has the wrong sign", "turn the sign of this path round"
+    elif abs(path.factor + 1) < WHOLE:
+        said, cure = "is there twice", "add what comes back on this path once"
+    return Finding(name, path.primal, 1.0, f"what {path.primal} does through {through} {said}", cure)
 
 
 def _cuts(report: Report) -> bool:

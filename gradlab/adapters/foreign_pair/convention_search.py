@@ -203,7 +203,8 @@ def _of_layers(trial: Trial, parameters: Sequence[int]) -> Iterator[Convention]:
     first = trial.sample.primals[0]
     if not parameters or 0 in parameters:
         return
-    for axis in range(first.ndim):
+    # the batch comes first, or second, behind the features or the steps of time
+    for axis in range(min(first.ndim, 2)):
         if first.shape[axis] > 1:
             name = f"axis {axis} of {trial.names[0]}, the batch"
             sentence = (

@@ -87,6 +87,7 @@ def role_text(name: str, role: Role, forward: ForwardCall) -> str:
     arguments = argument_names(forward)
     meaning = {"g": "the cotangent", "all": "the cotangents", "part": f"the cotangent of output {role[1]}"}
     meaning |= {
+        "tuple": "a tuple of the cotangent",
         "output": "the output",
         "zero": "zeros",
         "none": "zeros",
@@ -100,6 +101,6 @@ def role_text(name: str, role: Role, forward: ForwardCall) -> str:
         return name if name == other else f"{name}={other}"
     return (
         name
-        if role[0] in ("g", "part", "cache") and names.is_cotangent(name)
+        if role[0] in ("g", "part", "cache", "tuple") and names.is_cotangent(name)
         else f"{name}={meaning[role[0]]}"
     )

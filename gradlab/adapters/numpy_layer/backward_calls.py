@@ -85,6 +85,9 @@ def _with_arguments(
     if forward.stored and run.returned is not None and as_array(run.returned) is not None:
         # of what is handed on beside a cost the cotangent is zero, so that the cost's gradient is left
         options = [[("none", 0), *option] if option[:1] == [G] else option for option in options]
+    if forward.outputs == ((("item", 0),),) and isinstance(run.returned, tuple) and len(run.returned) == 1:
+        # who returns a tuple of one output may be given one of one cotangent
+        options = [[("tuple", 0), *option] if option[:1] == [G] else option for option in options]
     known = cotangents or any(p.name in argument_names(forward) for p in wanted)
     if len(forward.outputs) == len(wanted) > 1 and len(cotangents) < len(wanted) and not known:
         options = [[("part", i)] for i in range(len(wanted))]
@@ -93,7 +96,7 @@ def _with_arguments(
     for roles in every[:TRIED]:
         if roles.count(G) > 1 or roles.count(("cache", 0)) > 1:
             continue
-        takes = any(role[0] in ("g", "part", "all") for role in roles)
+        takes = any(role[0] in ("g", "part", "all", "tuple") for role in roles)
         said = ", ".join(role_text(p.name, role, forward) for p, role in zip(wanted, roles, strict=True))
         optional = all(p.default is not p.empty for p, role in zip(wanted, roles, strict=True) if role == G)
         yield BackwardCall(
@@ -105,7 +108,7 @@ def _with_arguments(
             sure=all(len(option) == 1 for option in options),
             method=name,
             named=any(
-                p.name in cotangents and role[0] in ("g", "part")
+                p.name in cotangents and role[0] in ("g", "part", "tuple")
                 for p, role in zip(wanted, roles, strict=True)
             ),
             likeliest=names.plain(name) in names.BACKWARD
@@ -157,13 +160,23 @@ def _call(
             positional.append(_value(role, forward, run, g))
     if run.args and {("arg", i) for i in range(len(run.args))} <= {role for _, _, role in bound}:
         run.rewind()  # it is given what forward was, and may run forward itself: then with the same dropout
-    return method_of(run.layer, name)(*positional, **named)
+    return _listed(method_of(run.layer, name)(*positional, **named))
+
+
+def _listed(returned: Any) -> Any:
+    """Return what a generator yields, and pairs of names and gradients as a dict."""
+    parts: Any = list(returned) if inspect.isgenerator(returned) else returned
+    pairs = isinstance(parts, list | tuple) and all(isinstance(x, tuple) and len(x) == 2 for x in parts)
+    named = pairs and bool(parts) and all(isinstance(name, str) for name, _ in parts)
+    return dict(parts) if named else parts
 
 
 def _value(role: Role, forward: ForwardCall, run: LayerRun, g: Any) -> Any:
     word, number = role
     if word == "g":
         return _like_outputs(forward, run, tuple(map(_scalar, g)) if isinstance(g, tuple) else _scalar(g))
+    if word == "tuple":
+        return (_scalar(g),)
     if word == "part":
         return _scalar(as_tuple(g)[number])
     if word == "none":
@@ -382,6 +395,8 @@ def on_tape(forward: ForwardCall, run: LayerRun) -> Iterator[BackwardCall]:
 def _by_what_it_returned(forward: ForwardCall, run: LayerRun) -> Iterator[BackwardCall]:
     """Yield the calls of a backward method of the object that forward returned, if it is neither tensor nor layer."""
     returned = run.returned
+    if isinstance(returned, tuple | list) and len(returned) > 1 and inspect.isroutine(returned[-1]):
+        yield BackwardCall("the function that forward returned(g)", _pulled_back, likeliest=True)
     plain = isinstance(returned, np.ndarray | np.generic | int | float | tuple | list | Mapping)
     if plain or returned is run.layer or len(forward.outputs) != 1 or data_name(returned):
         return
@@ -389,6 +404,10 @@ def _by_what_it_returned(forward: ForwardCall, run: LayerRun) -> Iterator[Backwa
         if _takes_one(returned, name):
             give = partial(_returned_pulled, name)
             yield BackwardCall(f"y.{name}(g)", give, likeliest=True)
+
+
+def _pulled_back(forward: ForwardCall, run: LayerRun, g: Any) -> Any:
+    return _listed(run.returned[-1](*map(_scalar, as_tuple(g))))
 
 
 def _returned_pulled(name: str, forward: ForwardCall, run: LayerRun, g: Any) -> Any:

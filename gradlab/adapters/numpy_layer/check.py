@@ -26,6 +26,7 @@ from gradlab.adapters.numpy_layer.learned_behaviour import (
 )
 from gradlab.adapters.numpy_layer.reading_choice import choose_reading
 from gradlab.adapters.numpy_layer.report_subject import remarks, subject_of
+from gradlab.adapters.numpy_layer.static_function import with_context
 from gradlab.checks.trial import quiet
 from gradlab.diagnosis import Finding
 from gradlab.node import Array
@@ -135,6 +136,7 @@ def check_layer(
     if options.checks is None:
         # a layer's precision is that of its parameters
         chosen = {key: check for key, check in chosen.items() if key != "works_in_float32"}
+    layer = with_context(layer)
     printed = PrintDetector()
     with (
         foreign_errors(title_of(layer)),

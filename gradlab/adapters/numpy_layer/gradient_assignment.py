@@ -147,6 +147,10 @@ def assign_parameters(
     sure = [p for p in parameters if p.sure]
     for name, path in parameters_returned(traces, sure, unnamed).items():
         found[name].append([returned_slot(path)])
+    # the one array that comes back, and that no input has, is the gradient of whatever has its shape
+    shaped = [p for p in parameters if unnamed and p.value(traces.run.layer).shape == unnamed[0][1].shape]
+    if len(unnamed) == len(shaped) == 1 and not shaped[0].sure:
+        found[shaped[0].name].append([returned_slot(unnamed[0][0])])
     for p in sure:
         found[p.name] += [[optimizer_slot(p)]]
         if takes_a_step(traces, p) and (
@@ -236,7 +240,7 @@ def inputs_returned(
         shapes = [p.value(traces.run.layer).shape for p in parameters]
         shape = back[0][1].shape
         fitting = [leaf for leaf in inputs if leaf.value.shape == shape]
-        if not fitting and shape in shapes and traces.run.given_back is not None and len(inputs) == 1:
+        if not fitting and shape in shapes:
             return {}  # the gradient of a parameter, returned alone
         return {(fitting or list(inputs))[0].name: back[0][0]}
     # of a pair of functions the order of what comes back is that of the arguments, whatever it is called inside

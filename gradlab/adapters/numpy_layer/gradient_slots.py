@@ -29,6 +29,7 @@ from gradlab.adapters.numpy_layer.parameter_discovery import (
     nearest_name,
 )
 from gradlab.node import Array
+from gradlab.workers.strange_objects import attribute_of
 
 _LAYER: Path = (("attr", "layer"),)
 _BACK: Path = (("attr", "given_back"),)
@@ -91,6 +92,21 @@ def _counterparts(holder: Any, step: tuple[str, Any], rest: Path) -> Iterator[Pa
         wanted, there = flatten(follow(holder, (step,))), flatten(held)
         if rest in wanted and len(wanted) == len(there) and not _are_named(there):
             yield (container, *there[wanted.index(rest)])
+    for name in _dicts_with_the_same_keys(holder, step) if rest else ():
+        yield (("attr", name), *rest)
+
+
+def _dicts_with_the_same_keys(holder: Any, step: tuple[str, Any]) -> list[str]:
+    """Return the attributes that are dicts with the keys of the dict at a step, if that has several; by any name."""
+    own = follow(holder, (step,))
+    held = attribute_of(holder, "__dict__")
+    if not isinstance(own, Mapping) or len(own) < 2 or not isinstance(held, Mapping):
+        return []
+    return [
+        name
+        for name, other in held.items()
+        if isinstance(other, Mapping) and other is not own and set(other) == set(own)
+    ]
 
 
 def _are_named(paths: Sequence[Path]) -> bool:

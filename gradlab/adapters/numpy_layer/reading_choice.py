@@ -268,9 +268,9 @@ def choose_slots(
             return tuple(_plainest(slot, lists, alive) for slot in kept)
         if stale := [s for slots in group for s in slots[:1] if -id(s) in alive and s.path]:
             return (stale[0],)  # a list of gradients that the layers inside do not write into
-    if not p.sure:
-        return ()
     later = next((s for slots in lists[count:] for s in slots if id(s) in alive), None)
+    if not p.sure:
+        return (later,) if later else ()
     silent = next((s for slots in lists[:count] for s in slots if -id(s) in alive), None)
     return tuple(filter(None, [later or silent]))
 

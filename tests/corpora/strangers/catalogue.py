@@ -1,4 +1,4 @@
-"""Every entry of the corpora of strangers: of the first, and of the second and the third, each written later."""
+"""Every entry of the corpora of strangers: of the first, and of three more, each written later."""
 
 from importlib import import_module
 from pathlib import Path
@@ -17,4 +17,5 @@ def _entries(files: str) -> list[Stranger]:
 FIRST = _entries("[ab]_*.py")
 SECOND = _entries("[cd]_*.py")
 THIRD = _entries("[ef]_*.py")
-STRANGERS = [*FIRST, *SECOND, *THIRD]
+FOURTH = _entries("[gh]_*.py")
+STRANGERS = [*FIRST, *SECOND, *THIRD, *FOURTH]
