@@ -1,5 +1,6 @@
 """Mistakes in what comes from some places of the output: backward is asked for each output's cotangent by itself."""
 
+from itertools import permutations, product
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from gradlab.diagnosis._finding import Finding
 from gradlab.diagnosis._primal_evidence import PrimalEvidence
 from gradlab.diagnosis.cotangent_mistakes import analytic_for
 from gradlab.diagnosis.point_evidence import PointEvidence, has_large_jacobian
-from gradlab.node import Array
+from gradlab.node import Array, as_tuple
 
 # Of more outputs backward is not asked for one by one.
 OUTPUTS = 200
@@ -23,9 +24,15 @@ SHOWN = 12
 def exchanged_outputs(evidence: PrimalEvidence) -> Finding | None:
     """See whether places of the output have each other's cotangents."""
     orders = [_order(there, right) for there, right in _rows(evidence)]
-    if not orders or not all(orders):
+    if not orders or not all(order.size for order in orders):
         return None
-    observed = f"the gradient is right for the cotangents of the output's places in the order {orders[0]}"
+    observed = (
+        f"the gradient is right for the cotangents of the output's places in the order {_listed(orders[0])}"
+    )
+    several = all(np.ndim(as_tuple(p.trial.output)[0]) > 1 for p in _points(evidence))
+    if several and all(map(_is_of_axes, orders)):
+        observed += ", which is one of axes"
+        return evidence.finding("axes-permuted", 0.85, observed, "transpose before, or after, it is reshaped")
     return evidence.finding(
         "wrong-cotangent", 0.85, observed, "use each output's own cotangent, at its own place"
     )
@@ -123,14 +130,25 @@ def _is_right(there: Array, right: Array) -> Array:
     return np.asarray((np.abs(there - right) <= near).all(axis=1))
 
 
-def _order(there: Array, right: Array) -> str:
-    """Return which output's row each row is, in words; empty if the rows are not the right ones in another order."""
+def _order(there: Array, right: Array) -> Array:
+    """Return which output's row each row is; nothing if the rows are not the right ones in another order."""
+    nothing: Array = np.empty(0, int)
     near = SAME * float(np.abs(right).max(initial=0.0))
     alike = (np.abs(there[:, None] - right[None]) <= near).all(axis=2)
     if not ((alike.sum(axis=0) == 1).all() and (alike.sum(axis=1) == 1).all()):
-        return ""
-    order = alike.argmax(axis=1)
-    return "" if (order == np.arange(len(order))).all() else _listed(order)
+        return nothing
+    order: Array = alike.argmax(axis=1)
+    return nothing if (order == np.arange(len(order))).all() else order
+
+
+def _is_of_axes(order: Array) -> bool:
+    """Return whether an order is that of the elements of an array with its axes in another order."""
+    n = len(order)
+    parts = [k for k in range(1, n + 1) if n % k == 0]
+    shapes = {(n // (a * b * c), a, b, c) for a, b, c in product(parts, repeat=3) if n % (a * b * c) == 0}
+    axes = [axes for axes in permutations(range(4)) if axes != (0, 1, 2, 3)]
+    elements = (np.arange(n).reshape(shape).transpose(turn).reshape(-1) for shape in shapes for turn in axes)
+    return any(np.array_equal(order, other) for other in elements)
 
 
 def _ignored(there: Array, right: Array) -> str:

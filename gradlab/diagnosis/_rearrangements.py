@@ -16,6 +16,9 @@ from gradlab.node import Array, as_tuple
 ENOUGH = 3
 # Two slices are the same to within this share of the largest element; of more slices no order is looked for.
 NEAR, SLICES = 1e-5, 256
+# How sure an exchange is of which only one side is seen; and how far what goes round its end is moved, where that joins
+# two parts the other way round.
+ONE_SIDED, BLOCK = 0.8, 3
 # Of many elements so many wrong and so many right ones are tried first.
 FEW = 3
 BACK = "move the slice, or the crop, back by as much"
@@ -28,8 +31,13 @@ def swapped_primals(evidence: PrimalEvidence) -> Finding | None:
             confidence = evidence.explained_share(partial(_numerical_of_other, j))
             if confidence:
                 observed = f"the gradient of {evidence.name} is what that of {other} should be"
+                # where the other one's is right, something else than an exchange gives the same twice
+                both = any(p.wrong(j).any() for p in evidence.wrong_points if j < len(p.gradients))
                 return evidence.finding(
-                    "swapped-primals", confidence, observed, "return them in the primals' order"
+                    "swapped-primals",
+                    confidence if both else ONE_SIDED * confidence,
+                    observed,
+                    "return them in the primals' order",
                 )
     return None
 
@@ -173,6 +181,10 @@ def shifted(evidence: PrimalEvidence) -> Finding | None:
             )
             if confidence and moved_elements >= ENOUGH:
                 observed = f"analytic = numerical moved by {places:+d} along axis {axis}, {how}"
+                length = evidence.primal(evidence.wrong_points[0]).shape[axis]
+                if how == "round its end" and min(abs(places), length - abs(places)) >= BLOCK:
+                    cure = "join the parts in the order in which forward takes them"
+                    return evidence.finding("columns-exchanged", confidence, observed, cure)
                 return evidence.finding("shifted", confidence, observed, BACK)
     for places in [k for k in range(-longest + 1, longest) if k]:
         confidence = evidence.explained_share(partial(_moved_in_plane, evidence, places))

@@ -16,7 +16,7 @@ ATOM, POWER, PRODUCT, SUM = 4, 3, 2, 1
 # What normalises, and what turns degrees into radians and bits into nats: people round these, or leave them out.
 CONSTANTS = (
     "np.pi", "2 / np.pi", "2 * np.pi", "180 / np.pi", "np.sqrt(np.pi)", "np.sqrt(2 * np.pi)", "np.sqrt(2 / np.pi)",
-    "np.sqrt(2)", "np.log(2)", "np.e",
+    "np.sqrt(2)", "np.log(2)", "np.e", "np.log(10)", "10 / np.log(10)", "20 / np.log(10)",
 )  # fmt: skip
 NUMBERS = ("2", "0.5", "3", "4")
 UNARY_CALLS = ("exp", "log", "sqrt", "sin", "cos", "tanh", "sign", "abs", "square")

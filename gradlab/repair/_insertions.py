@@ -2,8 +2,9 @@
 
 import ast
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 
-from gradlab.faults.syntax_nodes import changed, number_in
+from gradlab.faults.syntax_nodes import changed, number_in, shifted
 
 Edit = Callable[[ast.AST], Iterator[ast.AST]]
 
@@ -98,6 +99,67 @@ def bounds_dropped(node: ast.AST) -> Iterator[ast.AST]:
         yield ast.Call(ast.Name("reversed", ast.Load()), [node], [])
 
 
+def slices_moved(node: ast.AST) -> Iterator[ast.AST]:
+    """Have a slice begin, and end, one place further on, or one before."""
+    if isinstance(node, ast.Slice) and (node.lower or node.upper):
+        for by in (1, -1):
+            lower = shifted(node.lower or ast.Constant(0), by) if node.lower or by > 0 else None
+            upper = shifted(node.upper or ast.Constant(0), by) if node.upper or by < 0 else None
+            yield changed(node, lower=_bound(lower), upper=_bound(upper))
+
+
+def _bound(node: ast.expr | None) -> ast.expr | None:
+    """Return a bound of a slice; None where it is 0, an end."""
+    return None if node is None or number_in(node) == 0 else node
+
+
+def moved_by_one(node: ast.AST) -> Iterator[ast.AST]:
+    """Count one more, or one less."""
+    if is_value(node) and isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call):
+        yield from (shifted(node, by) for by in (1, -1))
+
+
+def squared(node: ast.AST) -> Iterator[ast.AST]:
+    """Take the square."""
+    if isinstance(node, ast.Name | ast.Attribute) and is_value(node):
+        yield ast.BinOp(node, ast.Pow(), ast.Constant(2))
+
+
+def terms_moved(node: ast.AST) -> Iterator[ast.AST]:
+    """Add before a function, or a power, is taken instead of after it, and the reverse."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        for one, other in ((node.left, node.right), (node.right, node.left)):
+            if isinstance(one, ast.Call) and len(one.args) == 1:
+                yield changed(one, args=[ast.BinOp(one.args[0], ast.Add(), other)])
+            if isinstance(one, ast.BinOp) and isinstance(one.op, ast.Pow):
+                yield changed(one, left=ast.BinOp(one.left, ast.Add(), other))
+    inner = node.args[0] if isinstance(node, ast.Call) and len(node.args) == 1 else None
+    inner = node.left if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) else inner
+    if isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Add):
+        for one, other in ((inner.left, inner.right), (inner.right, inner.left)):
+            alone = changed(node, args=[one]) if isinstance(node, ast.Call) else changed(node, left=one)
+            assert isinstance(alone, ast.expr)
+            yield ast.BinOp(alone, ast.Add(), other)
+
+
+class _Transposed(ast.NodeTransformer):
+    """Transposes a variable wherever it stands."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.Attribute(node, "T", ast.Load()) if node.id == self.name else node
+
+
+def transposed_everywhere(node: ast.AST) -> Iterator[ast.AST]:
+    """Transpose a variable wherever it stands in a statement."""
+    if isinstance(node, ast.Return | ast.Assign) and node.value:
+        names = [x.id for x in ast.walk(node.value) if isinstance(x, ast.Name)]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield changed(node, value=_Transposed(name).visit(deepcopy(node.value)))
+
+
 def operators_changed(node: ast.AST) -> Iterator[ast.AST]:
     """Put any other arithmetic operator."""
     if isinstance(node, ast.BinOp):
@@ -182,8 +244,68 @@ LIKELY: tuple[Edit, ...] = (
     written_anew,
     copied,
     parts_joined,
+    terms_moved,
+    slices_moved,
+    transposed_everywhere,
 )
-OTHERS: tuple[Edit, ...] = (axes_summed, bounds_dropped, numbers_changed, conditions_negated)
+OTHERS: tuple[Edit, ...] = (
+    axes_summed,
+    bounds_dropped,
+    numbers_changed,
+    conditions_negated,
+    moved_by_one,
+    squared,
+)
+
+
+def numbers_put(near: Sequence[ast.AST], names: Sequence[str]) -> Edit:
+    """Return the edit that puts a number in scope, or one of the code nearby, in a number's place."""
+    numbers = {ast.unparse(node) for node in near if number_in(node) is not None} - set(NUMBERS)
+
+    def edit(node: ast.AST) -> Iterator[ast.AST]:
+        if number_in(node) is not None:
+            yield from (parsed(text) for text in [*names, *sorted(numbers)] if text != ast.unparse(node))
+
+    return edit
+
+
+def keywords_put(near: Sequence[ast.AST]) -> Edit:
+    """Return the edit that gives a call the keywords that a call of the same function has nearby."""
+    calls = [node for node in near if isinstance(node, ast.Call)]
+
+    def edit(node: ast.AST) -> Iterator[ast.AST]:
+        if isinstance(node, ast.Call):
+            own = [ast.dump(k) for k in node.keywords]
+            for other in calls:
+                if (
+                    ast.dump(other.func) == ast.dump(node.func)
+                    and [ast.dump(k) for k in other.keywords] != own
+                ):
+                    yield changed(node, keywords=other.keywords)
+
+    return edit
+
+
+def rounds_joined(names: Sequence[str]) -> Edit:
+    """Return the edit of what is computed in a loop: a factor or a term more, or what the round before left."""
+
+    def edit(node: ast.AST) -> Iterator[ast.AST]:
+        if not isinstance(node, ast.Assign) or len(node.targets) != 1:
+            return
+        for name in names:
+            other = ast.Name(name, ast.Load())
+            for op in (ast.Mult(), ast.Div(), ast.Add(), ast.Sub()):
+                yield changed(node, value=ast.BinOp(node.value, op, other))
+        target = node.targets[0]
+        if isinstance(target, ast.Name) and not any(
+            isinstance(x, ast.Name) and x.id == target.id for x in ast.walk(node.value)
+        ):
+            before = ast.Name(target.id, ast.Load())
+            terms = [ast.BinOp(ast.Name(name, ast.Load()), ast.Mult(), before) for name in names]
+            for term in (before, *terms):
+                yield changed(node, value=ast.BinOp(node.value, ast.Add(), term))
+
+    return edit
 
 
 def operands_put(names: Sequence[str]) -> Edit:

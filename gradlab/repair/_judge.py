@@ -4,6 +4,7 @@ import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from gradlab.workers.threads import printing_into
 RTOL, ATOL = 1e-6, 1e-8
 # What one call of a candidate may take: an edit can make a loop endless.
 SECONDS = 2.0
+# And what it may take beside the time of backward as it is: so many times as long, and the noise of a busy machine.
+SLOWER, LEAST_S = 20, 0.2
 # Arrays of up to so many elements are put back after each call.
 LARGEST_KEPT = 100_000
 
@@ -35,28 +38,37 @@ class Judge:
         What the gradients should be, and how far they may be off; infinite where nothing is known.
     outputs : ndarray
         What forward gives, which no change may touch.
-    kept : list of (ndarray, ndarray)
-        Arrays that the functions hold, and what is in them: an edit may write there.
+    kept : list of pairs
+        Arrays, lists and dicts that the functions hold, and what is in them: an edit may write there.
+    seconds : float
+        What one call may take.
     """
 
     trial: Trial
     wanted: Array
     allowed: Array
     outputs: Array
-    kept: Sequence[tuple[Array, Array]] = ()
+    kept: Sequence[tuple[Any, Any]] = ()
+    seconds: float = SECONDS
 
     def gradients(self) -> Array | None:
         """Return the gradients that backward gives now; None where it raises, or forward gives something else."""
         try:
-            returned: Array | None = within(Budget(), self._gradients, None, SECONDS)
+            returned: Array | None = within(Budget(), self._gradients, None, self.seconds)
         finally:
             self.put_back()
         return returned
 
     def put_back(self) -> None:
-        """Put back what is in the arrays that the functions hold."""
-        for array, before in self.kept:
-            np.copyto(array, before)
+        """Put back what is in the arrays, lists and dicts that the functions hold."""
+        for value, before in self.kept:
+            if isinstance(value, np.ndarray):
+                np.copyto(value, before)
+            elif isinstance(value, list):
+                value[:] = before
+            elif value.keys() != before.keys() or any(value[key] is not before[key] for key in before):
+                value.clear()
+                value.update(before)
 
     def _gradients(self) -> Array | None:
         with quiet(), printing_into(io.StringIO()), contextlib.suppress(Exception, SystemExit):
@@ -100,10 +112,10 @@ class Judge:
         return [replace(self, allowed=np.where(others[i], np.inf, self.allowed)) for i in wrong]
 
 
-def judge_of(trial: Trial, held: Sequence[Array] = ()) -> Judge | None:
+def judge_of(trial: Trial, held: Sequence[Any] = ()) -> Judge | None:
     """Return the judge at a trial; None where the gradients that are wanted are not known, element by element.
 
-    `held` are the arrays that its functions hold.
+    `held` are the arrays, lists and dicts that its functions hold.
     """
     if trial.is_large:
         return None
@@ -123,8 +135,17 @@ def judge_of(trial: Trial, held: Sequence[Array] = ()) -> Judge | None:
     tolerance = np.concatenate([np.nan_to_num(a, nan=np.inf, posinf=np.inf).ravel() for a in allowed])
     with quiet():
         outputs = _flat(trial.forward()[0])
-    kept = [(array, array.copy()) for array in held if array.flags.writeable and array.size <= LARGEST_KEPT]
-    return Judge(trial, wanted, tolerance, outputs, kept)
+    kept = [
+        (value, value.copy()) for value in held if not isinstance(value, np.ndarray) or _is_put_back(value)
+    ]
+    start = monotonic()
+    judge = Judge(trial, wanted, tolerance, outputs, kept)
+    judge.gradients()
+    return replace(judge, seconds=min(SECONDS, LEAST_S + SLOWER * (monotonic() - start)))
+
+
+def _is_put_back(array: Array) -> bool:
+    return array.flags.writeable and array.size <= LARGEST_KEPT
 
 
 def _flat(values: Any) -> Array:

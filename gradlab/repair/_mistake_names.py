@@ -10,9 +10,12 @@ from gradlab.repair._insertions import REDUCTIONS
 from gradlab.repair._tiers import Candidate
 
 TRANSPOSES = ("T", "mT", "transpose", "swapaxes")
+COTANGENTS = ("d", "g", "delta")
 STRICT = {ast.Gt: ast.GtE, ast.Lt: ast.LtE}
 # Two numbers that differ by less are one number, rounded.
 NEARLY = 0.1
+# A number no larger keeps a denominator from being zero.
+SMALL = 1e-3
 
 
 class Difference(NamedTuple):
@@ -115,8 +118,27 @@ def _sums(it: Difference) -> bool:
     if _called(it.new) != "sum" or not isinstance(it.new, ast.Call):
         return False
     summed = it.new.func.value if isinstance(it.new.func, ast.Attribute) else None
-    whole = not it.around or isinstance(it.around[0], ast.stmt | ast.Tuple | ast.List | ast.Dict)
-    return whole and any(_same(it.old, part) for part in (summed, *it.new.args))
+    outer = it.around[0] if it.around else None
+    whole = outer is None or isinstance(outer, ast.stmt | ast.Tuple | ast.List | ast.Dict)
+    term = isinstance(outer, ast.BinOp) and isinstance(outer.op, ast.Add | ast.Sub)
+    return (whole or term) and any(_same(it.old, part) for part in (summed, *it.new.args))
+
+
+def _is_let_through(it: Difference) -> bool:
+    """Return whether what was cut to a range is no longer."""
+    return (
+        isinstance(it.old, ast.Call)
+        and _called(it.old) in ("clip", "clamp", "minimum", "maximum")
+        and any(_same(part, it.new) for part in it.old.args)
+    )
+
+
+def _has_operands_exchanged(it: Difference) -> bool:
+    if not isinstance(it.old, ast.Call) or not isinstance(it.new, ast.Call):
+        return False
+    both = [[_text(a) for a in call.args] for call in (it.old, it.new)]
+    same = _same(it.old.func, it.new.func) and _called(it.old) in ("einsum", "tensordot", "outer")
+    return same and both[0] != both[1] and sorted(both[0]) == sorted(both[1])
 
 
 class _Untransposed(ast.NodeTransformer):
@@ -176,12 +198,34 @@ def _is_of_joined_parts(it: Difference) -> bool:
     return bool(_exchanged(it)) and bool(it.around) and isinstance(it.around[0], ast.Call)
 
 
-def _is_of_unpacked_parts(it: Difference) -> bool:
-    return bool(_exchanged(it)) and isinstance(getattr(it.old, "ctx", None), ast.Store)
+def _is_of_unpacked_cotangents(it: Difference) -> bool:
+    if not _exchanged(it) or not isinstance(getattr(it.old, "ctx", None), ast.Store):
+        return False
+    names = [getattr(x, "id", getattr(x, "attr", "")) for x in getattr(it.old, "elts", ())]
+    return all(name.lower().startswith(COTANGENTS) for name in names)
+
+
+def _is_another_cotangent(it: Difference) -> bool:
+    names = [getattr(x, "id", getattr(x, "attr", "")) for x in (it.old, it.new)]
+    alike = all(len(name) > 1 and name.lower().startswith(COTANGENTS) for name in names)
+    held = [getattr(getattr(x, "value", None), "id", "") for x in (it.old, it.new)]
+    of_one = held[0] == held[1] != "" and all(name.lower().startswith(COTANGENTS) for name in held)
+    return type(it.old) is type(it.new) and (alike or (isinstance(it.old, ast.Attribute) and of_one))
 
 
 def _is_of_returned_parts(it: Difference) -> bool:
     return bool(_exchanged(it))
+
+
+def _is_a_product_in_another_order(it: Difference) -> bool:
+    factors = [_matrix_factors(node) for node in (it.old, it.new)]
+    return len(factors[0]) > 1 and factors[0] != factors[1] and sorted(factors[0]) == sorted(factors[1])
+
+
+def _matrix_factors(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+        return [*_matrix_factors(node.left), *_matrix_factors(node.right)]
+    return [ast.dump(node)]
 
 
 def _is_a_bound_of_a_mask(it: Difference) -> bool:
@@ -212,6 +256,22 @@ def _is_in_an_index(it: Difference) -> bool:
     return isinstance(it.old, ast.Slice)
 
 
+def _is_added_elsewhere(it: Difference) -> bool:
+    """Return whether a term is added before a function is taken, where it was added after, or the other way round."""
+    for one, other in ((it.old, it.new), (it.new, it.old)):
+        if isinstance(one, ast.BinOp) and isinstance(one.op, ast.Add) and not isinstance(other, ast.BinOp):
+            inner = other.args[0] if isinstance(other, ast.Call) and len(other.args) == 1 else None
+            terms = {_text(part) for part in (one.left, one.right)}
+            if isinstance(inner, ast.BinOp) and terms & {_text(inner.left), _text(inner.right)}:
+                return True
+    return False
+
+
+def _is_another_small_number(it: Difference) -> bool:
+    number = number_in(it.old)
+    return number is not None and 0 < abs(number) <= SMALL and isinstance(it.new, ast.expr)
+
+
 def _is_in_a_range(it: Difference) -> bool:
     return any(_called(outer) == "range" for outer in it.around)
 
@@ -232,6 +292,14 @@ def _factor(it: Difference) -> ast.expr | None:
             if _same(whole.right, part) and isinstance(whole.op, ast.Mult):
                 return whole.left
     return None
+
+
+def _gets_a_mask(it: Difference) -> bool:
+    factor = _factor(it)
+    if factor is None:
+        return False
+    named = getattr(factor, "id", getattr(factor, "attr", "")).lower()
+    return isinstance(factor, ast.Compare) or _called(factor) == "sign" or "mask" in named
 
 
 def _is_plain_number(node: ast.AST) -> bool:
@@ -281,16 +349,23 @@ MISTAKES: tuple[tuple[str, Callable[[Difference], bool]], ...] = (
     ("wrong-sum-axis", _other_axis),
     ("missing-broadcast-sum", _sums),
     ("transposed", _is_transposed),
+    ("transposed", _has_operands_exchanged),
     ("nondeterministic", _is_cleared),
+    ("nonlinear-in-cotangent", _is_let_through),
     ("float32-round-trip", _is_cast),
     ("columns-exchanged", _is_of_joined_parts),
-    ("wrong-cotangent", _is_of_unpacked_parts),
+    ("wrong-cotangent", _is_of_unpacked_cotangents),
     ("swapped-primals", _is_of_returned_parts),
+    ("wrong-cotangent", _is_another_cotangent),
+    ("wrong-order", _is_a_product_in_another_order),
     ("tie-or-kink", _is_a_bound_of_a_mask),
     ("masked-region", _is_in_a_mask),
     ("shifted", _is_in_an_index),
+    ("epsilon-mismatch", _is_added_elsewhere),
+    ("epsilon-mismatch", _is_another_small_number),
     ("border", _is_in_a_range),
     ("sign-flipped", _other_sign),
+    ("masked-region", _gets_a_mask),
     ("missing-term", _gets_a_term),
     ("rounded-constants", _is_rounded),
     ("constant-factor", _is_scaled),

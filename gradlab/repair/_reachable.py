@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradlab.node import Array
-
 PACKAGE = str(Path(__file__).parents[1])
 # Gradlab's own nodes are code like any other's: everything else of gradlab is what looks at it.
 NODES = str(Path(__file__).parents[1] / "nodes")
@@ -24,19 +22,19 @@ PLAIN = (int, float, complex, str, bytes, bool, type(None), np.generic, ModuleTy
 
 
 class Reached(NamedTuple):
-    """What some objects hold or call: functions by their code, and arrays."""
+    """What some objects hold or call: functions by their code, and what can be written into."""
 
     functions: dict[CodeType, list[FunctionType]]
-    arrays: list[Array]
+    held: list[Any]
 
 
 def reachable(*roots: Any) -> Reached:
-    """Return the functions that some objects hold or call, those whose source is their caller's own, and the arrays.
+    """Return the functions that objects hold or call and whose source is their caller's own, and what these hold.
 
     The way leads through closures, the globals that code names, methods, attributes and items; the nearest come first.
     """
     found: dict[CodeType, list[FunctionType]] = {}
-    arrays: list[Array] = []
+    held: list[Any] = []
     seen: set[int] = set()
     queue = list(roots)
     kept = list(roots)  # so that no two objects have one identity
@@ -45,7 +43,7 @@ def reachable(*roots: Any) -> Reached:
             continue
         if isinstance(value, np.ndarray):
             seen.add(id(value))
-            arrays.append(value)
+            held.append(value)
             continue
         seen.add(id(value))
         kept.append(value)
@@ -53,8 +51,10 @@ def reachable(*roots: Any) -> Reached:
             break
         if isinstance(value, FunctionType) and can_be_mended(value.__code__):
             found.setdefault(value.__code__, []).append(value)
+        if type(value) in (list, dict) and len(value) <= MOST_ITEMS:
+            held.append(value)
         queue.extend(_held_by(value))
-    return Reached(found, arrays)
+    return Reached(found, held)
 
 
 def _held_by(value: Any) -> Iterator[Any]:

@@ -229,3 +229,15 @@ def value_places(places: Iterator[SyntaxPlace], lines: set[int]) -> Iterator[Syn
         called = isinstance(place.parent, ast.Call) and place.field == "func"
         if loads and not called and getattr(place.statement, "lineno", 0) in lines:
             yield place
+
+
+def as_assigned(place: SyntaxPlace) -> SyntaxPlace | None:
+    """Return the place of the value in the assignment that a statement is which adds to items; None for any other."""
+    node = place.node
+    if not isinstance(node, ast.AugAssign) or not isinstance(node.target, ast.Subscript):
+        return None
+    there = ast.Subscript(node.target.value, node.target.slice, ast.Load())
+    value = ast.BinOp(there, node.op, node.value)
+    assigned = ast.Assign([node.target], value)
+    placed(assigned, node)
+    return SyntaxPlace(value, assigned, "value", None, assigned, place.statement_number)

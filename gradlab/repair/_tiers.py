@@ -7,13 +7,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradlab.faults.source_edits import source_edits
-from gradlab.faults.syntax_places import SyntaxPlace, places
+from gradlab.faults.syntax_places import SyntaxPlace, places, temporarily_replaced
 from gradlab.node import Array
-from gradlab.repair._forms import as_array
-from gradlab.repair._insertions import LIKELY, OTHERS, Edit, calls_put, operands_put
+from gradlab.repair._forms import as_array, atoms
+from gradlab.repair._insertions import (
+    LIKELY,
+    OTHERS,
+    Edit,
+    calls_put,
+    keywords_put,
+    numbers_put,
+    operands_put,
+    rounds_joined,
+)
 from gradlab.repair._judge import Judge
 from gradlab.repair._missing_forms import mended_expressions
-from gradlab.repair._responses import response, value_places
+from gradlab.repair._responses import as_assigned, response, value_places
 from gradlab.repair._source_function import SourceFunction
 from gradlab.repair._suspects import Suspect
 
@@ -47,7 +56,20 @@ def likely_insertions(
 ) -> Iterator[Candidate]:
     """Yield the edits that put in what people leave out: signs, transposes, sums of several writes."""
     for suspect in suspects:
-        yield from _edited(suspect, LIKELY)
+        yield from _edited(suspect, [*LIKELY, keywords_put(suspect.near)])
+
+
+def in_loops(
+    judge: Judge, suspects: Sequence[Suspect], base: Array | None, goes_on: Callable[[], bool]
+) -> Iterator[Candidate]:
+    """Yield the edits of what loops compute: what a round changes the next one sees, so that no form tells it."""
+    for suspect in suspects:
+        edit = rounds_joined(_array_names(suspect))
+        for place in places(suspect.function.body):
+            top = suspect.function.body.body[place.statement_number]
+            if isinstance(top, ast.For | ast.While) and suspect.is_suspicious(place):
+                for new in edit(place.node):
+                    yield Candidate(suspect.function, place, new)
 
 
 def other_insertions(
@@ -58,7 +80,8 @@ def other_insertions(
         # nothing is known of what it lacks where it raises, or gives another shape: all that is in scope is tried
         unknown = base is None or not np.isfinite(base).all()
         operands = [operands_put(_array_names(suspect))] if unknown else []
-        yield from _edited(suspect, [*OTHERS, *operands])
+        numbers = numbers_put(suspect.near, _scalars(suspect))
+        yield from _edited(suspect, [*OTHERS, numbers, *operands])
 
 
 def _edited(suspect: Suspect, edits: Sequence[Edit]) -> Iterator[Candidate]:
@@ -74,7 +97,10 @@ def calls(
 ) -> Iterator[Candidate]:
     """Yield the edits that put a call in which ran elsewhere in the same file."""
     for suspect in suspects:
-        edit = calls_put(suspect.near, _array_names(suspect))
+        # a call of the function itself is no mending, and would not end
+        own = suspect.function.body.name
+        near = [node for node in suspect.near if getattr(getattr(node, "func", None), "id", "") != own]
+        edit = calls_put(near, _array_names(suspect))
         for place in places(suspect.function.body):
             if suspect.is_suspicious(place):
                 for new in edit(place.node):
@@ -85,6 +111,11 @@ def _array_names(suspect: Suspect) -> list[str]:
     """Return the variables of a function that hold arrays, and tuples of lengths."""
     scope = suspect.seen.scope
     return [name for name, value in scope.items() if as_array(value) is not None or _is_shape(value)]
+
+
+def _scalars(suspect: Suspect) -> list[str]:
+    """Return the texts of the numbers in scope: variables, and attributes of objects."""
+    return [form.text for form in atoms([suspect.seen.scope]) if form.values[0].size == 1]
 
 
 def _is_shape(value: Any) -> bool:
@@ -112,8 +143,27 @@ def forms(
                 continue
             for new in mended_expressions(told, suspect, tolerance):
                 yield Candidate(suspect.function, place, new)
+        yield from _of_written_items(suspect, judge, base, tolerance, goes_on)
+
+
+def _of_written_items(
+    suspect: Suspect, judge: Judge, base: Array, tolerance: float, goes_on: Callable[[], bool]
+) -> Iterator[Candidate]:
+    """Yield the edits by which what a statement adds to items of an array, with what was there, is what they lack."""
+    for place in places(suspect.function.body):
+        if not goes_on():
+            return
+        item = as_assigned(place) if suspect.is_suspicious(place) else None
+        if item is None:
+            continue
+        with temporarily_replaced(place, item.parent):
+            told = response(suspect.function, item, judge, base)
+        if told is not None:
+            for new in mended_expressions(told, suspect, tolerance):
+                assert isinstance(item.parent, ast.Assign)
+                yield Candidate(suspect.function, place, ast.Assign(item.parent.targets, new))
 
 
 Tier = Callable[[Judge, Sequence[Suspect], Array | None, Callable[[], bool]], Iterator[Candidate]]
 # The likeliest first, and those that are many last.
-TIERS: tuple[Tier, ...] = (faults_undone, likely_insertions, forms, other_insertions, calls)
+TIERS: tuple[Tier, ...] = (faults_undone, likely_insertions, forms, in_loops, other_insertions, calls)

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from gradlab.checks.trial import Trial
-from gradlab.faults.syntax_places import places, temporarily_replaced
+from gradlab.faults.syntax_places import SyntaxPlace, places, temporarily_replaced
 from gradlab.node import Array
 from gradlab.repair._insertions import accumulated
 from gradlab.repair._judge import Judge, judge_of
@@ -18,7 +18,7 @@ from gradlab.repair._mistake_names import mistake_of
 from gradlab.repair._other_lengths import counts, is_right_at_other_lengths
 from gradlab.repair._reachable import reachable
 from gradlab.repair._rendering import Change, edited_text, tokens_of
-from gradlab.repair._responses import response
+from gradlab.repair._responses import Response, as_assigned, response
 from gradlab.repair._source_function import placed
 from gradlab.repair._suspects import Suspect, is_whole_value, ran, suspects_of
 from gradlab.repair._tiers import TIERS, Candidate
@@ -26,6 +26,8 @@ from gradlab.repair.proposal import Repair, repair_of
 
 # So many candidates that give the right gradients are held to the checks, the smallest first.
 MOST_PROOFS = 12
+# A change that was not proven tells a line only if it is no larger: among large ones some fit by chance.
+LARGEST_UNPROVEN = 12
 # So many lines are named where no change was found.
 MOST_LINES = 3
 # The share of the time in which a change is looked for; what is left of it is for the lines.
@@ -48,14 +50,16 @@ def find_repairs(
     spent : callable
         Returns which share of the time is spent.
     """
-    functions, arrays = reachable(trial.node.backward, trial.node.forward)
-    judge = judge_of(trial, arrays)
+    functions, contents = reachable(trial.node.backward, trial.node.forward)
+    judge = judge_of(trial, contents)
     if judge is None:
         return []
     base = judge.gradients()
     suspects = list(suspects_of(judge, base, functions))
+    unproven: list[Candidate] = []
     for edits in _candidates(judge, suspects, base, lambda: spent() < FOR_CHANGES):
         if spent() >= 1:
+            unproven += edits
             break
         with held(edits):
             proven = not rejected()
@@ -64,7 +68,13 @@ def find_repairs(
         judge.put_back()
         if proven and (repair := _shown(edits, proven_with)):
             return [repair]
-    return [] if base is None else list(_lines(judge, suspects, base, lambda: spent() < 1))
+        unproven += edits
+    small = (edit for edit in unproven if _size(edit) <= LARGEST_UNPROVEN)
+    lines = {(repair.file, repair.line): repair for repair in map(_line_of, small)}
+    if base is not None and len(lines) < MOST_LINES:
+        for repair in _lines(judge, suspects, base, lambda: spent() < 1):
+            lines.setdefault((repair.file, repair.line), repair)
+    return list(lines.values())[:MOST_LINES]
 
 
 def _candidates(
@@ -132,6 +142,15 @@ def held(edits: Sequence[Candidate]) -> Iterator[None]:
         yield
 
 
+def _line_of(edit: Candidate) -> Repair:
+    """Return the line that an edit changes, which gives the right gradients and was not proven."""
+    return _line(edit.function.file, getattr(edit.place.statement, "lineno", 0), mistake_of(edit))
+
+
+def _line(file: str, line: int, mistake: str = "") -> Repair:
+    return Repair(file, line, linecache.getline(file, line).strip(), "", mistake=mistake)
+
+
 def _lines(
     judge: Judge, suspects: Sequence[Suspect], base: Array, goes_on: Callable[[], bool]
 ) -> Iterator[Repair]:
@@ -141,13 +160,24 @@ def _lines(
         for place in places(suspect.function.body):
             if not goes_on():
                 break
-            if is_whole_value(place) and suspect.is_suspicious(place):
-                told = response(suspect.function, place, judge, base)
+            told = _response_of_line(suspect, place, judge, base) if suspect.is_suspicious(place) else None
+            if told is not None:
                 line = getattr(place.statement, "lineno", 0)
-                if told is not None:
-                    found.setdefault((suspect.function.file, line), (told.rank, len(found)))
-    for file, line in sorted(found, key=lambda at: found[at])[:MOST_LINES]:
-        yield Repair(file, line, linecache.getline(file, line).strip(), "")
+                found.setdefault((suspect.function.file, line), (told.rank, len(found)))
+    for file, line in sorted(found, key=lambda at: found[at]):
+        yield _line(file, line)
+
+
+def _response_of_line(suspect: Suspect, place: SyntaxPlace, judge: Judge, base: Array) -> Response | None:
+    """Return how the gradients respond to what a statement assigns, if that can explain what they lack."""
+    if is_whole_value(place):
+        return response(suspect.function, place, judge, base)
+    # of what is written into items all may be wrong, also where a number is added
+    item = as_assigned(place)
+    if item is None:
+        return None
+    with temporarily_replaced(place, item.parent):
+        return response(suspect.function, item, judge, base)
 
 
 def _by_statement(edits: Iterator[Candidate]) -> Iterator[list[Candidate]]:
@@ -200,4 +230,13 @@ def _shown(edits: Sequence[Candidate], proven_with: str) -> Repair | None:
     if not mended:
         return None
     mistakes = filter(None, map(mistake_of, edits))
-    return replace(repair_of(file, text, mended, proven_with), mistake=next(mistakes, ""))
+    mistake = "swapped-primals" if _exchange(edits) else next(mistakes, "")
+    return replace(repair_of(file, text, mended, proven_with), mistake=mistake)
+
+
+def _exchange(edits: Sequence[Candidate]) -> bool:
+    """Return whether two edits put what stands in the one's place into the other's."""
+    if len(edits) != 2:
+        return False
+    (a, b), (c, d) = (tuple(map(ast.dump, (edit.place.node, edit.new))) for edit in edits)
+    return (a, b) == (d, c)

@@ -30,6 +30,8 @@ PATIENCE_S = 2.0
 FOR_PATHS = 0.2
 # How near a factor of differences is to a whole number.
 WHOLE = 1e-3
+# What is said, and what is to be done, where a change gives the right gradients and was not proven.
+UNPROVEN = "the gradients here would be right", "look at this line"
 # The names of mistakes that say where a gradient is off, or how far, and not what was done.
 WHERE = {
     "additive-bias", "border", "masked-region", "missing-term", "not-finite", "other-approximation", "single-element",
@@ -128,13 +130,16 @@ def _named(
     known: Sequence[Finding], paths: Sequence[LostPath], repair: Repair | None, wrong: Collection[str]
 ) -> list[Finding]:
     """Return findings with the mistake that a repair takes back and with the paths that are wrong, which come first."""
-    more = [_of_path(path) for path in paths]
-    same = [finding for finding in (*known, *more) if repair and finding.name == repair.mistake]
+    proven = repair is not None and bool(repair.diff)
+    if paths and not (proven and repair and repair.mistake):  # a change that was proven says it better
+        return [*map(_of_path, paths), *known]
+    same = [finding for finding in known if repair and finding.name == repair.mistake]
     if repair and repair.mistake and not same:
-        evidence = f"with line {repair.line} of {repair.shown_file} changed, all checks pass"
+        said, cure = ("all checks pass", "see the repair") if proven else UNPROVEN
+        evidence = f"with line {repair.line} of {repair.shown_file} changed, {said}"
         primal = next(iter(wrong)) if len(wrong) == 1 else ""
-        same = [Finding(repair.mistake, primal, 1.0, evidence, "see the repair")]
-    return [*same, *(finding for finding in (*more, *known) if finding not in same)]
+        same = [Finding(repair.mistake, primal, 1.0 if proven else 0.8, evidence, cure)]
+    return [*same, *(finding for finding in known if finding not in same)]
 
 
 def _of_path(path: LostPath) -> Finding:
