@@ -83,7 +83,12 @@ def name_mixed_up(function: ast.FunctionDef) -> Callable[[ast.AST], Iterator[ast
         if isinstance(name.ctx, ast.Store) and id(name) not in inner:
             bound[name.id] = min(name.lineno, bound.get(name.id, name.lineno))
     # after x, y = residuals the name residuals is only another word for x and y
-    unpacked = {a.value.id for a in _nodes_of(function, ast.Assign) if isinstance(a.value, ast.Name)}
+    unpacked = {
+        a.value.id
+        for a in _nodes_of(function, ast.Assign)
+        if isinstance(a.value, ast.Name)
+        and any(isinstance(t, ast.Name | ast.Tuple | ast.List) for t in a.targets)
+    }
 
     def edit(node: ast.AST) -> Iterator[ast.AST]:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in bound:

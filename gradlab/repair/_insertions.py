@@ -149,7 +149,8 @@ class _Transposed(ast.NodeTransformer):
         self.name = name
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        return ast.Attribute(node, "T", ast.Load()) if node.id == self.name else node
+        turned = ast.copy_location(ast.Attribute(node, "T", ast.Load()), node)
+        return turned if node.id == self.name else node
 
 
 def transposed_everywhere(node: ast.AST) -> Iterator[ast.AST]:
@@ -270,11 +271,13 @@ def numbers_put(near: Sequence[ast.AST], names: Sequence[str]) -> Edit:
 
 
 def keywords_put(near: Sequence[ast.AST]) -> Edit:
-    """Return the edit that gives a call the keywords that a call of the same function has nearby."""
+    """Return the edit that gives a call the keywords that a call of the same function has nearby, or one less."""
     calls = [node for node in near if isinstance(node, ast.Call)]
 
     def edit(node: ast.AST) -> Iterator[ast.AST]:
         if isinstance(node, ast.Call):
+            for k in node.keywords:
+                yield changed(node, keywords=[other for other in node.keywords if other is not k])
             own = [ast.dump(k) for k in node.keywords]
             for other in calls:
                 if (

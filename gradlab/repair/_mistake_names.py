@@ -89,7 +89,11 @@ def _adds_up(it: Difference) -> bool:
 
 
 def _stops_adding_up(it: Difference) -> bool:
-    return isinstance(it.old, ast.AugAssign) and isinstance(it.new, ast.Assign)
+    if not isinstance(it.old, ast.AugAssign) or not isinstance(it.new, ast.Assign):
+        return False
+    # what is assigned may be made of what was there
+    target = ast.unparse(it.old.target)
+    return all(ast.unparse(x) != target for x in ast.walk(it.new.value) if isinstance(x, ast.expr))
 
 
 def _other_sign(it: Difference) -> bool:

@@ -37,6 +37,8 @@ WHERE = {
     "additive-bias", "border", "masked-region", "missing-term", "not-finite", "other-approximation", "single-element",
     "tie-or-kink",
 }  # fmt: skip
+# From this confidence on, a finding needs no repair to say what was done.
+SURE = 0.9
 NUMERICAL = "matches_numerical"
 PACKAGE = str(Path(__file__).parents[1])
 
@@ -73,14 +75,17 @@ def with_repairs(
         return (monotonic() - start) / left
 
     cut = _cuts(report)
-    warned = {(row.check, row.primal) for row in report.rows if _warns(row)}
+    before = [row for row in report.rows if _warns(row)]
+    warned = {(row.check, row.primal) for row in before} | {_said(row) for row in before}
 
     def rejected() -> bool:
         for seed in (options.seed, *(options.seed + more for more in SEEDS)):
             if spent() >= 1:
                 return True
             proof = again(replace(options, seed=seed, repair=False, workers=None, max_seconds=left))
-            new = any(_warns(row) and (row.check, row.primal) not in warned for row in proof.rows)
+            new = any(
+                _warns(row) and not warned & {(row.check, row.primal), _said(row)} for row in proof.rows
+            )
             # what was cut off was not proven
             if not proof.ok or new or (_cuts(proof) and not cut):
                 return True
@@ -119,7 +124,7 @@ def with_repairs(
 
 def _says_what(known: Sequence[Finding]) -> bool:
     """Return whether some finding says what was done, not where gradients are wrong, or how far."""
-    return any(f.name not in WHERE and f.confidence and not f.warns for f in known)
+    return any(f.name not in WHERE and f.confidence >= SURE and not f.warns for f in known)
 
 
 def _wrong_primals(report: Report) -> set[str]:
@@ -174,6 +179,11 @@ def _cuts(report: Report) -> bool:
 
 def _warns(row: Row) -> bool:
     return row.verdict is Verdict.WARNING
+
+
+def _said(row: Row) -> str:
+    """Return what a row says happened, without where: one check hears of it before another."""
+    return row.note.partition(";")[0]
 
 
 def _where_it_is_wrong(rows: Sequence[Row], trial: Trial) -> Trial | None:

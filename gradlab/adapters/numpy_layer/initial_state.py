@@ -40,6 +40,8 @@ def layer_at_start(
     given = [x for x in arrays if isinstance(x, np.ndarray)]
     found = [p for p in found if not any(np.may_share_memory(kept[p.name][0], x) for x in given)]
     same = {p.name: _is_same(p, layer, *kept[p.name]) for p in found}
+    made_anew = _made_anew([p for p in found if same[p.name]], forward, held_layer, arrays)
+    same = {name: kept and name not in made_anew for name, kept in same.items()}
     stayed = [
         p for p in found if same[p.name] or (p.sure and not _is_replaced(p, forward, held_layer, arrays))
     ]
@@ -131,7 +133,31 @@ def _makes_parameters(layer: Any, forward: ForwardCall, held_layer: HeldLayer, a
     held = [(p, p.where.get(layer), p.value(layer)) for p in made]
     held = [part for part in held if not any(np.may_share_memory(part[1], x) for x in arrays)]
     forward.run(held_layer, arrays, fresh=False)
-    return any(_is_same(*part[:1], layer, *part[1:]) for part in held)
+    left = [part[0] for part in held if _is_same(*part[:1], layer, *part[1:])]
+    return len(_made_anew(left, forward, held_layer, arrays, fresh=False)) < len(left)
+
+
+def _made_anew(
+    parameters: Sequence[Parameter],
+    forward: ForwardCall,
+    held_layer: HeldLayer,
+    arrays: Sequence[Any],
+    fresh: bool = True,
+) -> set[str]:
+    """Return the names of those plain numbers that forward makes anew, whatever stood there.
+
+    Of an array one sees that it is another; two equal numbers are one.
+    """
+    if fresh:
+        held_layer.reset()
+    layer = held_layer.layer
+    numbers = [p for p in parameters if not isinstance(p.where.get(layer), np.ndarray)]
+    others = {p.name: 1.1 * p.value(layer) + 0.1 for p in numbers}
+    with contextlib.suppress(Exception):
+        start = [(p.where, others[p.name]) for p in numbers]
+        forward.run(held_layer, arrays, start, fresh=fresh)
+        return {p.name for p in numbers if not np.array_equal(p.value(layer), others[p.name])}
+    return set()
 
 
 def _forget(layer: Any, objects: Sequence[Any], forward: ForwardCall, arrays: Sequence[Any]) -> None:
