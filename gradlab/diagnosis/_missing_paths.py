@@ -187,6 +187,9 @@ def empty_block(evidence: PrimalEvidence) -> Finding | None:
     """See whether the gradient is zero in some neighbouring slices along an axis where it should not be."""
     for axis, first, last in _common_blocks(evidence, _block_of_empty_slices):
         observed = f"nothing at all reaches the slices {first} to {last} along axis {axis} of {evidence.name}"
+        length = evidence.primal(evidence.wrong_points[0]).shape[axis]
+        if first == last and first in (0, length - 1):
+            return evidence.finding("border", 0.9, observed, "go on to the end of the axis")
         return evidence.finding("missing-term", 0.9, observed, "differentiate what these are for, too")
     return None
 

@@ -220,8 +220,8 @@ def written_anew(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def elements_exchanged(node: ast.AST) -> Iterator[ast.AST]:
-    """Exchange two neighbours in a list."""
-    if isinstance(node, ast.List) and isinstance(node.ctx, ast.Load):
+    """Exchange two neighbours in a list, or in what is joined."""
+    if isinstance(node, ast.List | ast.Tuple) and isinstance(node.ctx, ast.Load):
         for i in range(len(node.elts) - 1):
             one, other = node.elts[i : i + 2]
             yield changed(node, elts=[*node.elts[:i], other, one, *node.elts[i + 2 :]])

@@ -1,7 +1,7 @@
 """What mistake an edit takes back: the name that the diagnosis would give it."""
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from gradlab.repair._insertions import REDUCTIONS
 from gradlab.repair._tiers import Candidate
 
 TRANSPOSES = ("T", "mT", "transpose", "swapaxes")
-COTANGENTS = ("d", "g", "delta")
+COTANGENTS = ("d", "g")
 STRICT = {ast.Gt: ast.GtE, ast.Lt: ast.LtE}
 # Two numbers that differ by less are one number, rounded.
 NEARLY = 0.1
@@ -34,6 +34,11 @@ def mistake_of(edit: Candidate) -> str:
             if is_it(difference):
                 return name
     return ""
+
+
+def are_cotangents(names: Sequence[str]) -> bool:
+    """Return whether names are such as cotangents have: dy, gout, grad_h."""
+    return all(len(name) > 1 and name.lower().startswith(COTANGENTS) for name in names)
 
 
 def _around(edit: Candidate) -> Iterator[ast.AST]:
@@ -205,20 +210,20 @@ def _is_of_joined_parts(it: Difference) -> bool:
 def _is_of_unpacked_cotangents(it: Difference) -> bool:
     if not _exchanged(it) or not isinstance(getattr(it.old, "ctx", None), ast.Store):
         return False
-    names = [getattr(x, "id", getattr(x, "attr", "")) for x in getattr(it.old, "elts", ())]
-    return all(name.lower().startswith(COTANGENTS) for name in names)
+    return are_cotangents([getattr(x, "id", getattr(x, "attr", "")) for x in getattr(it.old, "elts", ())])
 
 
 def _is_another_cotangent(it: Difference) -> bool:
     names = [getattr(x, "id", getattr(x, "attr", "")) for x in (it.old, it.new)]
-    alike = all(len(name) > 1 and name.lower().startswith(COTANGENTS) for name in names)
+    alike = are_cotangents(names)
     held = [getattr(getattr(x, "value", None), "id", "") for x in (it.old, it.new)]
-    of_one = held[0] == held[1] != "" and all(name.lower().startswith(COTANGENTS) for name in held)
+    of_one = held[0] == held[1] != "" and are_cotangents(held)
     return type(it.old) is type(it.new) and (alike or (isinstance(it.old, ast.Attribute) and of_one))
 
 
 def _is_of_returned_parts(it: Difference) -> bool:
-    return bool(_exchanged(it))
+    # names that are unpacked may be those of anything
+    return bool(_exchanged(it)) and not isinstance(getattr(it.old, "ctx", None), ast.Store)
 
 
 def _is_a_product_in_another_order(it: Difference) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from gradlab.faults.syntax_nodes import number_in
 from gradlab.faults.syntax_places import SyntaxPlace, temporarily_replaced
 from gradlab.node import Array
 from gradlab.repair._forms import as_array
@@ -232,12 +233,21 @@ def value_places(places: Iterator[SyntaxPlace], lines: set[int]) -> Iterator[Syn
 
 
 def as_assigned(place: SyntaxPlace) -> SyntaxPlace | None:
-    """Return the place of the value in the assignment that a statement is which adds to items; None for any other."""
+    """Return the place of what a statement writes into items, as an array of their shape.
+
+    None for a statement that writes into none, or where what it writes stands there as such an array already.
+    """
     node = place.node
-    if not isinstance(node, ast.AugAssign) or not isinstance(node.target, ast.Subscript):
+    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+    if not isinstance(node, ast.AugAssign | ast.Assign) or not isinstance(target, ast.Subscript):
         return None
-    there = ast.Subscript(node.target.value, node.target.slice, ast.Load())
-    value = ast.BinOp(there, node.op, node.value)
-    assigned = ast.Assign([node.target], value)
+    there = ast.Subscript(target.value, target.slice, ast.Load())
+    if isinstance(node, ast.AugAssign):
+        value = ast.BinOp(there, node.op, node.value)
+    elif number_in(node.value) is not None:
+        value = ast.BinOp(ast.BinOp(there, ast.Mult(), ast.Constant(0.0)), ast.Add(), node.value)
+    else:
+        return None
+    assigned = ast.Assign([target], value)
     placed(assigned, node)
     return SyntaxPlace(value, assigned, "value", None, assigned, place.statement_number)

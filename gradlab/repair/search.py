@@ -14,7 +14,7 @@ from gradlab.faults.syntax_places import SyntaxPlace, places, temporarily_replac
 from gradlab.node import Array
 from gradlab.repair._insertions import accumulated
 from gradlab.repair._judge import Judge, judge_of
-from gradlab.repair._mistake_names import mistake_of
+from gradlab.repair._mistake_names import are_cotangents, mistake_of
 from gradlab.repair._other_lengths import counts, is_right_at_other_lengths
 from gradlab.repair._reachable import reachable
 from gradlab.repair._rendering import Change, edited_text, tokens_of
@@ -230,13 +230,15 @@ def _shown(edits: Sequence[Candidate], proven_with: str) -> Repair | None:
     if not mended:
         return None
     mistakes = filter(None, map(mistake_of, edits))
-    mistake = "swapped-primals" if _exchange(edits) else next(mistakes, "")
+    mistake = _exchange(edits) or next(mistakes, "")
     return replace(repair_of(file, text, mended, proven_with), mistake=mistake)
 
 
-def _exchange(edits: Sequence[Candidate]) -> bool:
-    """Return whether two edits put what stands in the one's place into the other's."""
+def _exchange(edits: Sequence[Candidate]) -> str:
+    """Return the mistake that two edits take back which put each what stands in the other's place; else nothing."""
     if len(edits) != 2:
-        return False
-    (a, b), (c, d) = (tuple(map(ast.dump, (edit.place.node, edit.new))) for edit in edits)
-    return (a, b) == (d, c)
+        return ""
+    (a, b), (c, d) = ((ast.unparse(edit.place.node), ast.unparse(edit.new)) for edit in edits)
+    if (a, b) != (d, c):
+        return ""
+    return "wrong-cotangent" if are_cotangents([a, b]) else "swapped-primals"
