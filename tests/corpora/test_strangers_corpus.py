@@ -23,6 +23,7 @@ MISSED = {
     "cosines with prototypes, added up in random order": "the last digits of sums are not watched",
     "soft triplet loss: gradients of positive and negative exchanged": "told as a warning, by the names returned",
     "leaky reservoir in German with fixed couplings beside learnt ones": "what forward is called is to be told",
+    "class-balanced cross entropy: running frequencies": "what forward keeps is put back, as for a stateful layer",
     "sampled softmax: every forward draws other negatives": "what forward draws is held, as for dropout",
 }
 

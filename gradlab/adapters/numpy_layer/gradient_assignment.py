@@ -15,6 +15,7 @@ from gradlab.adapters.numpy_layer.gradient_slots import (
     returned_names,
     returned_slot,
     slots_of,
+    slots_under_the_same_key,
     step_slot,
 )
 from gradlab.adapters.numpy_layer.layer_reading import RATE, BoundLayer
@@ -147,6 +148,8 @@ def assign_parameters(
     sure = [p for p in parameters if p.sure]
     for name, path in parameters_returned(traces, sure, unnamed).items():
         found[name].append([returned_slot(path)])
+    for p in parameters:
+        found[p.name] += slots_under_the_same_key(traces.run, p)
     # the one array that comes back, and that no input has, is the gradient of whatever has its shape
     shaped = [p for p in parameters if unnamed and p.value(traces.run.layer).shape == unnamed[0][1].shape]
     if len(unnamed) == len(shaped) == 1 and not shaped[0].sure:

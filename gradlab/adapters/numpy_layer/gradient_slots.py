@@ -92,21 +92,23 @@ def _counterparts(holder: Any, step: tuple[str, Any], rest: Path) -> Iterator[Pa
         wanted, there = flatten(follow(holder, (step,))), flatten(held)
         if rest in wanted and len(wanted) == len(there) and not _are_named(there):
             yield (container, *there[wanted.index(rest)])
-    for name in _dicts_with_the_same_keys(holder, step) if rest else ():
-        yield (("attr", name), *rest)
 
 
-def _dicts_with_the_same_keys(holder: Any, step: tuple[str, Any]) -> list[str]:
-    """Return the attributes that are dicts with the keys of the dict at a step, if that has several; by any name."""
-    own = follow(holder, (step,))
-    held = attribute_of(holder, "__dict__")
+def slots_under_the_same_key(run: LayerRun, parameter: Parameter) -> list[list[GradientSlot]]:
+    """Return, where a parameter stands in a dict of several, the same places of the dicts beside it with these keys."""
+    path = parameter.occurrences[0].path if parameter.occurrences else ()
+    owner = follow(run.layer, path[:-2]) if len(path) > 1 and path[-2][0] == "attr" else None
+    own, held = (
+        (follow(run.layer, path[:-1]), attribute_of(owner, "__dict__")) if owner is not None else (None, None)
+    )
     if not isinstance(own, Mapping) or len(own) < 2 or not isinstance(held, Mapping):
         return []
-    return [
-        name
-        for name, other in held.items()
+    beside = [
+        k
+        for k, other in held.items()
         if isinstance(other, Mapping) and other is not own and set(other) == set(own)
     ]
+    return [[slot_at((*_LAYER, *path[:-2], ("attr", name), path[-1]))] for name in beside]
 
 
 def _are_named(paths: Sequence[Path]) -> bool:

@@ -324,7 +324,7 @@ def _pendulums():
 
 
 ENTRIES = [
-    Stranger("Kepler's equation", "Newton's root, vjp by the implicit function",
+    Stranger("Kepler's equation, solved by Newton", "Newton's root, vjp by the implicit function",
              lambda gradlab: gradlab.check_vjp(kepler, kepler_vjp, _planets()),
              lambda: of_pair(kepler, kepler_vjp, _planets(), first=True)),
     Stranger("ridge regression as a layer", "layer with three inputs",

@@ -289,7 +289,7 @@ def _cbow_truth():
 
 ENTRIES = [
     Stranger("t-SNE's divergence", "value and gradient in one", *_use(kl_divergence, True, _similar)),
-    Stranger("factorization machine", "model with dicts of parameters and gradients",
+    Stranger("factorization machine, as a pair", "model with dicts of parameters and gradients",
              lambda gradlab: gradlab.check_layer(FM(6), _clicks()), _fm_truth),
     Stranger("soap bubble on a mesh", "f and grad with args", *_use(blase, blase_ableitung, _oktaeder)),
     Stranger("soft dynamic time warping", "pair with cache", *_pair(soft_dtw, soft_dtw_backward, _gestures)),

@@ -286,7 +286,7 @@ ENTRIES = [
              *_pair(soft_argmax_forward, soft_argmax_backward, _hm)),
     Stranger("bilinear sampling of an image", "pair with cache",
              *_pair(bilinear_forward, bilinear_backward, _samples)),
-    Stranger("volume rendering along rays", "pair with cache, dict of gradients",
+    Stranger("volume rendering along rays, as a pair", "pair with cache, dict of gradients",
              *_pair(render_rays_forward, render_rays_backward, _rays, ("sigma", "rgb", "deltas"))),
     Stranger("biquad filter", "pair with cache", *_pair(biquad_forward, biquad_backward, _signal)),
     Stranger("quaternion that turns a cloud", "pair with cache", *_pair(rotate_fwd, rotate_bwd, _cloud)),

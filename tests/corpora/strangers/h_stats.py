@@ -273,10 +273,10 @@ def _use(f, grad, make):
 
 
 ENTRIES = [
-    Stranger("Poisson regression with exposure", "model object with nll and score",
+    Stranger("Poisson regression with exposures", "model object with nll and score",
              *_model(_accidents, "nll", "score")),
     Stranger("mixture of normals", "value and gradient in one", *_use(gmm_nll, True, _eruptions)),
-    Stranger("Cox partial likelihood", "f and grad with args", *_use(cox_npl, cox_npl_grad, _lung)),
+    Stranger("Cox partial likelihood of a cohort", "f and grad with args", *_use(cox_npl, cox_npl_grad, _lung)),
     Stranger(
         "linear-chain CRF likelihood", "pair with cache, dict of gradients",
         lambda gradlab: gradlab.check_cached_pair(crf_forward, crf_backward, _sentence()),
