@@ -39,6 +39,8 @@ MOVED = 0.1
 MOST_ROUNDS = 200
 # What one expression may take.
 SECONDS = 1.0
+# So many characters of an expression are shown.
+MOST_SHOWN = 60
 ALL, NOT_FIRST, NOT_LAST = "", "all but the first", "all but the last"
 
 
@@ -174,7 +176,18 @@ def _preferred(numbered: tuple[int, _Fit]) -> tuple[bool, bool, int]:
 
 def _told(name: str, function: SourceFunction, place: SyntaxPlace, rounds: str, factor: float) -> LostPath:
     line = getattr(place.node, "lineno", 0)
-    return LostPath(name, ast.unparse(place.node), function.file, line, rounds, factor)
+    return LostPath(name, _called(place), function.file, line, rounds, factor)
+
+
+def _called(place: SyntaxPlace) -> str:
+    """Return what an expression is called: by the variable that it is the value of, or by its own text."""
+    statement = place.statement
+    whole = (
+        isinstance(statement, ast.Assign) and statement.value is place.node and len(statement.targets) == 1
+    )
+    node = statement.targets[0] if whole and isinstance(statement, ast.Assign) else place.node
+    text = ast.unparse(node)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def _points(trial: Trial) -> Iterator[Trial]:

@@ -123,8 +123,9 @@ def with_repairs(
 
 
 def _says_what(known: Sequence[Finding]) -> bool:
-    """Return whether some finding says what was done, not where gradients are wrong, or how far."""
-    return any(f.name not in WHERE and f.confidence >= SURE and not f.warns for f in known)
+    """Return whether the likeliest finding says what was done, not where gradients are wrong, or how far."""
+    sure = next((f for f in known if f.confidence and not f.warns), None)
+    return sure is not None and sure.name not in WHERE and sure.confidence >= SURE
 
 
 def _wrong_primals(report: Report) -> set[str]:
