@@ -14,14 +14,14 @@ class Swish:
         self.grads = [np.zeros(n)]
 
     def forward(self, x):
-        beta, = self.params
+        (beta,) = self.params
         self.x = x
         self.sig = 1.0 / (1.0 + np.exp(-beta * x))
         self.out = x * self.sig
         return self.out
 
     def backward(self, dout):
-        beta, = self.params
+        (beta,) = self.params
         # d(sig)/dz = sig (1 - sig)
         dsig = self.x * self.sig * (1 - self.sig)
         self.grads[0][...] = np.sum(dout * dsig * self.x, axis=0)
@@ -121,7 +121,7 @@ class LayerNorm:
 
     def forward(self, x):
         self.xc = x - x.mean(-1, keepdims=True)
-        self.std = np.sqrt((self.xc ** 2).mean(-1, keepdims=True) + 1e-6)
+        self.std = np.sqrt((self.xc**2).mean(-1, keepdims=True) + 1e-6)
         self.xn = self.xc / self.std
         return self.params["g"] * self.xn + self.params["b"]
 
@@ -129,7 +129,7 @@ class LayerNorm:
         self.grads["b"] = dout.sum(0)
         self.grads["g"] = (self.xn * dout).sum(0)
         dxn = self.params["g"] * dout
-        dstd = -(dxn * self.xc).sum(-1, keepdims=True) / self.std ** 2
+        dstd = -(dxn * self.xc).sum(-1, keepdims=True) / self.std**2
         dxc = dxn / self.std + dstd * self.xc / (self.std * dout.shape[-1])
         return dxc
 
@@ -200,7 +200,7 @@ class MaxPool1d:
     def forward(self, x):
         starts = range(0, x.shape[1] - self.size + 1, self.stride)
         self.shape = x.shape
-        self.where = np.stack([s + x[:, s:s + self.size].argmax(1) for s in starts], axis=1)
+        self.where = np.stack([s + x[:, s : s + self.size].argmax(1) for s in starts], axis=1)
         return np.take_along_axis(x, self.where, axis=1)
 
     def backward(self, dout):
@@ -275,54 +275,119 @@ def shifted():
 
 
 ENTRIES = [
-    Stranger("Swish with a learnable beta", "layer with params and grads lists",
-             *both(swish, lambda m, g, x: [(m.backward(g), x), (m.grads[0], m.params[0])])),
-    Stranger("Maxout of three affine pieces", "layer with dW and db attributes",
-             *both(maxout, lambda m, g, x: [(m.backward(g), x), (m.dW, m.W), (m.db, m.b)])),
-    Stranger("GroupNorm of images", "layer with params and grads dicts",
-             *both(groupnorm, lambda m, g, x: [(m.backward(g), x), (m.grads["gamma"], m.params["gamma"]),
-                                               (m.grads["beta"], m.params["beta"])])),
-    Stranger("cosine classifier head with a scale", "layer with d_W attributes",
-             *both(cosine, lambda m, g, x: [(m.backward(g), x), (m.d_W, m.W), (m.d_scale, m.scale)])),
-    Stranger("PReLU by channel: the slope's gradient summed over the channels", "layer with attributes",
-             *both(prelu, lambda m, g, x: [(m.backward(g), x), (m.da, m.a)]),
-             "wrong", "the slopes' gradient is summed over the channels and not over the columns",
-             ("wrong-sum-axis",), ("a",),
-             "        self.da = (dout * neg).sum(axis=(0, 1, 2))",
-             "        self.da = (dout * neg).sum(axis=(0, 2, 3))"),
-    Stranger("LayerNorm: the path through the mean forgotten", "layer with params and grads dicts",
-             *both(layernorm, lambda m, g, x: [(m.backward(g), x), (m.grads["g"], m.params["g"]),
-                                               (m.grads["b"], m.params["b"])]),
-             "wrong", "the mean that was subtracted has no gradient: its term is missing",
-             ("missing-term",), ("x",),
-             "        return dxc", "        return dxc - dxc.mean(-1, keepdims=True)"),
-    Stranger("ELU: alpha forgotten in the negative slope", "layer without parameters",
-             *both(elu, lambda m, g, x: [(m.backward(g), x)]),
-             "wrong", "the slope on the negative side is y and should be y + alpha",
-             ("masked-region", "missing-term"), ("x",),
-             "        slope = np.where(self.x > 0, 1.0, self.y)",
-             "        slope = np.where(self.x > 0, 1.0, self.y + self.alpha)"),
-    Stranger("DropConnect: the weights' gradient not divided by keep", "layer with its own mask",
-             *both(dropconnect, lambda m, g, x: [(m.backward(g), x), (m.gW, m.W)]),
-             "wrong", "the weights' gradient is not divided by keep, as the masked weights are in forward",
-             ("constant-factor",), ("W",),
-             "        self.gW = (self.x.T @ delta) * self.M",
-             "        self.gW = (self.x.T @ delta) * self.M / self.keep"),
-    Stranger("Highway layer: the two matrices' gradients exchanged", "layer with two weight matrices",
-             *both(highway, lambda m, g, x: [(m.backward(g), x), (m.dWh, m.Wh), (m.dWt, m.Wt), (m.dbh, m.bh),
-                                             (m.dbt, m.bt)]),
-             "wrong", "the gradients of Wh and Wt are assigned to each other",
-             ("swapped-primals",), ("Wh", "Wt"),
-             "        self.dWh, self.dWt = x.T @ dt, x.T @ dh",
-             "        self.dWh, self.dWt = x.T @ dh, x.T @ dt"),
-    Stranger("overlapping max pooling: overwritten where windows share a maximum", "layer without parameters",
-             *both(pool, lambda m, g, x: [(m.backward(g), x)]),
-             "wrong", "an element that is the maximum of two windows gets the gradient of the last one only",
-             ("last-write-wins",), ("x",),
-             "        dx[rows, self.where] = dout", "        np.add.at(dx, (rows, self.where), dout)"),
-    Stranger("ReLU with a shifted corner: zeroes dout in place", "layer without parameters",
-             both(shifted, None)[0], lambda: [], "habit",
-             "backward writes zeros into the dout that it is given", ("mutates-argument", "aliases-memory"),
-             ("dout",), "        dout[self.off] = 0\n        return dout",
-            "        return np.where(self.off, 0, dout)"),
+    Stranger(
+        "Swish with a learnable beta",
+        "layer with params and grads lists",
+        *both(swish, lambda m, g, x: [(m.backward(g), x), (m.grads[0], m.params[0])]),
+    ),
+    Stranger(
+        "Maxout of three affine pieces",
+        "layer with dW and db attributes",
+        *both(maxout, lambda m, g, x: [(m.backward(g), x), (m.dW, m.W), (m.db, m.b)]),
+    ),
+    Stranger(
+        "GroupNorm of images",
+        "layer with params and grads dicts",
+        *both(
+            groupnorm,
+            lambda m, g, x: [
+                (m.backward(g), x),
+                (m.grads["gamma"], m.params["gamma"]),
+                (m.grads["beta"], m.params["beta"]),
+            ],
+        ),
+    ),
+    Stranger(
+        "cosine classifier head with a scale",
+        "layer with d_W attributes",
+        *both(cosine, lambda m, g, x: [(m.backward(g), x), (m.d_W, m.W), (m.d_scale, m.scale)]),
+    ),
+    Stranger(
+        "PReLU by channel: the slope's gradient summed over the channels",
+        "layer with attributes",
+        *both(prelu, lambda m, g, x: [(m.backward(g), x), (m.da, m.a)]),
+        "wrong",
+        "the slopes' gradient is summed over the channels and not over the columns",
+        ("wrong-sum-axis",),
+        ("a",),
+        "        self.da = (dout * neg).sum(axis=(0, 1, 2))",
+        "        self.da = (dout * neg).sum(axis=(0, 2, 3))",
+    ),
+    Stranger(
+        "LayerNorm: the path through the mean forgotten",
+        "layer with params and grads dicts",
+        *both(
+            layernorm,
+            lambda m, g, x: [
+                (m.backward(g), x),
+                (m.grads["g"], m.params["g"]),
+                (m.grads["b"], m.params["b"]),
+            ],
+        ),
+        "wrong",
+        "the mean that was subtracted has no gradient: its term is missing",
+        ("missing-term",),
+        ("x",),
+        "        return dxc",
+        "        return dxc - dxc.mean(-1, keepdims=True)",
+    ),
+    Stranger(
+        "ELU: alpha forgotten in the negative slope",
+        "layer without parameters",
+        *both(elu, lambda m, g, x: [(m.backward(g), x)]),
+        "wrong",
+        "the slope on the negative side is y and should be y + alpha",
+        ("masked-region", "missing-term"),
+        ("x",),
+        "        slope = np.where(self.x > 0, 1.0, self.y)",
+        "        slope = np.where(self.x > 0, 1.0, self.y + self.alpha)",
+    ),
+    Stranger(
+        "DropConnect: the weights' gradient not divided by keep",
+        "layer with its own mask",
+        *both(dropconnect, lambda m, g, x: [(m.backward(g), x), (m.gW, m.W)]),
+        "wrong",
+        "the weights' gradient is not divided by keep, as the masked weights are in forward",
+        ("constant-factor",),
+        ("W",),
+        "        self.gW = (self.x.T @ delta) * self.M",
+        "        self.gW = (self.x.T @ delta) * self.M / self.keep",
+    ),
+    Stranger(
+        "Highway layer: the two matrices' gradients exchanged",
+        "layer with two weight matrices",
+        *both(
+            highway,
+            lambda m, g, x: [(m.backward(g), x), (m.dWh, m.Wh), (m.dWt, m.Wt), (m.dbh, m.bh), (m.dbt, m.bt)],
+        ),
+        "wrong",
+        "the gradients of Wh and Wt are assigned to each other",
+        ("swapped-primals",),
+        ("Wh", "Wt"),
+        "        self.dWh, self.dWt = x.T @ dt, x.T @ dh",
+        "        self.dWh, self.dWt = x.T @ dh, x.T @ dt",
+    ),
+    Stranger(
+        "overlapping max pooling: overwritten where windows share a maximum",
+        "layer without parameters",
+        *both(pool, lambda m, g, x: [(m.backward(g), x)]),
+        "wrong",
+        "an element that is the maximum of two windows gets the gradient of the last one only",
+        ("last-write-wins",),
+        ("x",),
+        "        dx[rows, self.where] = dout",
+        "        np.add.at(dx, (rows, self.where), dout)",
+    ),
+    Stranger(
+        "ReLU with a shifted corner: zeroes dout in place",
+        "layer without parameters",
+        both(shifted, None)[0],
+        lambda: [],
+        "habit",
+        "backward writes zeros into the dout that it is given",
+        ("mutates-argument", "aliases-memory"),
+        ("dout",),
+        "        dout[self.off] = 0\n        return dout",
+        "        return np.where(self.off, 0, dout)",
+    ),
 ]

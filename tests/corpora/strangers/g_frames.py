@@ -103,7 +103,7 @@ class PowerLayer:
         self.bottom = Blob(bottom)
         scale, shift = (b.data for b in self.blobs)
         self.inner = shift + scale * bottom
-        self.top = Blob(self.inner ** self.power)
+        self.top = Blob(self.inner**self.power)
         return self.top.data
 
     def backward(self, top_diff):
@@ -124,7 +124,7 @@ class ScaleLayer:
         return bottom * self.blobs[0].data[:, None]
 
     def backward(self, top_diff):
-        gamma, = self.blobs
+        (gamma,) = self.blobs
         gamma.diff.fill(0)
         for n in range(len(top_diff)):
             prod = top_diff[n] * self.bottom.data[n]
@@ -144,11 +144,11 @@ class Hypot(FunctionNode):
     def forward(self, inputs):
         a, b = inputs
         self.r = np.sqrt(a * a + b * b)
-        return self.r,
+        return (self.r,)
 
     def backward(self, inputs, grad_outputs):
         a, b = inputs
-        gr, = grad_outputs
+        (gr,) = grad_outputs
         return gr * a / self.r, gr * b / self.r
 
 
@@ -157,13 +157,13 @@ class AbsPower(FunctionNode):
         self.p = p
 
     def forward(self, inputs):
-        x, = inputs
-        return np.abs(x) ** self.p,
+        (x,) = inputs
+        return (np.abs(x) ** self.p,)
 
     def backward(self, inputs, grad_outputs):
-        x, = inputs
-        gy, = grad_outputs
-        return gy * self.p * np.abs(x) ** (self.p - 1),
+        (x,) = inputs
+        (gy,) = grad_outputs
+        return (gy * self.p * np.abs(x) ** (self.p - 1),)
 
 
 # ---- torch.autograd.Function ------------------------------------------------
@@ -178,7 +178,7 @@ class RBFKernel:
     @staticmethod
     def forward(ctx, x, centres, gamma):
         diff = x[:, None, :] - centres[None, :, :]
-        sq = (diff ** 2).sum(-1)
+        sq = (diff**2).sum(-1)
         k = np.exp(-gamma * sq)
         ctx.save_for_backward(diff, sq, k, gamma)
         return k
@@ -219,7 +219,7 @@ class TimeDistributedGLU(Layer):
     def call(self, inputs):
         z = inputs @ self.kernel + self.bias
         self._x = inputs
-        self._lin, gate = z[..., :self.units], z[..., self.units:]
+        self._lin, gate = z[..., : self.units], z[..., self.units :]
         self._gate = 1 / (1 + np.exp(-gate))
         return self._lin * self._gate
 
@@ -278,7 +278,7 @@ class FullyConnected:
         if not isinstance(dLdY, list):
             dLdY = [dLdY]
         dX = []
-        for dy, x in zip(dLdY, self.X[-len(dLdY):], strict=True):
+        for dy, x in zip(dLdY, self.X[-len(dLdY) :], strict=True):
             dZ = dy / (1 + (x @ self.parameters["W"] + self.parameters["b"]) ** 2)
             dX.append(dZ @ self.parameters["W"].T)
             if retain_grads:
@@ -297,6 +297,7 @@ class SGD:
 
 class TrainableBias2D:
     """the layers of this library update themselves in backward_pass"""
+
     trainable = True
 
     def __init__(self, shape):
@@ -415,54 +416,100 @@ def call(m, x):
 
 
 ENTRIES = [
-    Stranger("Torch7's Linear in numpy", "updateOutput, updateGradInput, accGradParameters",
-             *both(linear, torch)),
-    Stranger("Torch7's Sequential: the last gradOutput for every module's parameters",
-             "container with modules",
-             *both(sequential, torch), "wrong",
-             "each module's parameters get the gradOutput of the whole container instead of their own",
-             ("wrong-cotangent",), ("weight", "bias"),
-             "            module.accGradParameters(inp, gradOutput, scale)",
-             "            module.accGradParameters(inp, current, scale)"),
-    Stranger("Caffe's Power layer with blobs", "layer with blobs of data and diff",
-             *both(power, lambda m, g, x: [(m.backward(g), x)] + [(b.diff, b.data) for b in m.blobs])),
-    Stranger("Caffe's Scale layer: the mean over the places, not the sum",
-             "layer with blobs of data and diff",
-             *both(scale, lambda m, g, x: [(m.backward(g), x)] + [(b.diff, b.data) for b in m.blobs]),
-             "wrong", "gamma's diff is averaged over the places of the image and should be summed",
-             ("constant-factor",), ("blobs[0]",),
-             "            gamma.diff += prod.mean(axis=1)",
-             "            gamma.diff += prod.sum(axis=1)"),
-    Stranger("Chainer's function of two inputs: hypot", "tuples in and out, backward(inputs, grad_outputs)",
-             *both(hypot, lambda m, g, xs: list(zip(m.backward(xs, g), xs, strict=True)))),
-    Stranger("Chainer's function |x|^p: the sign of x forgotten", "tuples, backward(inputs, grad_outputs)",
-             *both(abspower, lambda m, g, xs: list(zip(m.backward(xs, g), xs, strict=True))), "wrong",
-             "sign(x) is missing, so that the gradient has the wrong sign where x is negative",
-             ("masked-region", "sign-flipped"), ("x",),
-             "        return gy * self.p * np.abs(x) ** (self.p - 1),",
-             "        return gy * self.p * np.sign(x) * np.abs(x) ** (self.p - 1),"),
-    Stranger("PyTorch's Function imitated: RBF kernel with ctx",
-             "static forward(ctx, ...) and backward(ctx, g)",
-             *both(rbf, function, lambda F, *xs: F.apply(*xs))),
-    Stranger("Keras's layer imitated: gated linear unit, built at the first call",
-             "build, call, backward",
-             *both(glu, lambda m, g, x: [(m.backward(g), x), *zip(m.gradients, m.weights, strict=True)],
-             call)),
-    Stranger("Keras's LocallyConnected1D: the kernel's gradient transposed", "build, call, backward",
-             *both(local, lambda m, g, x: [(m.backward(g), x), (m.dkernel, m.kernel), (m.dbias, m.bias)],
-             call),
-             "wrong", "in and out are exchanged in the gradient of the kernel, which is square here",
-             ("transposed", "axes-permuted"), ("kernel",),
-             '        self.dkernel = np.einsum("bti,bto->toi", self.inputs, dy)',
-             '        self.dkernel = np.einsum("bti,bto->tio", self.inputs, dy)'),
-    Stranger("teaching library: arctan layer with lists of calls and flush_gradients",
-             "lazy parameters, dicts",
-             *both(fc, lambda m, g, x: [(m.backward(g), x), (m.gradients["W"], m.parameters["W"]),
-                                        (m.gradients["b"], m.parameters["b"])])),
-    Stranger("layer that updates itself with an optimizer in backward_pass", "forward_pass and backward_pass",
-             *both(trainable, learned, lambda m, x: m.forward_pass(x))),
-    Stranger("linear scorer that adds to the gradient of the call before", "layer with dw",
-             both(scorer, None)[0], lambda: [], "habit",
-             "dw is added to at every backward, and nothing ever sets it to zero", ("accumulates",), ("w",),
-             "        self.dw += dout @ self.x", "        self.dw = dout @ self.x"),
+    Stranger(
+        "Torch7's Linear in numpy", "updateOutput, updateGradInput, accGradParameters", *both(linear, torch)
+    ),
+    Stranger(
+        "Torch7's Sequential: the last gradOutput for every module's parameters",
+        "container with modules",
+        *both(sequential, torch),
+        "wrong",
+        "each module's parameters get the gradOutput of the whole container instead of their own",
+        ("wrong-cotangent",),
+        ("weight", "bias"),
+        "            module.accGradParameters(inp, gradOutput, scale)",
+        "            module.accGradParameters(inp, current, scale)",
+    ),
+    Stranger(
+        "Caffe's Power layer with blobs",
+        "layer with blobs of data and diff",
+        *both(power, lambda m, g, x: [(m.backward(g), x)] + [(b.diff, b.data) for b in m.blobs]),
+    ),
+    Stranger(
+        "Caffe's Scale layer: the mean over the places, not the sum",
+        "layer with blobs of data and diff",
+        *both(scale, lambda m, g, x: [(m.backward(g), x)] + [(b.diff, b.data) for b in m.blobs]),
+        "wrong",
+        "gamma's diff is averaged over the places of the image and should be summed",
+        ("constant-factor",),
+        ("blobs[0]",),
+        "            gamma.diff += prod.mean(axis=1)",
+        "            gamma.diff += prod.sum(axis=1)",
+    ),
+    Stranger(
+        "Chainer's function of two inputs: hypot",
+        "tuples in and out, backward(inputs, grad_outputs)",
+        *both(hypot, lambda m, g, xs: list(zip(m.backward(xs, g), xs, strict=True))),
+    ),
+    Stranger(
+        "Chainer's function |x|^p: the sign of x forgotten",
+        "tuples, backward(inputs, grad_outputs)",
+        *both(abspower, lambda m, g, xs: list(zip(m.backward(xs, g), xs, strict=True))),
+        "wrong",
+        "sign(x) is missing, so that the gradient has the wrong sign where x is negative",
+        ("masked-region", "sign-flipped"),
+        ("x",),
+        "        return gy * self.p * np.abs(x) ** (self.p - 1),",
+        "        return gy * self.p * np.sign(x) * np.abs(x) ** (self.p - 1),",
+    ),
+    Stranger(
+        "PyTorch's Function imitated: RBF kernel with ctx",
+        "static forward(ctx, ...) and backward(ctx, g)",
+        *both(rbf, function, lambda F, *xs: F.apply(*xs)),
+    ),
+    Stranger(
+        "Keras's layer imitated: gated linear unit, built at the first call",
+        "build, call, backward",
+        *both(glu, lambda m, g, x: [(m.backward(g), x), *zip(m.gradients, m.weights, strict=True)], call),
+    ),
+    Stranger(
+        "Keras's LocallyConnected1D: the kernel's gradient transposed",
+        "build, call, backward",
+        *both(local, lambda m, g, x: [(m.backward(g), x), (m.dkernel, m.kernel), (m.dbias, m.bias)], call),
+        "wrong",
+        "in and out are exchanged in the gradient of the kernel, which is square here",
+        ("transposed", "axes-permuted"),
+        ("kernel",),
+        '        self.dkernel = np.einsum("bti,bto->toi", self.inputs, dy)',
+        '        self.dkernel = np.einsum("bti,bto->tio", self.inputs, dy)',
+    ),
+    Stranger(
+        "teaching library: arctan layer with lists of calls and flush_gradients",
+        "lazy parameters, dicts",
+        *both(
+            fc,
+            lambda m, g, x: [
+                (m.backward(g), x),
+                (m.gradients["W"], m.parameters["W"]),
+                (m.gradients["b"], m.parameters["b"]),
+            ],
+        ),
+    ),
+    Stranger(
+        "layer that updates itself with an optimizer in backward_pass",
+        "forward_pass and backward_pass",
+        *both(trainable, learned, lambda m, x: m.forward_pass(x)),
+    ),
+    Stranger(
+        "linear scorer that adds to the gradient of the call before",
+        "layer with dw",
+        both(scorer, None)[0],
+        lambda: [],
+        "habit",
+        "dw is added to at every backward, and nothing ever sets it to zero",
+        ("accumulates",),
+        ("w",),
+        "        self.dw += dout @ self.x",
+        "        self.dw = dout @ self.x",
+    ),
 ]

@@ -100,15 +100,15 @@ class FactorizationMachine:
     def forward(self, x):
         self.x = x
         self.xv = x.dot(self.V)
-        pair = 0.5 * (self.xv ** 2 - (x ** 2).dot(self.V ** 2)).sum(axis=1)
+        pair = 0.5 * (self.xv**2 - (x**2).dot(self.V**2)).sum(axis=1)
         return self.w0 + x.dot(self.w) + pair
 
     def backward(self, dy):
         x = self.x
         self.dw0 = dy.sum(keepdims=True)
         self.dw = x.T.dot(dy)
-        self.dV = x.T.dot(dy[:, None] * self.xv) - (x ** 2).T.dot(dy)[:, None] * self.V
-        return dy[:, None] * (self.w + self.xv.dot(self.V.T) - x * (self.V ** 2).sum(axis=1))
+        self.dV = x.T.dot(dy[:, None] * self.xv) - (x**2).T.dot(dy)[:, None] * self.V
+        return dy[:, None] * (self.w + self.xv.dot(self.V.T) - x * (self.V**2).sum(axis=1))
 
 
 class LinearChainCRF:
@@ -149,8 +149,9 @@ class CausalSelfAttention:
 
     def __init__(self, d, heads, rng):
         self.heads = heads
-        self.params = {n: {"w": rng.normal(size=(d, d)) / np.sqrt(d), "b": rng.normal(size=d) * .1}
-                       for n in "qkvo"}
+        self.params = {
+            n: {"w": rng.normal(size=(d, d)) / np.sqrt(d), "b": rng.normal(size=d) * 0.1} for n in "qkvo"
+        }
         del self.params["k"]["b"]  # a bias of the keys has no effect
         self.grads = {n: {} for n in "qkvo"}
 
@@ -197,7 +198,7 @@ class MessagePassing:
         return out
 
     def backward(self, dout):
-        dm = dout[self.dst] * (1 - self.m ** 2)
+        dm = dout[self.dst] * (1 - self.m**2)
         self.dW = self.x[self.src].T @ dm
         dx = dout.copy()
         dx[self.src] += dm @ self.W.T
@@ -216,7 +217,7 @@ class GlobalContext:
         return nodes + self.t
 
     def backward(self, dnodes):
-        da = dnodes * (1 - self.t ** 2)
+        da = dnodes * (1 - self.t**2)
         self.du = da[0].copy()
         return dnodes + da
 
@@ -349,46 +350,103 @@ def two_levels(m, g, x):
 
 
 ENTRIES = [
-    Stranger("graph convolution with a normalised adjacency", "layer with weights and weight_grads dicts",
-             *both(gcn, lambda m, g,
-             x: [(m.backward(g), x), *((m.weight_grads[k], m.weights[k]) for k in "Wb")])),
-    Stranger("graph attention over an edge list", "layer with attributes and a grad dict",
-             *both(gat, lambda m, g, x: [(m.backward(g), x), *((m.grad[k], getattr(m, k))
-                                                               for k in ("W", "a_src", "a_dst"))])),
-    Stranger("embedding bag with offsets", "layer of integers, backward returns None",
-             *both(bag, lambda m, g, *xs: (m.backward(g), [(m.grads[0], m.params[0])])[1])),
-    Stranger("factorization machine", "layer with dw attributes",
-             *both(fm, lambda m, g, x: [(m.backward(g), x), (m.dw0, m.w0), (m.dw, m.w), (m.dV, m.V)])),
-    Stranger("linear chain CRF", "loss of floats and integers, with a parameter",
-             *both(crf, lambda m, g, e, t: [(m.backward(), e), (m.d_transitions, m.transitions)])),
-    Stranger("causal self-attention with dicts in dicts", "layer with nested dicts",
-             *both(attention, two_levels)),
-    Stranger("message passing: lost where a node sends twice", "layer with an edge list",
-             *both(messages, lambda m, g, x: [(m.backward(g), x), (m.dW, m.W)]),
-             "wrong", "+= with repeated indices keeps only one edge's gradient of each sender",
-             ("last-write-wins",), ("x",), "        dx[self.src] += dm @ self.W.T",
-             "        np.add.at(dx, self.src, dm @ self.W.T)"),
-    Stranger("global context vector: the first node's gradient only", "layer with du",
-             *both(context, lambda m, g, x: [(m.backward(g), x), (m.du, m.u)]),
-             "wrong", "u is added to every node, but its gradient is taken of the first one and not summed",
-             ("missing-broadcast-sum",), ("u",), "        self.du = da[0].copy()",
-             "        self.du = da.sum(axis=0)"),
-    Stranger("merging of heads: not transposed back", "layer with dgains",
-             *both(merge, lambda m, g, x: [(m.backward(g), x), (m.dgains, m.gains)]),
-             "wrong", "dy is reshaped to (N, H, T, D) without the transpose", ("axes-permuted",), ("x",),
-             "        return dy.reshape(N, H, T, D) * self.gains[:, None, None]",
-             "        return d * self.gains[:, None, None]"),
-    Stranger("path of two relations: the matrices in the wrong order", "layer with dR1 and dR2",
-             *both(path, lambda m, g, x: [(m.backward(g), x), (m.dR1, m.R1), (m.dR2, m.R2)]),
-             "wrong", "the gradient of h goes through R1 first, where it should go through R2 first",
-             ("wrong-order",), ("h",), "        return dt @ self.R1.T @ self.R2.T",
-             "        return dt @ self.R2.T @ self.R1.T"),
-    Stranger("attention pooling: no gradient of the query", "layer with grad_query written in place",
-             *both(pool, lambda m, g, x: [(m.backward(g), x), (m.grad_query, m.query)]),
-             "wrong", "the query's gradient is set to zero and never filled", ("zero-gradient",), ("query",),
-             "        self.grad_query[:] = 0", "        self.grad_query[:] = self.items.T @ ds"),
-    Stranger("decay over positions: float32 in, float64 gradient out", "layer without parameters",
-             both(decay, None)[0], lambda: [], "habit",
-             "forward gives float32 for float32, but backward's gradient is float64", ("wrong-dtype",),
-             ("x",)),
+    Stranger(
+        "graph convolution with a normalised adjacency",
+        "layer with weights and weight_grads dicts",
+        *both(gcn, lambda m, g, x: [(m.backward(g), x), *((m.weight_grads[k], m.weights[k]) for k in "Wb")]),
+    ),
+    Stranger(
+        "graph attention over an edge list",
+        "layer with attributes and a grad dict",
+        *both(
+            gat,
+            lambda m, g, x: [
+                (m.backward(g), x),
+                *((m.grad[k], getattr(m, k)) for k in ("W", "a_src", "a_dst")),
+            ],
+        ),
+    ),
+    Stranger(
+        "embedding bag with offsets",
+        "layer of integers, backward returns None",
+        *both(bag, lambda m, g, *xs: (m.backward(g), [(m.grads[0], m.params[0])])[1]),
+    ),
+    Stranger(
+        "factorization machine",
+        "layer with dw attributes",
+        *both(fm, lambda m, g, x: [(m.backward(g), x), (m.dw0, m.w0), (m.dw, m.w), (m.dV, m.V)]),
+    ),
+    Stranger(
+        "linear chain CRF",
+        "loss of floats and integers, with a parameter",
+        *both(crf, lambda m, g, e, t: [(m.backward(), e), (m.d_transitions, m.transitions)]),
+    ),
+    Stranger(
+        "causal self-attention with dicts in dicts", "layer with nested dicts", *both(attention, two_levels)
+    ),
+    Stranger(
+        "message passing: lost where a node sends twice",
+        "layer with an edge list",
+        *both(messages, lambda m, g, x: [(m.backward(g), x), (m.dW, m.W)]),
+        "wrong",
+        "+= with repeated indices keeps only one edge's gradient of each sender",
+        ("last-write-wins",),
+        ("x",),
+        "        dx[self.src] += dm @ self.W.T",
+        "        np.add.at(dx, self.src, dm @ self.W.T)",
+    ),
+    Stranger(
+        "global context vector: the first node's gradient only",
+        "layer with du",
+        *both(context, lambda m, g, x: [(m.backward(g), x), (m.du, m.u)]),
+        "wrong",
+        "u is added to every node, but its gradient is taken of the first one and not summed",
+        ("missing-broadcast-sum",),
+        ("u",),
+        "        self.du = da[0].copy()",
+        "        self.du = da.sum(axis=0)",
+    ),
+    Stranger(
+        "merging of heads: not transposed back",
+        "layer with dgains",
+        *both(merge, lambda m, g, x: [(m.backward(g), x), (m.dgains, m.gains)]),
+        "wrong",
+        "dy is reshaped to (N, H, T, D) without the transpose",
+        ("axes-permuted",),
+        ("x",),
+        "        return dy.reshape(N, H, T, D) * self.gains[:, None, None]",
+        "        return d * self.gains[:, None, None]",
+    ),
+    Stranger(
+        "path of two relations: the matrices in the wrong order",
+        "layer with dR1 and dR2",
+        *both(path, lambda m, g, x: [(m.backward(g), x), (m.dR1, m.R1), (m.dR2, m.R2)]),
+        "wrong",
+        "the gradient of h goes through R1 first, where it should go through R2 first",
+        ("wrong-order",),
+        ("h",),
+        "        return dt @ self.R1.T @ self.R2.T",
+        "        return dt @ self.R2.T @ self.R1.T",
+    ),
+    Stranger(
+        "attention pooling: no gradient of the query",
+        "layer with grad_query written in place",
+        *both(pool, lambda m, g, x: [(m.backward(g), x), (m.grad_query, m.query)]),
+        "wrong",
+        "the query's gradient is set to zero and never filled",
+        ("zero-gradient",),
+        ("query",),
+        "        self.grad_query[:] = 0",
+        "        self.grad_query[:] = self.items.T @ ds",
+    ),
+    Stranger(
+        "decay over positions: float32 in, float64 gradient out",
+        "layer without parameters",
+        both(decay, None)[0],
+        lambda: [],
+        "habit",
+        "forward gives float32 for float32, but backward's gradient is float64",
+        ("wrong-dtype",),
+        ("x",),
+    ),
 ]

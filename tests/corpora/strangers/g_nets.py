@@ -11,8 +11,12 @@ class PoissonNet:
 
     def __init__(self, n_in, n_hidden, seed=0):
         r = np.random.RandomState(seed)
-        self.params = {"W1": 0.5 * r.randn(n_in, n_hidden), "b1": np.zeros(n_hidden),
-                       "W2": 0.5 * r.randn(n_hidden, 1), "b2": np.zeros(1)}
+        self.params = {
+            "W1": 0.5 * r.randn(n_in, n_hidden),
+            "b1": np.zeros(n_hidden),
+            "W2": 0.5 * r.randn(n_hidden, 1),
+            "b2": np.zeros(1),
+        }
 
     def predict(self, x):
         p = self.params
@@ -37,11 +41,15 @@ class HingeNet(object):
 
     def __init__(self, dim, hidden, classes, reg=0.1, rs=np.random.RandomState(3)):
         self.reg = reg
-        self.params = dict(W1=rs.randn(dim, hidden) * .4, b1=np.zeros(hidden) + .1,
-                           W2=rs.randn(hidden, classes) * .4, b2=np.zeros(classes))
+        self.params = dict(
+            W1=rs.randn(dim, hidden) * 0.4,
+            b1=np.zeros(hidden) + 0.1,
+            W2=rs.randn(hidden, classes) * 0.4,
+            b2=np.zeros(classes),
+        )
 
     def loss(self, X, y=None):
-        W1, b1, W2, b2 = (self.params[k] for k in ('W1', 'b1', 'W2', 'b2'))
+        W1, b1, W2, b2 = (self.params[k] for k in ("W1", "b1", "W2", "b2"))
         hidden = np.tanh(X.dot(W1) + b1)
         scores = hidden.dot(W2) + b2
         if y is None:
@@ -49,13 +57,13 @@ class HingeNet(object):
         N = X.shape[0]
         margins = np.maximum(0, scores - scores[np.arange(N), y][:, None] + 1)
         margins[np.arange(N), y] = 0
-        loss = (margins ** 2).sum() / N + 0.5 * self.reg * ((W1 ** 2).sum() + (W2 ** 2).sum())
+        loss = (margins**2).sum() / N + 0.5 * self.reg * ((W1**2).sum() + (W2**2).sum())
         dscores = 2 * margins / N
         dscores[np.arange(N), y] -= dscores.sum(axis=1)
-        grads = {'W2': hidden.T.dot(dscores) + self.reg * W2, 'b2': dscores.sum(0)}
-        dh = dscores.dot(W2.T) * (1 - hidden ** 2)
-        grads['W1'] = X.T.dot(dh) + self.reg * W1
-        grads['b1'] = dh.sum(0)
+        grads = {"W2": hidden.T.dot(dscores) + self.reg * W2, "b2": dscores.sum(0)}
+        dh = dscores.dot(W2.T) * (1 - hidden**2)
+        grads["W1"] = X.T.dot(dh) + self.reg * W1
+        grads["b1"] = dh.sum(0)
         return loss, grads
 
 
@@ -96,8 +104,8 @@ class FlatNet:
 
     def __init__(self, n, k, theta):
         self.theta = theta
-        self.W = theta[:n * k].reshape(k, n)
-        self.V = theta[n * k:].reshape(1, k)
+        self.W = theta[: n * k].reshape(k, n)
+        self.V = theta[n * k :].reshape(1, k)
 
     def loss(self, X, y):
         return float(np.sum((self.V @ np.sin(self.W @ X) - y) ** 2))
@@ -142,13 +150,13 @@ class GaussianPolicy:
     def loss(self, s, a, adv):
         self.z = (a - s @ self.mu_w) / np.exp(self.log_std)
         self.s, self.adv = s, adv
-        logp = (-0.5 * self.z ** 2 - self.log_std - 0.5 * np.log(2 * np.pi)).sum(1)
+        logp = (-0.5 * self.z**2 - self.log_std - 0.5 * np.log(2 * np.pi)).sum(1)
         return -(adv * logp).mean()
 
     def backward(self):
         w = -self.adv[:, None] / len(self.adv)
         self.grad_mu_w = self.s.T @ (w * self.z / np.exp(self.log_std))
-        self.grad_log_std = (w * (self.z ** 2 - 1)).sum(0)
+        self.grad_log_std = (w * (self.z**2 - 1)).sum(0)
 
 
 class Siamese:
@@ -161,16 +169,16 @@ class Siamese:
     def loss(self, x, t):
         a, b = np.tanh(x[0] @ self.params["W"]), np.tanh(x[1] @ self.params["W"])
         d = np.sqrt(((a - b) ** 2).sum(1))
-        return np.mean(t * d ** 2 + (1 - t) * np.maximum(self.margin - d, 0) ** 2)
+        return np.mean(t * d**2 + (1 - t) * np.maximum(self.margin - d, 0) ** 2)
 
     def gradient(self, x, t):
         grads = {}
         a, b = (np.tanh(v @ self.params["W"]) for v in x)
         diff = a - b
-        d = np.sqrt((diff ** 2).sum(1))
+        d = np.sqrt((diff**2).sum(1))
         k = (2 * t - 2 * (1 - t) * np.maximum(self.margin - d, 0) / d) / len(t)
         for v, e, side in ((x[0], a, 1), (x[1], b, -1)):
-            dz = side * k[:, None] * diff * (1 - e ** 2)
+            dz = side * k[:, None] * diff * (1 - e**2)
             grads["W"] = v.T @ dz
         return grads
 
@@ -194,7 +202,7 @@ class TiedLM:
         d[np.arange(len(d)), self.nxt] -= 1
         d /= len(d)
         self.dE = d.T @ self.h
-        dz = (d @ self.E) * (1 - self.h ** 2)
+        dz = (d @ self.E) * (1 - self.h**2)
         self.dM = self.E[self.words].T @ dz
         into = dz @ self.M.T
         return into
@@ -214,7 +222,7 @@ class RidgeMLP:
         A, c = self.params["A"], self.params["c"]
         h = np.tanh(x @ A)
         e = (h @ c - t) / len(t)
-        dA = x.T @ (e[:, None] * c * (1 - h ** 2))
+        dA = x.T @ (e[:, None] * c * (1 - h**2))
         return {"A": dA + 2 * self.lam * A, "c": h.T @ e}
 
 
@@ -228,7 +236,7 @@ class MixtureDensity:
     def loss(self, y):
         z = (y[:, None] - self.mu) / self.sigma
         w = np.exp(self.logits) / np.exp(self.logits).sum()
-        q = w * np.exp(-0.5 * z ** 2) / self.sigma
+        q = w * np.exp(-0.5 * z**2) / self.sigma
         self.cache = z, w, q / q.sum(1, keepdims=True)
         return -np.log(q.sum(1)).mean()
 
@@ -236,7 +244,7 @@ class MixtureDensity:
         z, w, resp = self.cache
         n = len(z)
         self.grads["mu"] = -(resp * z / self.sigma).sum(0) / n
-        self.grads["sigma"] = (resp * (1 - z ** 2)).sum(0) / n
+        self.grads["sigma"] = (resp * (1 - z**2)).sum(0) / n
         self.grads["logits"] = (w - resp).sum(0) / n
         return self.grads
 
@@ -272,7 +280,7 @@ class ThreeLayerRelu:
             self.z.append(self.a[-1] @ w)
             self.a.append(np.maximum(self.z[-1], 0))
         self.err = self.a[-1] @ self.W[-1] - t
-        return (self.err ** 2).sum()
+        return (self.err**2).sum()
 
     def backward(self):
         delta = 2 * self.err
@@ -373,48 +381,100 @@ def after(*names, grad):
 
 
 ENTRIES = [
-    Stranger("Poisson regression net", "net with params, loss and gradient",
-             *both(poisson, by_name, loss, check="model")),
-    Stranger("squared hinge net of an assignment", "loss(X, y) returns the loss and a dict",
-             *both(hinge, lambda m, g, x, y: [(m.loss(x, y)[1][k], m.params[k]) for k in m.params], first)),
-    Stranger("sigmoid network with nabla_b and nabla_w", "feedforward, cost and backprop, lists",
-             *both(nielsen, nablas, lambda m, x, y: m.cost(x, y))),
-    Stranger("net whose weights are views into one vector", "net with theta, loss and gradient",
-             *both(flat, lambda m, g, x, y: [(m.gradient(x, y), m.theta)], loss)),
-    Stranger("skip-gram with negative sampling", "net with forward and backward, integer inputs",
-             *both(skipgram, lambda m, g, *xs: (m.backward(), list(zip(m.grads, m.params, strict=True)))[1])),
-    Stranger("Gaussian policy, REINFORCE", "net with loss and backward, attributes",
-             *both(policy, after("mu_w", "log_std", grad="m.grad_{}"), loss)),
-    Stranger("Siamese net: the second branch overwrites the first", "net with params, loss and gradient",
-             *both(siamese, by_name, loss, check="model"),
-             "wrong", "the two branches share W, but only the second one's gradient is kept",
-             ("last-write-wins",), ("W",), '            grads["W"] = v.T @ dz',
-             '            grads["W"] = grads.get("W", 0) + v.T @ dz'),
-    Stranger("tied language model: only the output side of the embedding", "net with forward and backward",
-             *both(tied, after("E", "M", grad="m.d{}")),
-             "wrong", "the embedding's gradient lacks the part that comes through the looked-up words",
-             ("missing-term",), ("E",), "        return into",
-             "        np.add.at(self.dE, self.words, into)"),
-    Stranger("ridge net: twice the weight decay", "net with params, loss and gradient",
-             *both(ridge, by_name, loss, check="model"),
-             "wrong", "the penalty is 0.5 lam A^2, but its gradient is taken as 2 lam A",
-             ("additive-bias",), ("A",), '        return {"A": dA + 2 * self.lam * A, "c": h.T @ e}',
-             '        return {"A": dA + self.lam * A, "c": h.T @ e}'),
-    Stranger("mixture density: gradient by the logarithm of sigma", "net with loss and backward",
-             *both(mixture, after("mu", "sigma", "logits", grad="m.grads['{}']"), loss),
-             "wrong", "the gradient is that by log sigma, but the parameter is sigma", ("log-parameter",),
-             ("sigma",),
-             '        self.grads["sigma"] = (resp * (1 - z ** 2)).sum(0) / n',
-             '        self.grads["sigma"] = (resp * (1 - z ** 2) / self.sigma).sum(0) / n'),
-    Stranger("matrix factorization in one vector: U's and V's gradients exchanged", "net with theta",
-             *both(factors, lambda m, g, *xs: [(m.gradient(*xs), m.theta)], loss),
-             "wrong", "the two halves of the packed gradient are in the wrong order",
-             ("columns-exchanged", "swapped-primals"), ("theta",),
-             "        return np.concatenate([gV.ravel(), gU.ravel()])",
-             "        return np.concatenate([gU.ravel(), gV.ravel()])"),
-    Stranger("deep ReLU net: the first layer's mask for the second", "net with loss and backward, lists",
-             *both(relus, lambda m, g, *xs: (m.backward(), list(zip(m.dW, m.W, strict=True)))[1], loss),
-             "wrong", "the second layer's ReLU uses the mask of the first", ("masked-region",), ("W",),
-             "        delta = (delta @ self.W[2].T) * (self.z[0] > 0)",
-             "        delta = (delta @ self.W[2].T) * (self.z[1] > 0)"),
+    Stranger(
+        "Poisson regression net",
+        "net with params, loss and gradient",
+        *both(poisson, by_name, loss, check="model"),
+    ),
+    Stranger(
+        "squared hinge net of an assignment",
+        "loss(X, y) returns the loss and a dict",
+        *both(hinge, lambda m, g, x, y: [(m.loss(x, y)[1][k], m.params[k]) for k in m.params], first),
+    ),
+    Stranger(
+        "sigmoid network with nabla_b and nabla_w",
+        "feedforward, cost and backprop, lists",
+        *both(nielsen, nablas, lambda m, x, y: m.cost(x, y)),
+    ),
+    Stranger(
+        "net whose weights are views into one vector",
+        "net with theta, loss and gradient",
+        *both(flat, lambda m, g, x, y: [(m.gradient(x, y), m.theta)], loss),
+    ),
+    Stranger(
+        "skip-gram with negative sampling",
+        "net with forward and backward, integer inputs",
+        *both(skipgram, lambda m, g, *xs: (m.backward(), list(zip(m.grads, m.params, strict=True)))[1]),
+    ),
+    Stranger(
+        "Gaussian policy, REINFORCE",
+        "net with loss and backward, attributes",
+        *both(policy, after("mu_w", "log_std", grad="m.grad_{}"), loss),
+    ),
+    Stranger(
+        "Siamese net: the second branch overwrites the first",
+        "net with params, loss and gradient",
+        *both(siamese, by_name, loss, check="model"),
+        "wrong",
+        "the two branches share W, but only the second one's gradient is kept",
+        ("last-write-wins",),
+        ("W",),
+        '            grads["W"] = v.T @ dz',
+        '            grads["W"] = grads.get("W", 0) + v.T @ dz',
+    ),
+    Stranger(
+        "tied language model: only the output side of the embedding",
+        "net with forward and backward",
+        *both(tied, after("E", "M", grad="m.d{}")),
+        "wrong",
+        "the embedding's gradient lacks the part that comes through the looked-up words",
+        ("missing-term",),
+        ("E",),
+        "        return into",
+        "        np.add.at(self.dE, self.words, into)",
+    ),
+    Stranger(
+        "ridge net: twice the weight decay",
+        "net with params, loss and gradient",
+        *both(ridge, by_name, loss, check="model"),
+        "wrong",
+        "the penalty is 0.5 lam A^2, but its gradient is taken as 2 lam A",
+        ("additive-bias",),
+        ("A",),
+        '        return {"A": dA + 2 * self.lam * A, "c": h.T @ e}',
+        '        return {"A": dA + self.lam * A, "c": h.T @ e}',
+    ),
+    Stranger(
+        "mixture density: gradient by the logarithm of sigma",
+        "net with loss and backward",
+        *both(mixture, after("mu", "sigma", "logits", grad="m.grads['{}']"), loss),
+        "wrong",
+        "the gradient is that by log sigma, but the parameter is sigma",
+        ("log-parameter",),
+        ("sigma",),
+        '        self.grads["sigma"] = (resp * (1 - z ** 2)).sum(0) / n',
+        '        self.grads["sigma"] = (resp * (1 - z ** 2) / self.sigma).sum(0) / n',
+    ),
+    Stranger(
+        "matrix factorization in one vector: U's and V's gradients exchanged",
+        "net with theta",
+        *both(factors, lambda m, g, *xs: [(m.gradient(*xs), m.theta)], loss),
+        "wrong",
+        "the two halves of the packed gradient are in the wrong order",
+        ("columns-exchanged", "swapped-primals"),
+        ("theta",),
+        "        return np.concatenate([gV.ravel(), gU.ravel()])",
+        "        return np.concatenate([gU.ravel(), gV.ravel()])",
+    ),
+    Stranger(
+        "deep ReLU net: the first layer's mask for the second",
+        "net with loss and backward, lists",
+        *both(relus, lambda m, g, *xs: (m.backward(), list(zip(m.dW, m.W, strict=True)))[1], loss),
+        "wrong",
+        "the second layer's ReLU uses the mask of the first",
+        ("masked-region",),
+        ("W",),
+        "        delta = (delta @ self.W[2].T) * (self.z[0] > 0)",
+        "        delta = (delta @ self.W[2].T) * (self.z[1] > 0)",
+    ),
 ]

@@ -18,11 +18,11 @@ class LennardJones:
         self.i, self.j = np.triu_indices(n, 1)
         si, sj = self.species[self.i], self.species[self.j]
         self.rij = pos[self.i] - pos[self.j]
-        self.r2 = (self.rij ** 2).sum(1)
+        self.r2 = (self.rij**2).sum(1)
         self.e = np.sqrt(self.eps[si] * self.eps[sj])
         self.s = 0.5 * (self.sigma[si] + self.sigma[sj])
-        self.s6 = (self.s ** 2 / self.r2) ** 3
-        u = 4 * self.e * (self.s6 ** 2 - self.s6)
+        self.s6 = (self.s**2 / self.r2) ** 3
+        u = 4 * self.e * (self.s6**2 - self.s6)
         return 0.5 * (np.bincount(self.i, u, n) + np.bincount(self.j, u, n))
 
     def adjoint(self, lam):
@@ -33,7 +33,7 @@ class LennardJones:
         out = np.zeros((len(lam), 3))
         np.add.at(out, i, fr)
         np.subtract.at(out, j, fr)
-        ge = 4 * (self.s6 ** 2 - self.s6) * w / (2 * self.e)
+        ge = 4 * (self.s6**2 - self.s6) * w / (2 * self.e)
         gs = du_ds6 * 6 * self.s6 / self.s * 0.5
         self.eps_bar, self.sigma_bar = np.zeros_like(self.eps), np.zeros_like(self.sigma)
         for a, b in ((i, j), (j, i)):
@@ -77,7 +77,7 @@ class SpringChain:
         for _ in range(self.steps):
             d = self.stretch(x)
             self.history.append(d)
-            f = self.k * (d + d ** 3)
+            f = self.k * (d + d**3)
             v = v + self.dt * np.diff(f)
             x = x + self.dt * v
         return x, v
@@ -87,14 +87,15 @@ class SpringChain:
         for d in reversed(self.history):
             dv = dv + self.dt * dx
             df = -np.diff(np.concatenate([[0.0], dv, [0.0]])) * self.dt
-            self.dk += df * (d + d ** 3)
-            dd = df * self.k * (1 + 3 * d ** 2)
+            self.dk += df * (d + d**3)
+            dd = df * self.k * (1 + 3 * d**2)
             dx = dx - np.diff(dd)
         return dx, dv
 
 
 class InhibitedEnzyme:
     """Michaelis-Menten with a competitive inhibitor; rate(S, I), three constants"""
+
     names = ("Vmax", "Km", "Ki")
 
     def __init__(self, Vmax=2.0, Km=0.7, Ki=0.4):
@@ -109,10 +110,10 @@ class InhibitedEnzyme:
 
     def backward(self, dv):
         V, Km, Ki = self.constants.values()
-        dden = -dv * V * self.S / self.den ** 2
+        dden = -dv * V * self.S / self.den**2
         self.sensitivity["Vmax"] = np.sum(dv * self.S / self.den)
         self.sensitivity["Km"] = np.sum(dden * (1 + self.I / Ki))
-        self.sensitivity["Ki"] = np.sum(dden * -Km * self.I / Ki ** 2)
+        self.sensitivity["Ki"] = np.sum(dden * -Km * self.I / Ki**2)
         return dv * V / self.den + dden, dden * Km / Ki
 
 
@@ -125,7 +126,7 @@ class Pinhole:
     def project(self, P):
         self.z = P[:, 2:]
         self.uv = P[:, :2] / self.z
-        self.r2 = (self.uv ** 2).sum(1, keepdims=True)
+        self.r2 = (self.uv**2).sum(1, keepdims=True)
         self.scale = 1 + self.intrinsics["k1"] * self.r2
         return self.intrinsics["f"] * self.uv * self.scale + self.intrinsics["c"]
 
@@ -135,8 +136,11 @@ class Pinhole:
         f, k1 = self.intrinsics["f"], self.intrinsics["k1"]
         duv_s = dpix * f
         dscale = (duv_s * self.uv).sum(1, keepdims=True)
-        self.d_intrinsics = {"f": (dpix * self.uv * self.scale).sum(0), "c": dpix.sum(0),
-                             "k1": (dscale * self.r2).sum(0)}
+        self.d_intrinsics = {
+            "f": (dpix * self.uv * self.scale).sum(0),
+            "c": dpix.sum(0),
+            "k1": (dscale * self.r2).sum(0),
+        }
         duv = duv_s * self.scale + 2 * k1 * dscale * self.uv
         return np.hstack([duv / self.z, -(duv * self.uv).sum(1, keepdims=True) / self.z])
 
@@ -292,41 +296,96 @@ def adjoint(m, g, pos):
 
 
 ENTRIES = [
-    Stranger("Lennard-Jones energies with species", "evaluate and adjoint, eps_bar and sigma_bar",
-             *both(lj, adjoint, lambda m, pos: m.evaluate(pos))),
-    Stranger("planar robot arm", "layer with grad_largos written in place",
-             *both(arm, lambda m, g, q: [(m.backward(g), q), (m.grad_largos, m.largos)])),
-    Stranger("chain of hard springs, unrolled in time", "layer of two inputs and two outputs",
-             *both(chain, lambda m, g, *xs: [*zip(m.backward(*g), xs), (m.dk, m.k)])),
-    Stranger("enzyme with an inhibitor", "layer with constants and sensitivity, zero-dimensional",
-             *both(enzyme, lambda m, g, *xs: [*zip(m.backward(g), xs), *((m.sensitivity[k], m.constants[k])
-                                                                         for k in m.names)])),
-    Stranger("pinhole camera with radial distortion", "project is forward, dict intrinsics",
-             *both(pinhole, lambda m, g, P: [(m.backward(g), P), *((m.d_intrinsics[k], m.intrinsics[k])
-                                                                   for k in m.intrinsics)])),
-    Stranger("damped oscillator: the damping's gradient with the wrong sign", "layer with dicts p and g",
-             *both(oscillator, lambda m, g, t: [(m.backward(g), t), *((m.g[k], m.p[k]) for k in m.p)]),
-             "wrong", "the minus of exp(-gamma t) is forgotten", ("sign-flipped",), ("gamma",),
-             '        self.g["gamma"] = np.sum(dx * A * self.t * self.env * self.c)',
-             '        self.g["gamma"] = np.sum(-dx * A * self.t * self.env * self.c)'),
-    Stranger("heat step with insulated edges: zeros outside in backward", "layer without parameters",
-             *both(heat, lambda m, g, T: [(m.backward(g), T)]),
-             "wrong", "backward pads with zeros, where the repeated edge asks for the edge value",
-             ("border",), ("T",),
-             "        p = np.pad(dT, 1)", '        p = np.pad(dT, 1, mode="edge")'),
-    Stranger("rotation by quaternions: the normalisation forgotten", "layer of two inputs",
-             *both(quaternion, lambda m, g, *xs: list(zip(m.backward(g), xs))),
-             "wrong", "the gradient is that of the unit quaternion and does not go through the normalisation",
-             ("straight-through", "missing-term"), ("q",), "        return du, dv",
-             "        return (du - self.u * (self.u * du).sum(1, keepdims=True)) / self.n, dv"),
-    Stranger("pendulum in time: a Taylor polynomial for the cosine", "layer without parameters",
-             *both(pendulum, lambda m, g, y: [(m.backward(g), y)]),
-             "wrong", "the slope of sin is taken as 1 - theta^2 / 2 instead of cos(theta)",
-             ("other-approximation",), ("y",), "            slope = 1 - 0.5 * y[:, 0] ** 2",
-             "            slope = np.cos(y[:, 0])"),
-    Stranger("work by the trapezoidal rule: the last point forgotten", "scalar of two inputs",
-             *both(work, lambda m, g, *xs: list(zip(m.backward(), xs))),
-             "wrong", "the last force belongs to the last interval, but the slice leaves it out",
-             ("single-element", "border"), ("force",),
-             "        dforce[1:-1] += 0.5 * self.ds[:-1]", "        dforce[1:] += 0.5 * self.ds"),
+    Stranger(
+        "Lennard-Jones energies with species",
+        "evaluate and adjoint, eps_bar and sigma_bar",
+        *both(lj, adjoint, lambda m, pos: m.evaluate(pos)),
+    ),
+    Stranger(
+        "planar robot arm",
+        "layer with grad_largos written in place",
+        *both(arm, lambda m, g, q: [(m.backward(g), q), (m.grad_largos, m.largos)]),
+    ),
+    Stranger(
+        "chain of hard springs, unrolled in time",
+        "layer of two inputs and two outputs",
+        *both(chain, lambda m, g, *xs: [*zip(m.backward(*g), xs), (m.dk, m.k)]),
+    ),
+    Stranger(
+        "enzyme with an inhibitor",
+        "layer with constants and sensitivity, zero-dimensional",
+        *both(
+            enzyme,
+            lambda m, g, *xs: [
+                *zip(m.backward(g), xs),
+                *((m.sensitivity[k], m.constants[k]) for k in m.names),
+            ],
+        ),
+    ),
+    Stranger(
+        "pinhole camera with radial distortion",
+        "project is forward, dict intrinsics",
+        *both(
+            pinhole,
+            lambda m, g, P: [
+                (m.backward(g), P),
+                *((m.d_intrinsics[k], m.intrinsics[k]) for k in m.intrinsics),
+            ],
+        ),
+    ),
+    Stranger(
+        "damped oscillator: the damping's gradient with the wrong sign",
+        "layer with dicts p and g",
+        *both(oscillator, lambda m, g, t: [(m.backward(g), t), *((m.g[k], m.p[k]) for k in m.p)]),
+        "wrong",
+        "the minus of exp(-gamma t) is forgotten",
+        ("sign-flipped",),
+        ("gamma",),
+        '        self.g["gamma"] = np.sum(dx * A * self.t * self.env * self.c)',
+        '        self.g["gamma"] = np.sum(-dx * A * self.t * self.env * self.c)',
+    ),
+    Stranger(
+        "heat step with insulated edges: zeros outside in backward",
+        "layer without parameters",
+        *both(heat, lambda m, g, T: [(m.backward(g), T)]),
+        "wrong",
+        "backward pads with zeros, where the repeated edge asks for the edge value",
+        ("border",),
+        ("T",),
+        "        p = np.pad(dT, 1)",
+        '        p = np.pad(dT, 1, mode="edge")',
+    ),
+    Stranger(
+        "rotation by quaternions: the normalisation forgotten",
+        "layer of two inputs",
+        *both(quaternion, lambda m, g, *xs: list(zip(m.backward(g), xs))),
+        "wrong",
+        "the gradient is that of the unit quaternion and does not go through the normalisation",
+        ("straight-through", "missing-term"),
+        ("q",),
+        "        return du, dv",
+        "        return (du - self.u * (self.u * du).sum(1, keepdims=True)) / self.n, dv",
+    ),
+    Stranger(
+        "pendulum in time: a Taylor polynomial for the cosine",
+        "layer without parameters",
+        *both(pendulum, lambda m, g, y: [(m.backward(g), y)]),
+        "wrong",
+        "the slope of sin is taken as 1 - theta^2 / 2 instead of cos(theta)",
+        ("other-approximation",),
+        ("y",),
+        "            slope = 1 - 0.5 * y[:, 0] ** 2",
+        "            slope = np.cos(y[:, 0])",
+    ),
+    Stranger(
+        "work by the trapezoidal rule: the last point forgotten",
+        "scalar of two inputs",
+        *both(work, lambda m, g, *xs: list(zip(m.backward(), xs))),
+        "wrong",
+        "the last force belongs to the last interval, but the slice leaves it out",
+        ("single-element", "border"),
+        ("force",),
+        "        dforce[1:-1] += 0.5 * self.ds[:-1]",
+        "        dforce[1:] += 0.5 * self.ds",
+    ),
 ]

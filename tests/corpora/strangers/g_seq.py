@@ -17,8 +17,12 @@ class TimeMGU:
 
     def __init__(self, D, H, rng):
         self.H = H
-        self.params = {"Wf": rng.normal(size=(D + H, H)) * 0.4, "Wh": rng.normal(size=(D + H, H)) * 0.4,
-                       "bf": np.ones(H), "bh": np.zeros(H)}
+        self.params = {
+            "Wf": rng.normal(size=(D + H, H)) * 0.4,
+            "Wh": rng.normal(size=(D + H, H)) * 0.4,
+            "bf": np.ones(H),
+            "bh": np.zeros(H),
+        }
         self.grads = {k: np.zeros_like(v) for k, v in self.params.items()}
 
     def forward(self, xs):
@@ -42,7 +46,7 @@ class TimeMGU:
         for t in reversed(range(len(dhs))):
             xh, f, xfh, cand, h = self.cache[t]
             dh = dhs[t] + carry
-            dc = dh * f * (1 - cand ** 2)
+            dc = dh * f * (1 - cand**2)
             dxfh = dc @ P["Wh"].T
             df = dh * (cand - h) + dxfh[:, D:] * h
             da = df * f * (1 - f)
@@ -76,9 +80,9 @@ class PeepholeCell:
 
     def backward(self, dh, dc):
         dao = dh * self.tc * self.o * (1 - self.o)
-        dc1 = dc + dh * self.o * (1 - self.tc ** 2) + dao * self.p_o
+        dc1 = dc + dh * self.o * (1 - self.tc**2) + dao * self.p_o
         dai = dc1 * (self.g - self.c0) * self.i * (1 - self.i)
-        dag = dc1 * self.i * (1 - self.g ** 2)
+        dag = dc1 * self.i * (1 - self.g**2)
         da = np.concatenate([dai, dag, dao], axis=1)
         self.dW = self.xh.T @ da
         self.dp_i = (dai * self.c0).sum(0)
@@ -233,8 +237,8 @@ class SimpleLSTM:
         for xt in x:
             v = np.concatenate([xt, h])
             a = v @ self.W
-            i, f, o = sigmoid(a[:3 * self.H]).reshape(3, self.H)
-            g = np.tanh(a[3 * self.H:])
+            i, f, o = sigmoid(a[: 3 * self.H]).reshape(3, self.H)
+            g = np.tanh(a[3 * self.H :])
             self.tape.append((v, i, f, o, g, c))
             c = f * c + i * g
             h = o * np.tanh(c)
@@ -247,13 +251,14 @@ class SimpleLSTM:
         for d, (v, i, f, o, g, c0) in zip(dout[::-1], self.tape[::-1], strict=True):
             tc = np.tanh(f * c0 + i * g)
             dh = dh + d
-            dc = dc + dh * o * (1 - tc ** 2)
-            da = np.concatenate([dc * g * i * (1 - i), dc * c0 * f * (1 - f), dh * tc * o * (1 - o),
-                                 dc * i * (1 - g ** 2)])
+            dc = dc + dh * o * (1 - tc**2)
+            da = np.concatenate(
+                [dc * g * i * (1 - i), dc * c0 * f * (1 - f), dh * tc * o * (1 - o), dc * i * (1 - g**2)]
+            )
             self.dW += np.outer(v, da)
             dv = self.W @ da
-            dx.append(dv[:-self.H])
-            dh = dv[-self.H:]
+            dx.append(dv[: -self.H])
+            dh = dv[-self.H :]
         return np.array(dx[::-1])
 
 
@@ -271,7 +276,7 @@ class GRUStep:
 
     def backward(self, dy):
         x, h, xh, z, r, xrh, n = self.saved
-        dan = dy * (1 - z) * (1 - n ** 2)
+        dan = dy * (1 - z) * (1 - n**2)
         dx, drh = np.hsplit(dan @ self.Wn.T, 2)
         daz = dy * (h - n) * z * (1 - z)
         dar = drh * h * r * (1 - r)
@@ -302,7 +307,7 @@ class MaskedRNN:
         dx = []
         for t in reversed(range(self.m.shape[1])):
             (h, new), m = self.hist[t], self.m[:, t, None]
-            da = dh * (1 - new ** 2)
+            da = dh * (1 - new**2)
             self.dW += h.T @ da
             dx.append(da)
             dh = (1 - m) * dh + da @ self.W.T
@@ -324,7 +329,7 @@ class StatefulRNN:
         return self.h
 
     def backward(self, dh):
-        dz = dh * (1 - self.h ** 2)
+        dz = dh * (1 - self.h**2)
         self.dW, self.dU = self.x.T @ dz, self.h_prev.T @ dz
         return dz @ self.W.T
 
@@ -387,46 +392,102 @@ def gated(m, g, x, h):
 
 
 ENTRIES = [
-    Stranger("minimal gated unit over time", "layer over time with dicts",
-             *both(mgu, lambda m, g,
-             x: [(m.backward(g), x), *((m.grads[k], m.params[k]) for k in m.params)])),
-    Stranger("LSTM cell with peepholes and coupled gates", "cell of three inputs and two outputs",
-             *both(peephole, lambda m, g, *xs: [*zip(m.backward(*g), xs, strict=True), (m.dW, m.W),
-                                                (m.dp_i, m.p_i), (m.dp_o, m.p_o)])),
-    Stranger("QRNN's fo-pooling", "layer of three inputs, dict of gradients in another order",
-             *both(fopool, lambda m, g,
-             *xs: [(m.backward(g)[k], x) for k, x in zip("zfo", xs, strict=True)])),
-    Stranger("state-space system with namedtuples", "layer over time, parameters in a namedtuple",
-             *both(state_space, lambda m, g, u: [(m.backward(g), u), *zip(m.grad, m.theta, strict=True)])),
-    Stranger("leaky RNN whose backward yields names and gradients", "generator",
-             *both(leaky, lambda m, g,
-             x: [(d, x if k == "xs" else getattr(m, k)) for k, d in m.backward(g)])),
-    Stranger("Elman RNN: the recurrent weights' gradient of the wrong step", "layer over time",
-             *both(elman, lambda m, g, x: [(m.backward(g), x), (m.dWx, m.Wx), (m.dWh, m.Wh), (m.db, m.b)]),
-             "wrong", "h of the same step is used and not that of the step before", (), ("Wh",),
-             "            self.dWh += self.h[:, t + 1].T @ dz",
-             "            self.dWh += self.h[:, t].T @ dz"),
-    Stranger("discounted returns: turned round where it must not be", "layer over time, no parameters",
-             *both(returns, lambda m, g, x: [(m.backward(g), x)]),
-             "wrong", "the gradient is turned round in time once too often",
-             ("columns-exchanged", "axes-permuted"),
-             ("rewards",), "        return self.accumulate(dG)[::-1]", "        return self.accumulate(dG)"),
-    Stranger("LSTM over time: the cell's gradient is carried on without the forget gate", "layer over time",
-             *both(lstm, lambda m, g, x: [(m.backward(g), x), (m.dW, m.W)]),
-             "wrong", "dc is not multiplied by the forget gate on its way to the step before", (), ("x", "W"),
-             "            dh = dv[-self.H:]", "            dh, dc = dv[-self.H:], dc * f"),
-    Stranger("GRU step: the reset gate forgotten in the gradient of h", "cell of two inputs",
-             *both(gru, gated), "wrong", "the path through r * h is not multiplied by r", (), ("h",),
-             "        return dx + gx, drh + gh + dy * z",
-             "        return dx + gx, drh * r + gh + dy * z"),
-    Stranger("masked RNN: padded steps get a gradient", "layer with lengths",
-             *both(masked, lambda m, g, x: [(m.backward(g), x), (m.dW, m.W)]),
-             "wrong", "the mask is not applied to the gradient of the new state",
-             ("masked-region", "additive-bias"),
-             ("x", "W"),
-             "            da = dh * (1 - new ** 2)", "            da = m * dh * (1 - new ** 2)"),
-    Stranger("stateful RNN: the second call starts from the state of the first", "stateful layer",
-             both(stateful, None)[0], lambda: [], "habit",
-             "h is kept from call to call until reset_state, so that the same input gives another output",
-             ("stale-residuals", "nondeterministic"), ("x",)),
+    Stranger(
+        "minimal gated unit over time",
+        "layer over time with dicts",
+        *both(mgu, lambda m, g, x: [(m.backward(g), x), *((m.grads[k], m.params[k]) for k in m.params)]),
+    ),
+    Stranger(
+        "LSTM cell with peepholes and coupled gates",
+        "cell of three inputs and two outputs",
+        *both(
+            peephole,
+            lambda m, g, *xs: [
+                *zip(m.backward(*g), xs, strict=True),
+                (m.dW, m.W),
+                (m.dp_i, m.p_i),
+                (m.dp_o, m.p_o),
+            ],
+        ),
+    ),
+    Stranger(
+        "QRNN's fo-pooling",
+        "layer of three inputs, dict of gradients in another order",
+        *both(fopool, lambda m, g, *xs: [(m.backward(g)[k], x) for k, x in zip("zfo", xs, strict=True)]),
+    ),
+    Stranger(
+        "state-space system with namedtuples",
+        "layer over time, parameters in a namedtuple",
+        *both(state_space, lambda m, g, u: [(m.backward(g), u), *zip(m.grad, m.theta, strict=True)]),
+    ),
+    Stranger(
+        "leaky RNN whose backward yields names and gradients",
+        "generator",
+        *both(leaky, lambda m, g, x: [(d, x if k == "xs" else getattr(m, k)) for k, d in m.backward(g)]),
+    ),
+    Stranger(
+        "Elman RNN: the recurrent weights' gradient of the wrong step",
+        "layer over time",
+        *both(elman, lambda m, g, x: [(m.backward(g), x), (m.dWx, m.Wx), (m.dWh, m.Wh), (m.db, m.b)]),
+        "wrong",
+        "h of the same step is used and not that of the step before",
+        (),
+        ("Wh",),
+        "            self.dWh += self.h[:, t + 1].T @ dz",
+        "            self.dWh += self.h[:, t].T @ dz",
+    ),
+    Stranger(
+        "discounted returns: turned round where it must not be",
+        "layer over time, no parameters",
+        *both(returns, lambda m, g, x: [(m.backward(g), x)]),
+        "wrong",
+        "the gradient is turned round in time once too often",
+        ("columns-exchanged", "axes-permuted"),
+        ("rewards",),
+        "        return self.accumulate(dG)[::-1]",
+        "        return self.accumulate(dG)",
+    ),
+    Stranger(
+        "LSTM over time: the cell's gradient is carried on without the forget gate",
+        "layer over time",
+        *both(lstm, lambda m, g, x: [(m.backward(g), x), (m.dW, m.W)]),
+        "wrong",
+        "dc is not multiplied by the forget gate on its way to the step before",
+        (),
+        ("x", "W"),
+        "            dh = dv[-self.H:]",
+        "            dh, dc = dv[-self.H:], dc * f",
+    ),
+    Stranger(
+        "GRU step: the reset gate forgotten in the gradient of h",
+        "cell of two inputs",
+        *both(gru, gated),
+        "wrong",
+        "the path through r * h is not multiplied by r",
+        (),
+        ("h",),
+        "        return dx + gx, drh + gh + dy * z",
+        "        return dx + gx, drh * r + gh + dy * z",
+    ),
+    Stranger(
+        "masked RNN: padded steps get a gradient",
+        "layer with lengths",
+        *both(masked, lambda m, g, x: [(m.backward(g), x), (m.dW, m.W)]),
+        "wrong",
+        "the mask is not applied to the gradient of the new state",
+        ("masked-region", "additive-bias"),
+        ("x", "W"),
+        "            da = dh * (1 - new ** 2)",
+        "            da = m * dh * (1 - new ** 2)",
+    ),
+    Stranger(
+        "stateful RNN: the second call starts from the state of the first",
+        "stateful layer",
+        both(stateful, None)[0],
+        lambda: [],
+        "habit",
+        "h is kept from call to call until reset_state, so that the same input gives another output",
+        ("stale-residuals", "nondeterministic"),
+        ("x",),
+    ),
 ]

@@ -25,8 +25,8 @@ class Biquad:
         back = lfilter([1.0], self.den, dy[::-1])[::-1]
         n = len(dy)
         self.dcoeffs = {
-            "b": np.array([back[k:] @ self.x[:n - k] for k in range(len(self.coeffs["b"]))]),
-            "a": np.array([-back[k:] @ self.y[:n - k] for k in range(1, len(self.den))]),
+            "b": np.array([back[k:] @ self.x[: n - k] for k in range(len(self.coeffs["b"]))]),
+            "a": np.array([-back[k:] @ self.y[: n - k] for k in range(1, len(self.den))]),
         }
         return lfilter(self.coeffs["b"], [1.0], back[::-1])[::-1]
 
@@ -60,7 +60,7 @@ class AffineWarp:
     """samples a grey image at theta @ (x, y, 1), bilinear, zero outside"""
 
     def __init__(self, out_shape):
-        ys, xs = np.mgrid[0:out_shape[0], 0:out_shape[1]]
+        ys, xs = np.mgrid[0 : out_shape[0], 0 : out_shape[1]]
         self.grid = np.stack([xs.ravel(), ys.ravel(), np.ones(xs.size)])
         self.out_shape = out_shape
 
@@ -111,12 +111,18 @@ class DepthwiseConv:
         h, w = ((n - self.k) // self.stride + 1 for n in self.shape[2:])
         for i in range(self.k):
             for j in range(self.k):
-                yield i, j, a[:, :, i:i + h * self.stride:self.stride, j:j + w * self.stride:self.stride]
+                yield (
+                    i,
+                    j,
+                    a[:, :, i : i + h * self.stride : self.stride, j : j + w * self.stride : self.stride],
+                )
 
     def forward(self, x):
         self.x, self.shape = x, x.shape
-        return np.asarray(sum(v * self.kernel[:, i, j, None, None] for i, j, v in self.views(x))
-                          + self.offset[:, None, None])
+        return np.asarray(
+            sum(v * self.kernel[:, i, j, None, None] for i, j, v in self.views(x))
+            + self.offset[:, None, None]
+        )
 
     def backward(self, dout):
         dx = np.zeros(self.shape)
@@ -161,7 +167,7 @@ class TransposedConv1d:
         n = x.shape[1]
         y = np.zeros((len(x), self.stride * (n - 1) + len(self.W)))
         for k, w in enumerate(self.W):
-            y[:, k:k + self.stride * (n - 1) + 1:self.stride] += w * x
+            y[:, k : k + self.stride * (n - 1) + 1 : self.stride] += w * x
         return y
 
     def backward(self, dy):
@@ -170,8 +176,8 @@ class TransposedConv1d:
         dx = np.zeros_like(self.x)
         for k, w in enumerate(self.W):
             stop = k + self.stride * (n - 1) + 1
-            self.dW[k] = (self.x * pad[:, k:stop:self.stride]).sum()
-            dx += w * pad[:, k + 1:stop + 1:self.stride]
+            self.dW[k] = (self.x * pad[:, k : stop : self.stride]).sum()
+            dx += w * pad[:, k + 1 : stop + 1 : self.stride]
         return dx
 
 
@@ -195,14 +201,14 @@ class AutoGain:
 
     def forward(self, frames):
         self.frames = frames
-        self.rms = np.sqrt((frames ** 2).mean(axis=1, keepdims=True) + self.floor)
+        self.rms = np.sqrt((frames**2).mean(axis=1, keepdims=True) + self.floor)
         return frames / self.rms
 
     def backward(self, dout):
         n = self.frames.shape[1]
         inner = (dout * self.frames).sum(axis=1, keepdims=True)
-        r = np.sqrt((self.frames ** 2).mean(axis=1, keepdims=True) + 1e-8)
-        return dout / r - self.frames * inner / (n * r ** 3)
+        r = np.sqrt((self.frames**2).mean(axis=1, keepdims=True) + 1e-8)
+        return dout / r - self.frames * inner / (n * r**3)
 
 
 class LiftingDWT:
@@ -298,43 +304,91 @@ def redrawn(m, g, S):
 
 
 ENTRIES = [
-    Stranger("biquad filter with trainable coefficients", "process and process_backward, dicts",
-             *both(biquad, lambda m, g, x: [(m.process_backward(g), x),
-                                            *((m.dcoeffs[k], m.coeffs[k]) for k in "ba")],
-                   lambda m, x: m.process(x))),
-    Stranger("log power spectrogram", "layer with complex numbers inside",
-             *both(spectrogram, lambda m, g, x: [(m.backward(g), x)])),
-    Stranger("affine image warp", "layer of an image and a matrix",
-             *both(warp, lambda m, g, *xs: list(zip(m.backward(g), xs)))),
-    Stranger("depthwise convolution, parameters are an ndarray subclass with grad", "layer with W.grad",
-             *both(depthwise, lambda m, g, x: [(m.backward(g), x), (m.kernel.grad, m.kernel),
-                                               (m.offset.grad, m.offset)])),
-    Stranger("volume rendering along rays", "layer of two inputs and two outputs",
-             *both(render, lambda m, g, *xs: list(zip(m.backward(*g), xs)))),
-    Stranger("transposed convolution: the input's gradient one sample late", "layer with dW written in place",
-             *both(upconv, lambda m, g, x: [(m.backward(g), x), (m.dW, m.W)]),
-             "wrong", "the slice of dy starts and ends one sample too late", ("shifted", "wrong-cotangent"),
-             ("x",),
-             "            dx += w * pad[:, k + 1:stop + 1:self.stride]",
-             "            dx += w * pad[:, k:stop:self.stride]"),
-    Stranger("decibels: 20 / ln 10 with two digits", "layer without parameters",
-             *both(decibel, lambda m, g, x: [(m.backward(g), x)]),
-             "wrong", "20 / ln 10 is 8.6859 and not 8.7", ("rounded-constants", "constant-factor"), ("amp",),
-             "        return 8.7 * dout / self.amp", "        return 20 / np.log(10) * dout / self.amp"),
-    Stranger("automatic gain: another floor than forward's", "layer without parameters",
-             *both(gain, lambda m, g, x: [(m.backward(g), x)]),
-             "wrong", "backward's rms has 1e-8 under the root, forward's has the floor",
-             ("epsilon-mismatch",),
-             ("frames",), "        r = np.sqrt((self.frames ** 2).mean(axis=1, keepdims=True) + 1e-8)",
-             "        r = np.sqrt((self.frames ** 2).mean(axis=1, keepdims=True) + self.floor)"),
-    Stranger("lifting wavelet: smooth and detail exchanged", "layer without parameters",
-             *both(lifting, lambda m, g, x: [(m.backward(g), x)]),
-             "wrong", "the first half of g belongs to the smooth part, but it is taken for the detail's",
-             ("wrong-cotangent", "columns-exchanged"), ("x",), "        d, s = np.hsplit(g, 2)",
-             "        s, d = np.hsplit(g, 2)"),
-    Stranger("SpecAugment: backward draws another mask", "layer with np.random",
-             *both(augment, redrawn, seeded),
-             "wrong", "backward draws a new random mask instead of using forward's",
-             ("nondeterministic", "masked-region"), ("S",),
-             "        return dout * self.draw(self.S.shape)", "        return dout * self.mask"),
+    Stranger(
+        "biquad filter with trainable coefficients",
+        "process and process_backward, dicts",
+        *both(
+            biquad,
+            lambda m, g, x: [(m.process_backward(g), x), *((m.dcoeffs[k], m.coeffs[k]) for k in "ba")],
+            lambda m, x: m.process(x),
+        ),
+    ),
+    Stranger(
+        "log power spectrogram",
+        "layer with complex numbers inside",
+        *both(spectrogram, lambda m, g, x: [(m.backward(g), x)]),
+    ),
+    Stranger(
+        "affine image warp",
+        "layer of an image and a matrix",
+        *both(warp, lambda m, g, *xs: list(zip(m.backward(g), xs))),
+    ),
+    Stranger(
+        "depthwise convolution, parameters are an ndarray subclass with grad",
+        "layer with W.grad",
+        *both(
+            depthwise,
+            lambda m, g, x: [(m.backward(g), x), (m.kernel.grad, m.kernel), (m.offset.grad, m.offset)],
+        ),
+    ),
+    Stranger(
+        "volume rendering along rays",
+        "layer of two inputs and two outputs",
+        *both(render, lambda m, g, *xs: list(zip(m.backward(*g), xs))),
+    ),
+    Stranger(
+        "transposed convolution: the input's gradient one sample late",
+        "layer with dW written in place",
+        *both(upconv, lambda m, g, x: [(m.backward(g), x), (m.dW, m.W)]),
+        "wrong",
+        "the slice of dy starts and ends one sample too late",
+        ("shifted", "wrong-cotangent"),
+        ("x",),
+        "            dx += w * pad[:, k + 1:stop + 1:self.stride]",
+        "            dx += w * pad[:, k:stop:self.stride]",
+    ),
+    Stranger(
+        "decibels: 20 / ln 10 with two digits",
+        "layer without parameters",
+        *both(decibel, lambda m, g, x: [(m.backward(g), x)]),
+        "wrong",
+        "20 / ln 10 is 8.6859 and not 8.7",
+        ("rounded-constants", "constant-factor"),
+        ("amp",),
+        "        return 8.7 * dout / self.amp",
+        "        return 20 / np.log(10) * dout / self.amp",
+    ),
+    Stranger(
+        "automatic gain: another floor than forward's",
+        "layer without parameters",
+        *both(gain, lambda m, g, x: [(m.backward(g), x)]),
+        "wrong",
+        "backward's rms has 1e-8 under the root, forward's has the floor",
+        ("epsilon-mismatch",),
+        ("frames",),
+        "        r = np.sqrt((self.frames ** 2).mean(axis=1, keepdims=True) + 1e-8)",
+        "        r = np.sqrt((self.frames ** 2).mean(axis=1, keepdims=True) + self.floor)",
+    ),
+    Stranger(
+        "lifting wavelet: smooth and detail exchanged",
+        "layer without parameters",
+        *both(lifting, lambda m, g, x: [(m.backward(g), x)]),
+        "wrong",
+        "the first half of g belongs to the smooth part, but it is taken for the detail's",
+        ("wrong-cotangent", "columns-exchanged"),
+        ("x",),
+        "        d, s = np.hsplit(g, 2)",
+        "        s, d = np.hsplit(g, 2)",
+    ),
+    Stranger(
+        "SpecAugment: backward draws another mask",
+        "layer with np.random",
+        *both(augment, redrawn, seeded),
+        "wrong",
+        "backward draws a new random mask instead of using forward's",
+        ("nondeterministic", "masked-region"),
+        ("S",),
+        "        return dout * self.draw(self.S.shape)",
+        "        return dout * self.mask",
+    ),
 ]

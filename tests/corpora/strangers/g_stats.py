@@ -54,7 +54,7 @@ class BlackScholes:
 
     def forward(self, spot, vol):
         sq = vol * np.sqrt(self.T)
-        self.d1 = (np.log(spot / self.K) + (self.r + vol ** 2 / 2) * self.T) / sq
+        self.d1 = (np.log(spot / self.K) + (self.r + vol**2 / 2) * self.T) / sq
         self.spot = spot
         return spot * ndtr(self.d1) - self.K * np.exp(-self.r * self.T) * ndtr(self.d1 - sq)
 
@@ -64,7 +64,7 @@ class BlackScholes:
 
     @property
     def vega(self):
-        return self.spot * np.sqrt(self.T) * np.exp(-self.d1 ** 2 / 2) / np.sqrt(2 * np.pi)
+        return self.spot * np.sqrt(self.T) * np.exp(-(self.d1**2) / 2) / np.sqrt(2 * np.pi)
 
     def backward(self, position):
         return position * self.delta, position * self.vega
@@ -110,7 +110,7 @@ class GaussianProcess:
     def loss(self, X, y):
         s, l, n = np.exp(self.hyper)
         self.d2 = (X[:, None] - X[None]) ** 2
-        self.Kf = s * np.exp(-0.5 * self.d2 / l ** 2)
+        self.Kf = s * np.exp(-0.5 * self.d2 / l**2)
         self.n = len(X)
         self.chol = cho_factor(self.Kf + n * np.eye(self.n), lower=True)
         self.a = cho_solve(self.chol, y)
@@ -120,7 +120,7 @@ class GaussianProcess:
         self.loss(X, y)
         l, n = np.exp(self.hyper[1:])
         M = 0.5 * (cho_solve(self.chol, np.eye(self.n)) - np.outer(self.a, self.a))
-        return np.array([(M * self.Kf).sum(), (M * self.Kf * self.d2).sum() / l ** 2, n * np.trace(M)])
+        return np.array([(M * self.Kf).sum(), (M * self.Kf * self.d2).sum() / l**2, n * np.trace(M)])
 
 
 class OrdinalLogit:
@@ -175,7 +175,7 @@ class Probit:
         return ndtr(self.z)
 
     def backward(self, dout):
-        density = np.exp(-self.z ** 2 / 2) / (self.sd * np.sqrt(2 * np.pi))
+        density = np.exp(-(self.z**2) / 2) / (self.sd * np.sqrt(2 * np.pi))
         return density
 
 
@@ -203,9 +203,9 @@ class Garch:
         self.h = []
         for v in r:
             self.h.append(h)
-            h = omega + alpha * v ** 2 + beta * h
+            h = omega + alpha * v**2 + beta * h
         self.h = np.array(self.h)
-        return 0.5 * np.sum(np.log(self.h) + r ** 2 / self.h)
+        return 0.5 * np.sum(np.log(self.h) + r**2 / self.h)
 
     def gradient(self, r):
         self.loss(r)
@@ -291,38 +291,83 @@ def handed_out(m, g, x):
 
 
 ENTRIES = [
-    Stranger("SIR epidemic with a record of parameters", "layer whose parameters are a structured array",
-             *both(epidemic, record)),
-    Stranger("Black-Scholes calls with delta and vega", "layer of two inputs, gradients are properties",
-             *both(options, lambda m, g, *xs: list(zip(m.backward(g), xs)))),
-    Stranger("batch norm with running statistics", "layer with a training flag",
-             *both(batchnorm, lambda m, g, x: [(m.backward(g), x), (m.dgamma, m.gamma), (m.dbeta, m.beta)])),
-    Stranger("Gaussian process, marginal likelihood", "object with hyper, loss and gradient",
-             *both(gp, lambda m, g, *xs: [(m.gradient(*xs), m.hyper)], loss)),
-    Stranger("ordinal logit whose weights are copies", "layer with get_weights, set_weights, get_gradients",
-             *both(ordinal, handed_out)),
-    Stranger("signed logarithm: the gradient is clipped", "layer without parameters",
-             *both(signed, lambda m, g, x: [(m.backward(g), x)]),
-             "wrong", "backward clips the gradient, so that it is not proportional to dout",
-             ("nonlinear-in-cotangent",), ("x",),
-             "        return np.clip(dout * self.slope, -self.clip, self.clip)",
-             "        return dout * self.slope"),
-    Stranger("normal distribution function: dout not used", "layer without parameters",
-             *both(probit, lambda m, g, x: [(m.backward(g), x)]),
-             "wrong", "backward returns the density alone, without dout", ("ignores-cotangent",), ("x",),
-             "        return density", "        return dout * density"),
-    Stranger("sample covariance: n for n - 1", "layer without parameters",
-             *both(covariance, lambda m, g, x: [(m.backward(g), x)]),
-             "wrong", "forward divides by n - 1, backward by n", ("constant-factor",), ("x",),
-             "        return self.c @ (dC + dC.T) / len(self.c)",
-             "        return self.c @ (dC + dC.T) / (len(self.c) - 1)"),
-    Stranger("GARCH likelihood: the recursion forgotten", "object with theta, loss and gradient",
-             *both(garch, lambda m, g, r: [(m.gradient(r), m.theta)], loss),
-             "wrong", "h depends on the parameters through the h before as well: beta * dh is missing",
-             ("missing-term",), ("theta",),
-             "            dh = np.array([1.0, r[t - 1] ** 2, self.h[t - 1]])",
-             "            dh = np.array([1.0, r[t - 1] ** 2, self.h[t - 1]]) + beta * dh"),
-    Stranger("whitening: centres its input in place", "layer without parameters",
-             both(whiten, None)[0], lambda: [], "habit",
-             "forward takes the mean off the very array that it is given", ("mutates-argument",), ("x",)),
+    Stranger(
+        "SIR epidemic with a record of parameters",
+        "layer whose parameters are a structured array",
+        *both(epidemic, record),
+    ),
+    Stranger(
+        "Black-Scholes calls with delta and vega",
+        "layer of two inputs, gradients are properties",
+        *both(options, lambda m, g, *xs: list(zip(m.backward(g), xs))),
+    ),
+    Stranger(
+        "batch norm with running statistics",
+        "layer with a training flag",
+        *both(batchnorm, lambda m, g, x: [(m.backward(g), x), (m.dgamma, m.gamma), (m.dbeta, m.beta)]),
+    ),
+    Stranger(
+        "Gaussian process, marginal likelihood",
+        "object with hyper, loss and gradient",
+        *both(gp, lambda m, g, *xs: [(m.gradient(*xs), m.hyper)], loss),
+    ),
+    Stranger(
+        "ordinal logit whose weights are copies",
+        "layer with get_weights, set_weights, get_gradients",
+        *both(ordinal, handed_out),
+    ),
+    Stranger(
+        "signed logarithm: the gradient is clipped",
+        "layer without parameters",
+        *both(signed, lambda m, g, x: [(m.backward(g), x)]),
+        "wrong",
+        "backward clips the gradient, so that it is not proportional to dout",
+        ("nonlinear-in-cotangent",),
+        ("x",),
+        "        return np.clip(dout * self.slope, -self.clip, self.clip)",
+        "        return dout * self.slope",
+    ),
+    Stranger(
+        "normal distribution function: dout not used",
+        "layer without parameters",
+        *both(probit, lambda m, g, x: [(m.backward(g), x)]),
+        "wrong",
+        "backward returns the density alone, without dout",
+        ("ignores-cotangent",),
+        ("x",),
+        "        return density",
+        "        return dout * density",
+    ),
+    Stranger(
+        "sample covariance: n for n - 1",
+        "layer without parameters",
+        *both(covariance, lambda m, g, x: [(m.backward(g), x)]),
+        "wrong",
+        "forward divides by n - 1, backward by n",
+        ("constant-factor",),
+        ("x",),
+        "        return self.c @ (dC + dC.T) / len(self.c)",
+        "        return self.c @ (dC + dC.T) / (len(self.c) - 1)",
+    ),
+    Stranger(
+        "GARCH likelihood: the recursion forgotten",
+        "object with theta, loss and gradient",
+        *both(garch, lambda m, g, r: [(m.gradient(r), m.theta)], loss),
+        "wrong",
+        "h depends on the parameters through the h before as well: beta * dh is missing",
+        ("missing-term",),
+        ("theta",),
+        "            dh = np.array([1.0, r[t - 1] ** 2, self.h[t - 1]])",
+        "            dh = np.array([1.0, r[t - 1] ** 2, self.h[t - 1]]) + beta * dh",
+    ),
+    Stranger(
+        "whitening: centres its input in place",
+        "layer without parameters",
+        both(whiten, None)[0],
+        lambda: [],
+        "habit",
+        "forward takes the mean off the very array that it is given",
+        ("mutates-argument",),
+        ("x",),
+    ),
 ]

@@ -31,7 +31,7 @@ class Tensor:
 
     def tanh(self):
         y = np.tanh(self.data)
-        return self._make(y, (self, lambda g: g * (1 - y ** 2)))
+        return self._make(y, (self, lambda g: g * (1 - y**2)))
 
     def backward(self, grad=None):
         order, seen = [], set()
@@ -82,6 +82,7 @@ class Value:
         def _backward():
             self.grad += out.grad
             o.grad += out.grad
+
         out._backward = _backward
         return out
 
@@ -91,6 +92,7 @@ class Value:
         def _backward():
             self.grad = o.data * out.grad
             o.grad += self.data * out.grad
+
         out._backward = _backward
         return out
 
@@ -99,6 +101,7 @@ class Value:
 
         def _backward():
             self.grad += out.data * out.grad
+
         out._backward = _backward
         return out
 
@@ -111,6 +114,7 @@ class Value:
                 for c in v._prev:
                     build(c)
                 topo.append(v)
+
         build(self)
         self.grad = 1.0
         for v in reversed(topo):
@@ -148,7 +152,7 @@ class TapedRatio:
         sig = 1 / (1 + np.exp(-(x @ self.B)))
 
         def ratio_back(g):
-            return g / den, -g * num / den ** 2
+            return g / den, -g * num / den**2
 
         def linear_back(gs):
             g_num, g_den = gs
@@ -188,7 +192,7 @@ class LoopTape:
         self.steps = []
         for w in self.weights:
             x = np.tanh(x @ w)
-            self.steps.append(lambda g, y=x: (g * (1 - y ** 2)) @ w.T)
+            self.steps.append(lambda g, y=x: (g * (1 - y**2)) @ w.T)
         return x
 
     def backward(self, g):
@@ -386,8 +390,12 @@ def loop():
 
 
 def wengert():
-    program = [("a", "dot", ("x", "W")), ("b", "sin", ("a",)), ("c", "mul", ("b", "a")),
-               ("y", "add", ("c", "b"))]
+    program = [
+        ("a", "dot", ("x", "W")),
+        ("b", "sin", ("a",)),
+        ("c", "mul", ("b", "a")),
+        ("y", "add", ("c", "b")),
+    ]
     return Wengert(program, W=rng().normal(size=(3, 3))), rng().normal(size=(4, 3))
 
 
@@ -432,8 +440,10 @@ def gate_proof():
     out, cache = Gate().forward(params, x)
     g = cot(out)
     d, dx = Gate().backward(g, cache)
+
     def f():
         return dot(g, Gate().forward(params, x)[0])
+
     return [(dx, num(f, x)), (d["w"], num(f, params["w"])), (d["b"], num(f, params["b"]))]
 
 
@@ -442,43 +452,94 @@ def blocks(m, g, x):
 
 
 ENTRIES = [
-    Stranger("net of a tensor engine that records parents",
-             "__call__ returns a Tensor, parameters() are Tensors",
-             *both(tiny, by_tensor, lambda m, x: m(x).data)),
-    Stranger("scalar engine: a product overwrites its left factor's gradient",
-             "scalar nodes, forward and backward",
-             *both(score, lambda m, g, *xs: list(zip(m.backward(), xs))),
-             "wrong", "the product's left factor is assigned its gradient, where it should be added",
-             ("last-write-wins",), ("w",), "            self.grad = o.data * out.grad",
-             "            self.grad += o.data * out.grad"),
-    Stranger("tape of closures that backward empties", "layer with a tape and a dict of gradients",
-             *both(ratio, lambda m, g, x: [(m.backward(g), x), (m.grads["A"], m.A), (m.grads["B"], m.B)])),
-    Stranger("division node: the denominator not squared", "node of two inputs",
-             *both(div, lambda m, g, *xs: list(zip(m.backward(g), xs))),
-             "wrong", "the gradient of the denominator is -a / b and should be -a / b^2", (), ("b",),
-             "        return upstream / b, -upstream * a / b",
-             "        return upstream / b, -upstream * a / b ** 2"),
-    Stranger("tape made in a loop: every closure sees the last weights", "layer with a list of closures",
-             *both(loop, lambda m, g, x: [(m.backward(g), x)]),
-             "wrong", "w is not bound in the lambda: all steps go back through the last matrix", (), ("x",),
-             "            self.steps.append(lambda g, y=x: (g * (1 - y ** 2)) @ w.T)",
-             "            self.steps.append(lambda g, y=x, w=w: (g * (1 - y ** 2)) @ w.T)"),
-    Stranger("Wengert list interpreted over a table of ops", "layer that runs a program, dicts",
-             *both(wengert, lambda m, g, x: [(m.backward(g), x), (m.adjoints["W"], m.weights["W"])])),
-    Stranger("layer whose call returns a pullback", "callable, returns the output and a closure",
-             *both(affine, pulled, lambda m, x: m(x)[0])),
-    Stranger("softmax as a coroutine", "generator behind forward and backward",
-             *both(softmax, lambda m, g, x: [(m.backward(g), x)])),
-    Stranger("frozen functional gate with a dict of parameters", "forward(params, x) and backward(dy, cache)",
-             lambda gradlab: gradlab.check_cached_pair(Gate().forward, Gate().backward, gate()), gate_proof),
-    Stranger("chain of blocks with a parallel one inside", "container, parameters() is a generator",
-             *both(nested, blocks)),
-    Stranger("residual container: the skip forgotten", "container, parameters() is a generator",
-             *both(residual, blocks), "wrong", "backward leaves out the skip connection's own g",
-             ("missing-term",), ("x",), "        return super().backward(g)",
-             "        return g + super().backward(g)"),
-    Stranger("softplus in a workspace: the same arrays at every call", "layer without parameters",
-             both(workspace, None)[0], lambda: [], "habit",
-             "output and gradient are the layer's own buffers, which the next call writes over",
-             ("aliases-memory",), ("x",)),
+    Stranger(
+        "net of a tensor engine that records parents",
+        "__call__ returns a Tensor, parameters() are Tensors",
+        *both(tiny, by_tensor, lambda m, x: m(x).data),
+    ),
+    Stranger(
+        "scalar engine: a product overwrites its left factor's gradient",
+        "scalar nodes, forward and backward",
+        *both(score, lambda m, g, *xs: list(zip(m.backward(), xs))),
+        "wrong",
+        "the product's left factor is assigned its gradient, where it should be added",
+        ("last-write-wins",),
+        ("w",),
+        "            self.grad = o.data * out.grad",
+        "            self.grad += o.data * out.grad",
+    ),
+    Stranger(
+        "tape of closures that backward empties",
+        "layer with a tape and a dict of gradients",
+        *both(ratio, lambda m, g, x: [(m.backward(g), x), (m.grads["A"], m.A), (m.grads["B"], m.B)]),
+    ),
+    Stranger(
+        "division node: the denominator not squared",
+        "node of two inputs",
+        *both(div, lambda m, g, *xs: list(zip(m.backward(g), xs))),
+        "wrong",
+        "the gradient of the denominator is -a / b and should be -a / b^2",
+        (),
+        ("b",),
+        "        return upstream / b, -upstream * a / b",
+        "        return upstream / b, -upstream * a / b ** 2",
+    ),
+    Stranger(
+        "tape made in a loop: every closure sees the last weights",
+        "layer with a list of closures",
+        *both(loop, lambda m, g, x: [(m.backward(g), x)]),
+        "wrong",
+        "w is not bound in the lambda: all steps go back through the last matrix",
+        (),
+        ("x",),
+        "            self.steps.append(lambda g, y=x: (g * (1 - y ** 2)) @ w.T)",
+        "            self.steps.append(lambda g, y=x, w=w: (g * (1 - y ** 2)) @ w.T)",
+    ),
+    Stranger(
+        "Wengert list interpreted over a table of ops",
+        "layer that runs a program, dicts",
+        *both(wengert, lambda m, g, x: [(m.backward(g), x), (m.adjoints["W"], m.weights["W"])]),
+    ),
+    Stranger(
+        "layer whose call returns a pullback",
+        "callable, returns the output and a closure",
+        *both(affine, pulled, lambda m, x: m(x)[0]),
+    ),
+    Stranger(
+        "softmax as a coroutine",
+        "generator behind forward and backward",
+        *both(softmax, lambda m, g, x: [(m.backward(g), x)]),
+    ),
+    Stranger(
+        "frozen functional gate with a dict of parameters",
+        "forward(params, x) and backward(dy, cache)",
+        lambda gradlab: gradlab.check_cached_pair(Gate().forward, Gate().backward, gate()),
+        gate_proof,
+    ),
+    Stranger(
+        "chain of blocks with a parallel one inside",
+        "container, parameters() is a generator",
+        *both(nested, blocks),
+    ),
+    Stranger(
+        "residual container: the skip forgotten",
+        "container, parameters() is a generator",
+        *both(residual, blocks),
+        "wrong",
+        "backward leaves out the skip connection's own g",
+        ("missing-term",),
+        ("x",),
+        "        return super().backward(g)",
+        "        return g + super().backward(g)",
+    ),
+    Stranger(
+        "softplus in a workspace: the same arrays at every call",
+        "layer without parameters",
+        both(workspace, None)[0],
+        lambda: [],
+        "habit",
+        "output and gradient are the layer's own buffers, which the next call writes over",
+        ("aliases-memory",),
+        ("x",),
+    ),
 ]

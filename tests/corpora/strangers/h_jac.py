@@ -232,11 +232,13 @@ def robertson_jac(y, k=(0.4, 3.0, 2.0), Ki=1.5):
     inhibit = 1 + c / Ki
     d3b = 2 * k[2] * b / inhibit
     d3c = -k[2] * b**2 / (Ki * inhibit**2)
-    return np.array([
-        [-k[0], k[1] * c, k[1] * b],
-        [k[0], -k[1] * c - d3b, -k[1] * b],
-        [0.0, d3b, d3c],
-    ])
+    return np.array(
+        [
+            [-k[0], k[1] * c, k[1] * b],
+            [k[0], -k[1] * c - d3b, -k[1] * b],
+            [0.0, d3b, d3c],
+        ]
+    )
 
 
 # --- truss lengths: the Jacobian is filled anew into one matrix ---
@@ -313,55 +315,86 @@ def _soil():
 
 
 ENTRIES = [
-    Stranger("two lifetimes of fluorescence", "residuals and Jacobian with args",
-             *_use(decay_residuals, decay_jacobian, _photons)),
+    Stranger(
+        "two lifetimes of fluorescence",
+        "residuals and Jacobian with args",
+        *_use(decay_residuals, decay_jacobian, _photons),
+    ),
     Stranger("bearings-only bundle adjustment", "object, sparse Jacobian", _bundle, _bundle_truth),
-    Stranger("epidemic with hospital beds", "right-hand side and Jacobian", *_use(seihr, seihr_jac,
-        _epidemic)),
+    Stranger(
+        "epidemic with hospital beds", "right-hand side and Jacobian", *_use(seihr, seihr_jac, _epidemic)
+    ),
     Stranger("AC power flow mismatch", "closures in a dict, complex inside", _flow, _flow_truth),
-    Stranger("saturating sensor", "Jacobian as a LinearOperator",
-             *_use(sensor, sensor_op, lambda: (np.random.default_rng(124).standard_normal(8), ()))),
+    Stranger(
+        "saturating sensor",
+        "Jacobian as a LinearOperator",
+        *_use(sensor, sensor_op, lambda: (np.random.default_rng(124).standard_normal(8), ())),
+    ),
     Stranger("GPS fix with a clock", "residuals and Jacobian in one", *_use(pseudoranges, True, _orbit)),
     Stranger(
-        "planar arm: its Jacobian lying on its side", "function and Jacobian",
-        *_use(arm_pose, arm_jacobian, _pose), "wrong", "the columns are stacked as rows", ("transposed",),
+        "planar arm: its Jacobian lying on its side",
+        "function and Jacobian",
+        *_use(arm_pose, arm_jacobian, _pose),
+        "wrong",
+        "the columns are stacked as rows",
+        ("transposed",),
         ("q",),
-        "    return np.array(cols)\n", "    return np.array(cols).T\n",
+        "    return np.array(cols)\n",
+        "    return np.array(cols).T\n",
     ),
     Stranger(
-        "Brusselator: where the ring closes", "right-hand side and sparse Jacobian",
-        *_use(brusselator, brusselator_jac, _ring), "wrong",
+        "Brusselator: where the ring closes",
+        "right-hand side and sparse Jacobian",
+        *_use(brusselator, brusselator_jac, _ring),
+        "wrong",
         "the two corner entries, where the ring closes, are missing from the band matrix",
-        ("missing-term", "border"), ("u",),
+        ("missing-term", "border"),
+        ("u",),
         '    return diags([ring, -(B + 1) + 2 * u * v - 2 * d, ring], [-1, 0, 1], format="csr")\n',
         '    J = diags([ring, -(B + 1) + 2 * u * v - 2 * d, ring], [-1, 0, 1], format="lil")\n'
         "    J[0, -1] = J[-1, 0] = d\n    return J.tocsr()\n",
     ),
     Stranger(
-        "chromatography peak: centre and width", "residuals and Jacobian with args",
-        *_use(peak, peak_jac, _chromatogram), "wrong", "the columns of centre and width are exchanged",
-        ("columns-exchanged",), ("p",),
-        "    return np.c_[g, d_width, d_center]\n", "    return np.c_[g, d_center, d_width]\n",
+        "chromatography peak: centre and width",
+        "residuals and Jacobian with args",
+        *_use(peak, peak_jac, _chromatogram),
+        "wrong",
+        "the columns of centre and width are exchanged",
+        ("columns-exchanged",),
+        ("p",),
+        "    return np.c_[g, d_width, d_center]\n",
+        "    return np.c_[g, d_center, d_width]\n",
     ),
     Stranger(
-        "soil water retention: alpha by its logarithm", "residuals and Jacobian with args",
-        *_use(retention, retention_jac, _soil, h=1e-4), "wrong",
-        "the column of alpha is the derivative by its logarithm", ("log-parameter", "constant-factor"),
+        "soil water retention: alpha by its logarithm",
+        "residuals and Jacobian with args",
+        *_use(retention, retention_jac, _soil, h=1e-4),
+        "wrong",
+        "the column of alpha is the derivative by its logarithm",
+        ("log-parameter", "constant-factor"),
         ("theta",),
         "    J[:, 2] = (th_s - th_r) * dS_du * n * u\n",
         "    J[:, 2] = (th_s - th_r) * dS_du * n * u / alpha\n",
     ),
     Stranger(
-        "Robertson's reaction: one entry", "right-hand side and Jacobian",
-        *_use(robertson, robertson_jac, lambda: (np.array([0.6, 0.3, 0.5]), ())), "wrong",
+        "Robertson's reaction: one entry",
+        "right-hand side and Jacobian",
+        *_use(robertson, robertson_jac, lambda: (np.array([0.6, 0.3, 0.5]), ())),
+        "wrong",
         "the inhibited step's derivative by c is missing in the second row",
-        ("single-element", "missing-term"), ("y",),
+        ("single-element", "missing-term"),
+        ("y",),
         "        [k[0], -k[1] * c - d3b, -k[1] * b],\n",
         "        [k[0], -k[1] * c - d3b, -k[1] * b - d3c],\n",
     ),
     Stranger(
-        "truss strains: one Jacobian for all calls", "object with strain and its Jacobian", _truss,
+        "truss strains: one Jacobian for all calls",
+        "object with strain and its Jacobian",
+        _truss,
         lambda: [],
-        "habit", "every call returns the same matrix, filled anew", ("aliases-memory",), ("q",),
+        "habit",
+        "every call returns the same matrix, filled anew",
+        ("aliases-memory",),
+        ("q",),
     ),
 ]

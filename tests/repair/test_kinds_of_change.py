@@ -1,0 +1,107 @@
+"""Kinds of changes: a mistake that each of them takes back, in a function of few lines."""
+
+import importlib.util
+import itertools
+
+import numpy as np
+import pytest
+
+from gradlab import check_vjp
+
+X = np.random.default_rng(5).uniform(0.5, 2.0, (4, 4))
+NUMBERS = itertools.count()
+# forward, a backward that is wrong, and what stands in the place of its last line, or of the one before a return.
+KINDS = {
+    "both ends of a slice": (
+        "return x[1:-1] ** 2, x",
+        "d = np.zeros_like(x)\n    d[:-2] = 2 * g * x[1:-1]\n    return (d,)",
+        "d[1:-1] = 2 * g * x[1:-1]",
+    ),
+    "a keyword that another call has": (
+        'p = np.pad(x, 1, mode="edge")\n    return p[:-2, 1:-1] + p[2:, 1:-1] - x, x',
+        "p = np.pad(g, 1)\n    return (p[:-2, 1:-1] + p[2:, 1:-1] - g,)",
+        'p = np.pad(g, 1, mode="edge")',
+    ),
+    "a term before a root": (
+        "return np.sqrt(x**2 + 0.3), x",
+        "size = np.sqrt(x**2) + 0.3\n    return (g * x / size,)",
+        "size = np.sqrt(x**2 + 0.3)",
+    ),
+    "a variable transposed wherever it stands": (
+        "return np.linalg.inv(x), np.linalg.inv(x)",
+        "return (-x @ g @ x,)",
+        "return (-x.T @ g @ x.T,)",
+    ),
+    "one less": (
+        "return x.var(axis=0, ddof=1), x",
+        "return (2 * (x - x.mean(axis=0)) * g / len(x),)",
+        "return (2 * (x - x.mean(axis=0)) * g / (len(x) - 1),)",
+    ),
+    "a number written into items": (
+        "return np.where(x > 1, 3 * x, x**2), x",
+        "d = 2 * x\n    d[x > 1] = 1\n    return (g * d,)",
+        "d[x > 1] = 3",
+    ),
+}  # fmt: skip
+
+
+def module_of(tmp_path, forward, backward):
+    name = f"kinds_{next(NUMBERS)}"
+    path = tmp_path / f"{name}.py"
+    path.write_text(
+        f"import numpy as np\n\n\ndef forward(x):\n    {forward}\n\n\ndef backward(x, g):\n    {backward}\n"
+    )
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_of_change(kind, tmp_path):
+    forward, backward, mended = KINDS[kind]
+    module = module_of(tmp_path, forward, backward)
+    (repair,) = check_vjp(module.forward, module.backward, (X,), explore=False).repairs
+    assert repair.after == mended
+
+
+def test_what_the_round_before_left(tmp_path):
+    module = module_of(
+        tmp_path,
+        "h, kept = 0.0, []\n    for _ in range(5):\n        kept.append(h)\n        h = x[0] + x[1] * h\n"
+        "    return np.array(h), (x[1], kept)",
+        "rate, kept = x\n    dh = 0.0\n    for h in kept:\n        dh = np.array([1.0, h])\n    return (g * dh,)",
+    )
+    (repair,) = check_vjp(module.forward, module.backward, (X[0, :2],), explore=False).repairs
+    assert repair.after == "dh = np.array([1.0, h]) + rate * dh"
+
+
+def test_a_change_that_writes_into_a_list_spoils_none_after_it(tmp_path):
+    module = module_of(
+        tmp_path,
+        "return sum(x[a] - x[b] for a, b in PAIRS), x",
+        "d = np.zeros_like(x)\n    for a, b in PAIRS:\n        d[a] += g\n        d[b] += g\n    return (d,)",
+    )
+    module.PAIRS = [(0, 1), (1, 2), (0, 3)]
+    (repair,) = check_vjp(module.forward, module.backward, (X[:, 0],), explore=False).repairs
+    assert repair.after == "d[b] -= g"
+    assert module.PAIRS == [(0, 1), (1, 2), (0, 3)]
+
+
+def test_a_function_is_not_made_to_call_itself(tmp_path):
+    module = module_of(tmp_path, "return np.exp(x).sum(), x", "return (g * np.exp(x) * x[0, 0],)")
+    (repair,) = check_vjp(module.forward, module.backward, (X,), explore=False).repairs
+    assert "backward(" not in repair.after
+
+
+def test_where_a_change_is_not_proven_its_line_is_named(tmp_path, monkeypatch):
+    """What gives the right gradients here says where to look, though a check may have something against it."""
+    module = module_of(tmp_path, "return np.exp(x), np.exp(x)", "d = -x\n    return (g * d,)")
+    monkeypatch.setattr("gradlab.running.mending._cuts", iter([False, True, True, True]).__next__)
+    monkeypatch.setattr(
+        "gradlab.running.mending._cuts", lambda report, seen=[]: seen.append(1) or len(seen) > 1
+    )
+    report = check_vjp(module.forward, module.backward, (X,), explore=False, checks=["matches_numerical"])
+    assert report.repairs
+    assert not any(repair.diff for repair in report.repairs)
+    assert report.repairs[0].before.strip() == "d = -x"
