@@ -40,6 +40,7 @@ WHERE = {
 # From this confidence on, a finding needs no repair to say what was done.
 SURE = 0.9
 NUMERICAL = "matches_numerical"
+MISSING = "missing-term"
 PACKAGE = str(Path(__file__).parents[1])
 
 Again = Callable[[CheckOptions], Report]
@@ -137,8 +138,10 @@ def _named(
 ) -> list[Finding]:
     """Return findings with the mistake that a repair takes back and with the paths that are wrong, which come first."""
     proven = repair is not None and bool(repair.diff)
-    if paths and not (proven and repair and repair.mistake):  # a change that was proven says it better
-        return [*map(_of_path, paths), *known]
+    told = list(map(_of_path, paths))
+    # a change that was proven says it better, but for what is missing, of which it does not say why
+    if told and (not proven or repair is None or repair.mistake in ("", MISSING)):
+        return [*told, *known]
     same = [finding for finding in known if repair and finding.name == repair.mistake]
     if repair and repair.mistake and not same:
         said, cure = ("all checks pass", "see the repair") if proven else UNPROVEN
