@@ -1,4 +1,4 @@
-"""690 objects in strangers' forms, written by people who had not read the code: no right one is called wrong."""
+"""890 objects in strangers' forms, written by people who had not read the code: no right one is called wrong."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from .strangers.catalogue import FIRST, FOURTH, SECOND, STRANGERS, THIRD
+from .strangers.catalogue import FIFTH, FIRST, FOURTH, SECOND, STRANGERS, THIRD
 from .strangers.outcome import counted, is_right, outcome
 
 FOLDER = Path(__file__).parent / "strangers"
@@ -18,12 +18,10 @@ MISSED = {
     "weighted difference of a pair: returned the wrong way round": "names in the return line say which is which",
     "net with preallocated gradients: the same buffers each call": "the gradients of parameters are not watched so",
     "sparsity penalty that passes its input through: dout is dropped": "of what is handed on nothing is looked at",
-    "normal likelihood loss with log variance: divided by n twice": "taken for the mean of a loss that forward adds up",
     "model of arrays that carry their gradient as g": "arrays with attributes are not looked into",
     "cosines with prototypes, added up in random order": "the last digits of sums are not watched",
-    "soft triplet loss: gradients of positive and negative exchanged": "told as a warning, by the names returned",
     "leaky reservoir in German with fixed couplings beside learnt ones": "what forward is called is to be told",
-    "class-balanced cross entropy: running frequencies": "what forward keeps is put back, as for a stateful layer",
+    "logistic regression that centres its batch in place": "check_model does not watch its data",
     "sampled softmax: every forward draws other negatives": "what forward draws is held, as for dropout",
 }
 
@@ -47,7 +45,7 @@ def far_off(proof):
         size = float(np.abs(true).max()) + 1e-12
         fits = claimed.size == true.size
         off.append(float(np.abs(claimed.reshape(true.shape) - true).max()) / size if fits else np.inf)
-    return max(off)
+    return float(np.nan_to_num(off, nan=np.inf).max())
 
 
 @pytest.mark.filterwarnings("ignore")  # as ordinary code overflows where exploring leads it
@@ -62,6 +60,7 @@ def test_what_the_corpora_are():
     assert Counter(entry.truth for entry in SECOND) == {"right": 60, "wrong": 48, "habit": 12}
     assert Counter(entry.truth for entry in THIRD) == {"right": 80, "wrong": 68, "habit": 12}
     assert Counter(entry.truth for entry in FOURTH) == {"right": 100, "wrong": 88, "habit": 12}
+    assert Counter(entry.truth for entry in FIFTH) == {"right": 100, "wrong": 88, "habit": 12}
     assert set(MISSED) <= {entry.name for entry in STRANGERS}
 
 
@@ -74,11 +73,15 @@ def test_the_first_sights_are_kept():
     assert (third["right"], third["right called wrong"]) == (154, 3)
     fourth = counted(FOURTH, json.loads((FOLDER / "first_sight_of_fourth.json").read_text()))
     assert (fourth["right"], fourth["right called wrong"]) == (190, 2)
+    fifth = counted(FIFTH, json.loads((FOLDER / "first_sight_of_fifth.json").read_text()))
+    assert (fifth["right"], fifth["right called wrong"]) == (189, 5)
 
 
-@pytest.mark.parametrize("entry", [e for e in (*THIRD, *FOURTH) if e.line and e.truth == "wrong"], ids=str)
+@pytest.mark.parametrize(
+    "entry", [e for e in (*THIRD, *FOURTH, *FIFTH) if e.line and e.truth == "wrong"], ids=str
+)
 def test_the_right_lines_mend_it(entry):
-    path = next(p for p in FOLDER.glob("[e-h]_*.py") if f'"{entry.name}"' in p.read_text(encoding="utf-8"))
+    path = next(p for p in FOLDER.glob("[e-j]_*.py") if f'"{entry.name}"' in p.read_text(encoding="utf-8"))
     text = path.read_text(encoding="utf-8")
     assert entry.line in text.partition("ENTRIES = [")[0]
     module = ModuleType(f"{__package__}.strangers.mended_{path.stem}")

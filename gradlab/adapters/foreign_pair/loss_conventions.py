@@ -55,14 +55,16 @@ def _factors(trial: Trial) -> Iterator[tuple[str, Factor]]:
     first = trial.sample.primals[0]
     yield "", lambda primals: 1.0
     # where axis 0 is the batch, which a loss is averaged over, the length of another is no convention but a mistake
-    single = range(min(first.ndim, 1 if _is_averaged_over_batch(trial) else first.ndim))
+    averaged = _is_averaged_over_batch(trial)
+    single = range(min(first.ndim, 1 if averaged else first.ndim))
     counts: dict[str, tuple[int, ...]] = {f"axis {axis}": (axis,) for axis in single if first.shape[axis] > 1}
     counts |= {"all elements": tuple(range(first.ndim))} if first.ndim > 1 else {}
     counts |= {"all rows": tuple(range(first.ndim - 1))} if first.ndim > 2 else {}
     for over, axes in counts.items():
         name = f"{over} of {trial.names[0]}"
         yield f"of the sum over {name}, where forward takes the mean", partial(_count, axes, 1)
-        yield f"of the mean over {name}, where forward takes the sum", partial(_count, axes, -1)
+        if not averaged:
+            yield f"of the mean over {name}, where forward takes the sum", partial(_count, axes, -1)
 
 
 def _is_averaged_over_batch(trial: Trial) -> bool:

@@ -62,7 +62,7 @@ def roles_of(
     if names.is_target(name):
         return [("arg", _target(forward))]
     if name.lower() in ("n", "m", "batch_size", "batch", "bs"):
-        return [("batch", 0)]
+        return [("batch", 0), ("cache", 0)] if forward.cache else [("batch", 0)]
     unknown = _unknown(name, pointwise, bool(cotangents), len(arguments) if count > 2 else 1)
     return [("cache", 0), *unknown] if forward.cache else unknown
 

@@ -172,7 +172,9 @@ class BoundLayer:
                 given[id(primal.leaf)] = x.astype(primal.value.dtype) if self.narrow and wide is None else x
         names = [argument.name for argument in self.forward_call.arguments]
         arrays = [
-            given.get(id(leaf), leaf.value) for leaf in self.leaves if names[leaf.argument] not in settings
+            given[id(leaf)] if id(leaf) in given else np.array(leaf.value)
+            for leaf in self.leaves
+            if names[leaf.argument] not in settings
         ]
         with self.wide.applied() if wide is not None else nullcontext():
             return self.forward_call.run(self.held_layer, arrays, params, settings, wide, fresh)

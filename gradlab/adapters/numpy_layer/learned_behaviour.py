@@ -154,6 +154,40 @@ def _are_multiples(a: Any, b: Any, c: Any, times: float, more: float) -> bool:
     )
 
 
+def keeps_a_state(bound: BoundLayer) -> bool:
+    """Return whether forward gives another output when it is called again, with the same draws."""
+    with quiet():
+        try:
+            run = bound.run([x.copy() for x in bound.values], {})
+            run.rewind()
+            again = bound.run([x.copy() for x in bound.values], {}, fresh=False)
+        except Exception:  # what cannot be run twice without a reset is told elsewhere
+            return False
+        return not all(
+            a.shape == b.shape and np.allclose(a, b, 1e-6, 1e-12, equal_nan=True)
+            for a, b in zip(run.outputs, again.outputs, strict=False)
+        )
+
+
+def spoiled_inputs(bound: BoundLayer, seed: int) -> list[str]:
+    """Return the inputs without a gradient that forward or backward writes into."""
+    others = {p.leaf for p in bound.primals if p.leaf is not None}
+    params = [(p.where, p.value) for p in bound.primals if p.where is not None]
+    arrays = [np.array(leaf.value) for leaf in bound.leaves]
+    given = [x.copy() for x in arrays]
+    with quiet():
+        try:
+            run = bound.forward_call.run(bound.held_layer, given, params)
+            g = cotangent(run, np.random.default_rng([seed, 29]))
+            bound.backward_call.give(bound.forward_call, run, g)
+        except Exception:
+            return []
+    pairs = zip(bound.leaves, arrays, given, strict=True)
+    return [
+        leaf.name for leaf, x, y in pairs if leaf not in others and not np.array_equal(x, y, equal_nan=True)
+    ]
+
+
 def draws_in_backward(bound: BoundLayer, seed: int) -> bool:
     """Return whether backward draws random numbers of its own."""
     with quiet():

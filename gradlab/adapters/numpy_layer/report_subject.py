@@ -10,11 +10,13 @@ from gradlab.adapters.foreign_pair.convention import NUMERICAL
 from gradlab.adapters.foreign_pair.subject_report import Subject
 from gradlab.adapters.numpy_layer.forward_arguments import ArgumentLeaf
 from gradlab.adapters.numpy_layer.layer_reading import BoundLayer, Primal, Reading
-from gradlab.adapters.numpy_layer.layer_run import passes_cache, title_of, vars_of
+from gradlab.adapters.numpy_layer.layer_run import passes_cache, resets, title_of, vars_of
 from gradlab.adapters.numpy_layer.learned_behaviour import (
     clearing_method,
     inputs_spoiled_by_a_step,
+    keeps_a_state,
     mixed_accumulation,
+    spoiled_inputs,
     sums_returned,
     uncleared_gradients,
     with_ones,
@@ -198,6 +200,18 @@ def remarks(reading: Reading, subject: Subject, printed: bool, strict: bool, see
         row = _row(subject.name, "repeatable", "", breach, f"{evidence}: {cure}")
         finding = Finding("mutates-argument", "", 0.8, evidence, cure, warns=breach is Verdict.WARNING)
         found.append((row, finding))
+    for name in spoiled_inputs(reading.bound, seed) if not reading.raised else ():
+        evidence, cure = f"what is given as {name} is written into", "work on a copy"
+        finding = Finding("mutates-argument", name, 0.9, evidence, cure, warns=breach is Verdict.WARNING)
+        row = _row(subject.name, "leaves_arguments_unchanged", name, breach, f"{evidence}: {cure}")
+        found.append((row, finding))
+    if not reading.raised and not resets(reading.bound.held_layer.layer) and keeps_a_state(reading.bound):
+        evidence = (
+            "forward gives another output when it is called again: it keeps something from call to call"
+        )
+        cure = "every call was checked as the first one; give the layer a method that resets it"
+        finding = Finding("nondeterministic", "", 0.8, evidence, cure, warns=breach is Verdict.WARNING)
+        found.append((_row(subject.name, "repeatable", "", breach, f"{evidence}: {cure}"), finding))
     if reading.constants:
         note = f"taken as constants: {', '.join(reading.constants)}: name them in params= if they are learned"
         found.append((_row(subject.name, "parameters", "", Verdict.PASS, note), None))
@@ -229,8 +243,11 @@ def _in_another_order(reading: Reading, node: str, breach: Verdict) -> Iterator[
             f"by their names the gradients are returned in the order {returned}, and forward takes {inputs}"
         )
         cure = "return them in forward's order, or by name, as who takes them in order exchanges them"
-        finding = Finding("swapped-primals", "", 0.8, evidence, cure, warns=breach is Verdict.WARNING)
-        yield _row(node, "order_of_gradients", "", breach, f"{evidence}: {cure}"), finding
+        # somebody may hand all of them back from the last to the first; some of them exchanged are a slip
+        order = [places[name][0] for name in alike]
+        verdict = breach if order == sorted(order, reverse=True) else Verdict.WRONG
+        finding = Finding("swapped-primals", "", 0.95, evidence, cure, warns=verdict is Verdict.WARNING)
+        yield _row(node, "order_of_gradients", "", verdict, f"{evidence}: {cure}"), finding
 
 
 def _missing(reading: Reading, node: str, breach: Verdict) -> Iterator[Remark]:
@@ -244,6 +261,7 @@ def _missing(reading: Reading, node: str, breach: Verdict) -> Iterator[Remark]:
         # a fixed matrix may be called W_fixed: what has a plain name, is listed as a parameter, or has a place for its
         # gradient, is none
         plain = any(is_plain_parameter(nearest_name(o.path)) for o in p.occurrences)
+        plain = plain and not _is_designed(p.value(reading.bound.held_layer.layer))
         owed = learns and (plain or any(o.declared for o in p.occurrences) or _has_place(reading, p))
         verdict = Verdict.WRONG if owed else breach
         yield _row(node, NUMERICAL, p.name, verdict, note), finding if owed else None
@@ -253,6 +271,11 @@ def _missing(reading: Reading, node: str, breach: Verdict) -> Iterator[Remark]:
             continue  # a net that is trained owes no gradient of its data
         verdict = Verdict.WRONG if _is_owed(reading, leaf) else breach
         yield _row(node, NUMERICAL, leaf.name, verdict, note), None
+
+
+def _is_designed(value: Array) -> bool:
+    """Return whether an array is the same from behind, as windows and filters are, and nothing that was learned."""
+    return value.size > 2 and value.ndim == 1 and np.ptp(value) > 0 and bool(np.allclose(value, value[::-1]))
 
 
 def _has_place(reading: Reading, p: Parameter) -> bool:

@@ -251,8 +251,8 @@ def _resized_batches(trial: Trial) -> Iterator[DerivedTrials]:
         for how, size in (("batch cut to 1", 1), ("batch doubled", 2 * n)):
             trials = list(trials_with_batch(trial, how, size))
             if size != n and trials:
-                first = trial.sample.primals[0]
-                guessed = not trial.registered and n in first.shape[1:]
+                # of an axis further behind nobody knows whether its length is that of the batch
+                guessed = not trial.registered and any(n in x.shape[1:] for x in trial.sample.primals)
                 # a batch of 1 may be broadcast by accident, to labels that the function holds
                 if size < n and not trial.registered:
                     guessed = guessed or not any(trials_with_batch(trial, "batch doubled", 2 * n))
@@ -289,8 +289,24 @@ def trials_with_batch(trial: Trial, how: str, size: int) -> Iterator[Trial]:
                 x[n:] = redrawn(x[:n], rng)[: size - n]
         derived = trial.at(f"{how} ({', '.join(trial.names[i] for i in (0, *some))})", parts, changed)
         grown = [(size, *shape[1:]) if shape[:1] == (n,) else shape for shape in _output_shapes(trial)]
-        if derived.accepted and _output_shapes(derived) == grown:
+        if derived.accepted and _output_shapes(derived) == grown and _counts_all(trial, derived):
             yield derived
+
+
+def _counts_all(trial: Trial, longer: Trial) -> bool:
+    """Return whether the output depends on what was added to each primal whose axes are longer than those given."""
+    if longer.registered:
+        return True
+    for i, given in enumerate(trial.sample.primals):
+        primals = list(longer.primals())
+        added = np.ones(primals[i].shape, bool)
+        added[tuple(map(slice, given.shape))] = False
+        if added.any():
+            primals[i][added] = 1.1 * primals[i][added] + 0.1
+            moved = longer.at(f"with other numbers in what was added to {longer.names[i]}", primals)
+            if moved.accepted and _are_equal(as_tuple(longer.output), as_tuple(moved.output)):
+                return False
+    return True
 
 
 def _settings_with_batch(trial: Trial, n: int, size: int) -> tuple[int, dict[str, Any]] | None:
@@ -321,6 +337,8 @@ def _output_shapes(trial: Trial) -> list[tuple[int, ...]]:
 def _resized_axes(trial: Trial, n: int) -> Iterator[DerivedTrials]:
     """Give all axes of length n, in primals and settings alike, another length: longer by 1, and 1."""
     longer = _resized_everywhere(trial, f"axes of {n} made {n + 1}", n, n + 1)
+    if longer.accepted and not _counts_all(trial, longer):
+        return
     if not trial.registered and longer.accepted and not _is_resized(trial, longer, n, n + 1):
         # the output may have another length that follows from it, as that of a pooling has
         if list(map(len, _output_shapes(longer))) == list(map(len, _output_shapes(trial))):

@@ -1,4 +1,4 @@
-"""Every entry of the corpora of strangers: of the first, and of three more, each written later."""
+"""Every entry of the corpora of strangers: of the first, and of four more, each written later."""
 
 from importlib import import_module
 from pathlib import Path
@@ -18,4 +18,5 @@ FIRST = _entries("[ab]_*.py")
 SECOND = _entries("[cd]_*.py")
 THIRD = _entries("[ef]_*.py")
 FOURTH = _entries("[gh]_*.py")
-STRANGERS = [*FIRST, *SECOND, *THIRD, *FOURTH]
+FIFTH = _entries("[ij]_*.py")
+STRANGERS = [*FIRST, *SECOND, *THIRD, *FOURTH, *FIFTH]

@@ -459,8 +459,8 @@ ENTRIES = [
         "sign(x) is missing, so that the gradient has the wrong sign where x is negative",
         ("masked-region", "sign-flipped"),
         ("x",),
-        "        return gy * self.p * np.abs(x) ** (self.p - 1),",
-        "        return gy * self.p * np.sign(x) * np.abs(x) ** (self.p - 1),",
+        "        return (gy * self.p * np.abs(x) ** (self.p - 1),)",
+        "        return (gy * self.p * np.sign(x) * np.abs(x) ** (self.p - 1),)",
     ),
     Stranger(
         "PyTorch's Function imitated: RBF kernel with ctx",

@@ -452,8 +452,8 @@ ENTRIES = [
         "the gradient is that by log sigma, but the parameter is sigma",
         ("log-parameter",),
         ("sigma",),
-        '        self.grads["sigma"] = (resp * (1 - z ** 2)).sum(0) / n',
-        '        self.grads["sigma"] = (resp * (1 - z ** 2) / self.sigma).sum(0) / n',
+        '        self.grads["sigma"] = (resp * (1 - z**2)).sum(0) / n',
+        '        self.grads["sigma"] = (resp * (1 - z**2) / self.sigma).sum(0) / n',
     ),
     Stranger(
         "matrix factorization in one vector: U's and V's gradients exchanged",

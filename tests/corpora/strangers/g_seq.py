@@ -455,8 +455,8 @@ ENTRIES = [
         "dc is not multiplied by the forget gate on its way to the step before",
         (),
         ("x", "W"),
-        "            dh = dv[-self.H:]",
-        "            dh, dc = dv[-self.H:], dc * f",
+        "            dh = dv[-self.H :]",
+        "            dh, dc = dv[-self.H :], dc * f",
     ),
     Stranger(
         "GRU step: the reset gate forgotten in the gradient of h",
@@ -477,8 +477,8 @@ ENTRIES = [
         "the mask is not applied to the gradient of the new state",
         ("masked-region", "additive-bias"),
         ("x", "W"),
-        "            da = dh * (1 - new ** 2)",
-        "            da = m * dh * (1 - new ** 2)",
+        "            da = dh * (1 - new**2)",
+        "            da = m * dh * (1 - new**2)",
     ),
     Stranger(
         "stateful RNN: the second call starts from the state of the first",

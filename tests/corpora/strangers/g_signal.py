@@ -344,8 +344,8 @@ ENTRIES = [
         "the slice of dy starts and ends one sample too late",
         ("shifted", "wrong-cotangent"),
         ("x",),
-        "            dx += w * pad[:, k + 1:stop + 1:self.stride]",
-        "            dx += w * pad[:, k:stop:self.stride]",
+        "            dx += w * pad[:, k + 1 : stop + 1 : self.stride]",
+        "            dx += w * pad[:, k : stop : self.stride]",
     ),
     Stranger(
         "decibels: 20 / ln 10 with two digits",
@@ -366,8 +366,8 @@ ENTRIES = [
         "backward's rms has 1e-8 under the root, forward's has the floor",
         ("epsilon-mismatch",),
         ("frames",),
-        "        r = np.sqrt((self.frames ** 2).mean(axis=1, keepdims=True) + 1e-8)",
-        "        r = np.sqrt((self.frames ** 2).mean(axis=1, keepdims=True) + self.floor)",
+        "        r = np.sqrt((self.frames**2).mean(axis=1, keepdims=True) + 1e-8)",
+        "        r = np.sqrt((self.frames**2).mean(axis=1, keepdims=True) + self.floor)",
     ),
     Stranger(
         "lifting wavelet: smooth and detail exchanged",

@@ -492,8 +492,8 @@ ENTRIES = [
         "w is not bound in the lambda: all steps go back through the last matrix",
         (),
         ("x",),
-        "            self.steps.append(lambda g, y=x: (g * (1 - y ** 2)) @ w.T)",
-        "            self.steps.append(lambda g, y=x, w=w: (g * (1 - y ** 2)) @ w.T)",
+        "            self.steps.append(lambda g, y=x: (g * (1 - y**2)) @ w.T)",
+        "            self.steps.append(lambda g, y=x, w=w: (g * (1 - y**2)) @ w.T)",
     ),
     Stranger(
         "Wengert list interpreted over a table of ops",
