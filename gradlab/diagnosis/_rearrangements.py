@@ -256,8 +256,10 @@ def wrongly_summed(evidence: PrimalEvidence) -> Finding | None:
                 f"several outputs come from one element of {evidence.name}, "
                 f"and only the {form} one's share is there"
             )
+            # the first one's alone may be there because it was picked
+            sure = confidence if form == "last" else ONE_SIDED * confidence
             return evidence.finding(
-                "last-write-wins", confidence, observed, "add up (np.add.at, +=), do not assign"
+                "last-write-wins", sure, observed, "add up (np.add.at, +=), do not assign"
             )
     return _wrong_sums(evidence)
 

@@ -10,6 +10,10 @@ from gradlab.diagnosis.point_evidence import PointEvidence, flat
 
 # A factor is taken for a quantity that has a name (a length, a setting) if it is this near to it.
 NEAR = 1e-4
+# How sure a constant factor is that nobody would write.
+STRANGE = 0.85
+# To how many digits people write a factor.
+DIGITS = 1e-3
 
 
 def zero_gradient(evidence: PrimalEvidence) -> Finding | None:
@@ -78,9 +82,18 @@ def constant_factor(evidence: PrimalEvidence) -> Finding | None:
         return None  # that is told as a flipped sign
     observed = _factor_in_words(quantity, power, here, same)
     confidence = 1.0 if not evidence.right_points or exempt else 0.8
+    if not quantity and not _is_plain(here):
+        confidence = min(confidence, STRANGE)  # nobody forgets such a number
     if evidence.right_points and not exempt:
         observed += f"; not at every sample: right at {evidence.right_points[0].trial.sample.name!r}"
     return evidence.finding("constant-factor", confidence, observed, _cure(quantity))
+
+
+def _is_plain(factor: float) -> bool:
+    """Return whether a factor is one of numbers that people write: a ratio of small whole ones, or some digits."""
+    of = (abs(factor), 1 / abs(factor) if factor else 0.0)
+    ratio = any(abs(c * n - round(c * n)) <= NEAR * c * n and c * n > 0.5 for c in of for n in range(1, 65))
+    return ratio or (abs(factor) >= DIGITS and abs(factor / DIGITS - round(factor / DIGITS)) <= NEAR)
 
 
 def _factor_in_words(quantity: str, power: float, factor: float, same: bool) -> str:

@@ -2,14 +2,15 @@
 
 import ast
 from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
 
-from gradlab.faults.syntax_nodes import changed, number_in, shifted
+from gradlab.faults.syntax_nodes import changed, negative, number_in, shifted
 
 Edit = Callable[[ast.AST], Iterator[ast.AST]]
 
 REDUCTIONS = {"sum", "mean", "max", "min", "prod", "any", "all", "argmax", "argmin"}
 AXES = ("0", "1", "-1", "None", "2", "(0, 1)", "(0, 2)", "(1, 2)", "(0, 2, 3)", "(0, 1, 2)")
+# Of larger numbers no logarithm is tried.
+MOST = 10_000
 NUMBERS = ("0", "1", "2", "0.5", "-1", "3")
 
 
@@ -106,6 +107,13 @@ def slices_moved(node: ast.AST) -> Iterator[ast.AST]:
             lower = shifted(node.lower or ast.Constant(0), by) if node.lower or by > 0 else None
             upper = shifted(node.upper or ast.Constant(0), by) if node.upper or by < 0 else None
             yield changed(node, lower=_bound(lower), upper=_bound(upper))
+    if isinstance(node, ast.Slice) and (node.lower is None) != (node.upper is None) and node.step is None:
+        # the same number of places at the other end
+        bound = node.lower or node.upper
+        assert bound is not None
+        yield changed(
+            node, lower=negative(bound) if node.upper else None, upper=negative(bound) if node.lower else None
+        )
 
 
 def _bound(node: ast.expr | None) -> ast.expr | None:
@@ -142,23 +150,18 @@ def terms_moved(node: ast.AST) -> Iterator[ast.AST]:
             yield ast.BinOp(alone, ast.Add(), other)
 
 
-class _Transposed(ast.NodeTransformer):
-    """Transposes a variable wherever it stands."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def visit_Name(self, node: ast.Name) -> ast.AST:
-        turned = ast.copy_location(ast.Attribute(node, "T", ast.Load()), node)
-        return turned if node.id == self.name else node
-
-
-def transposed_everywhere(node: ast.AST) -> Iterator[ast.AST]:
-    """Transpose a variable wherever it stands in a statement."""
-    if isinstance(node, ast.Return | ast.Assign) and node.value:
-        names = [x.id for x in ast.walk(node.value) if isinstance(x, ast.Name)]
-        for name in sorted({name for name in names if names.count(name) > 1}):
-            yield changed(node, value=_Transposed(name).visit(deepcopy(node.value)))
+def turned_round(node: ast.AST) -> Iterator[ast.AST]:
+    """Take an array from its end; of a running sum, what is added up from the end."""
+    if is_value(node) and isinstance(node, ast.expr):
+        back = parsed("x[::-1]").slice  # type: ignore[attr-defined]
+        yield ast.Subscript(node, back, ast.Load())
+        if (
+            isinstance(node, ast.Call)
+            and node.args
+            and getattr(node.func, "attr", "") in ("cumsum", "cumprod")
+        ):
+            inner = changed(node, args=[ast.Subscript(node.args[0], back, ast.Load()), *node.args[1:]])
+            yield ast.Subscript(inner, back, ast.Load())
 
 
 def operators_changed(node: ast.AST) -> Iterator[ast.AST]:
@@ -247,7 +250,7 @@ LIKELY: tuple[Edit, ...] = (
     parts_joined,
     terms_moved,
     slices_moved,
-    transposed_everywhere,
+    turned_round,
 )
 OTHERS: tuple[Edit, ...] = (
     axes_summed,
@@ -261,11 +264,27 @@ OTHERS: tuple[Edit, ...] = (
 
 def numbers_put(near: Sequence[ast.AST], names: Sequence[str]) -> Edit:
     """Return the edit that puts a number in scope, or one of the code nearby, in a number's place."""
-    numbers = {ast.unparse(node) for node in near if number_in(node) is not None} - set(NUMBERS)
+    written = {number for node in near if (number := number_in(node)) is not None}
+    numbers = {repr(number) for number in written} - set(NUMBERS)
+    # a logarithm or a root of a number that stands there, or of its neighbour, may be written out in digits
+    whole = sorted({k for n in written if n == int(n) and 1 < n < MOST for k in (int(n), int(n) + 1)})
+    numbers |= {f"np.{function}({k})" for k in whole for function in ("log", "sqrt", "log2")}
 
     def edit(node: ast.AST) -> Iterator[ast.AST]:
-        if number_in(node) is not None:
-            yield from (parsed(text) for text in [*names, *sorted(numbers)] if text != ast.unparse(node))
+        number = number_in(node)
+        if number is not None:
+            others = [parsed(text) for text in [*names, *sorted(numbers)] if text != ast.unparse(node)]
+            yield from (negative(other) if number < 0 else other for other in others)
+
+    return edit
+
+
+def masks_put(names: Sequence[str]) -> Edit:
+    """Return the edit that puts a mask in scope in the place of a comparison."""
+
+    def edit(node: ast.AST) -> Iterator[ast.AST]:
+        if isinstance(node, ast.Compare):
+            yield from map(parsed, names)
 
     return edit
 

@@ -100,6 +100,12 @@ class Judge:
         """Return where gradients are not the ones that are wanted."""
         return np.asarray(~(np.abs(gradients - self.wanted) <= self.allowed) & np.isfinite(self.allowed))
 
+    def wrong_primals(self, gradients: Array) -> list[str]:
+        """Return the names of the primals whose gradients are not the ones that are wanted."""
+        names, sizes = self.trial.names, [x.size for x in self.trial.sample.primals]
+        off = np.split(self.off(gradients), np.cumsum(sizes)[:-1])
+        return [name for name, part in zip(names, off, strict=True) if part.any()]
+
     def of_each_wrong_primal(self, base: Array | None) -> "list[Judge]":
         """Return a judge for each primal whose gradient is wrong, to which those of the other wrong ones are equal."""
         if base is None:

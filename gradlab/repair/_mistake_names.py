@@ -1,7 +1,8 @@
 """What mistake an edit takes back: the name that the diagnosis would give it."""
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
 from copy import deepcopy
 from typing import NamedTuple
 
@@ -26,14 +27,37 @@ class Difference(NamedTuple):
     around: tuple[ast.AST, ...]
 
 
-def mistake_of(edit: Candidate) -> str:
-    """Return the name of the mistake that an edit takes back, as the diagnosis has it; empty if it has none."""
+def mistake_of(edit: Candidate, wrong: Collection[str] = ()) -> str:
+    """Return the name of the mistake that an edit takes back, as the diagnosis has it; empty if it has none.
+
+    `wrong` are the primals whose gradients are wrong.
+    """
     outer = Difference(edit.place.node, edit.new, tuple(_around(edit)))
     for difference in _narrowed(outer):
         for name, is_it in MISTAKES:
             if is_it(difference):
                 return name
+    return _of_factor(outer, wrong)
+
+
+def _of_factor(outer: Difference, wrong: Collection[str]) -> str:
+    """Return what it is to leave a factor out: the cotangent, the primal itself, or the slope of a function."""
+    for difference in _narrowed(outer):
+        factor = _factor(difference)
+        if factor is None or not isinstance(difference.new, ast.BinOp):
+            continue
+        name = getattr(factor, "id", getattr(factor, "attr", ""))
+        if name and are_cotangents([name]):
+            return "ignores-cotangent"
+        if name and any(_last_name(primal) == name for primal in wrong):
+            return "log-parameter"
+        return "straight-through" if difference.old is not factor else ""
     return ""
+
+
+def _last_name(primal: str) -> str:
+    """Return what a primal is called where it is used: sigma, of params['sigma'] and of self.sigma."""
+    return re.split(r"[^0-9A-Za-z_]+", primal.rstrip("]'\""))[-1]
 
 
 def are_cotangents(names: Sequence[str]) -> bool:
@@ -178,6 +202,13 @@ def _is_transposed(it: Difference) -> bool:
     if not isinstance(it.old, ast.expr) or not isinstance(it.new, ast.expr) or _other_order_of_axes(it):
         return False
     return _untransposed(it.old) == _untransposed(it.new)
+
+
+def _is_turned_as_it_is_reshaped(it: Difference) -> bool:
+    """Return whether axes are exchanged before, or after, an array is reshaped."""
+    if _called(it.new) != "swapaxes" or not _is_transposed(it):
+        return False
+    return any(_called(x) == "reshape" for x in (it.old, *it.around))
 
 
 def _other_order_of_axes(it: Difference) -> bool:
@@ -355,6 +386,7 @@ MISTAKES: tuple[tuple[str, Callable[[Difference], bool]], ...] = (
     ("last-write-wins", _adds_up),
     ("accumulates", _stops_adding_up),
     ("axes-permuted", _other_order_of_axes),
+    ("axes-permuted", _is_turned_as_it_is_reshaped),
     ("wrong-sum-axis", _other_axis),
     ("missing-broadcast-sum", _sums),
     ("transposed", _is_transposed),

@@ -16,6 +16,7 @@ from gradlab.repair._insertions import (
     Edit,
     calls_put,
     keywords_put,
+    masks_put,
     numbers_put,
     operands_put,
     rounds_joined,
@@ -24,6 +25,7 @@ from gradlab.repair._judge import Judge
 from gradlab.repair._missing_forms import mended_expressions
 from gradlab.repair._responses import as_assigned, response, value_places
 from gradlab.repair._source_function import SourceFunction
+from gradlab.repair._statement_edits import everywhere, slices_exchanged
 from gradlab.repair._suspects import Suspect
 
 
@@ -56,7 +58,15 @@ def likely_insertions(
 ) -> Iterator[Candidate]:
     """Yield the edits that put in what people leave out: signs, transposes, sums of several writes."""
     for suspect in suspects:
-        yield from _edited(suspect, [*LIKELY, keywords_put(suspect.near)])
+        edits = [*LIKELY, keywords_put(suspect.near), everywhere(_alike(suspect)), slices_exchanged]
+        yield from _edited(suspect, edits)
+
+
+def _alike(suspect: Suspect) -> dict[str, list[str]]:
+    """Return, for each variable and attribute, the others in scope of its shape."""
+    known = atoms([suspect.seen.scope])
+    shapes = {form.text: (form.values[0].shape, form.values[0].dtype.kind) for form in known}
+    return {a: [b for b in shapes if b != a and shapes[b] == shapes[a]] for a in shapes}
 
 
 def in_loops(
@@ -80,8 +90,8 @@ def other_insertions(
         # nothing is known of what it lacks where it raises, or gives another shape: all that is in scope is tried
         unknown = base is None or not np.isfinite(base).all()
         operands = [operands_put(_array_names(suspect))] if unknown else []
-        numbers = numbers_put(suspect.near, _scalars(suspect))
-        yield from _edited(suspect, [*OTHERS, numbers, *operands])
+        numbers, masks = numbers_put(suspect.near, _scalars(suspect)), masks_put(_masks(suspect))
+        yield from _edited(suspect, [*OTHERS, numbers, masks, *operands])
 
 
 def _edited(suspect: Suspect, edits: Sequence[Edit]) -> Iterator[Candidate]:
@@ -115,7 +125,12 @@ def _array_names(suspect: Suspect) -> list[str]:
 
 def _scalars(suspect: Suspect) -> list[str]:
     """Return the texts of the numbers in scope: variables, and attributes of objects."""
-    return [form.text for form in atoms([suspect.seen.scope]) if form.values[0].size == 1]
+    return [form.text for form in atoms([suspect.seen.scope]) if form.values[0].ndim == 0]
+
+
+def _masks(suspect: Suspect) -> list[str]:
+    """Return the texts of the masks in scope."""
+    return [form.text for form in atoms([suspect.seen.scope]) if form.values[0].dtype == bool]
 
 
 def _is_shape(value: Any) -> bool:

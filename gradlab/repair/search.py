@@ -2,7 +2,7 @@
 
 import ast
 import linecache
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from difflib import SequenceMatcher
@@ -55,6 +55,7 @@ def find_repairs(
     if judge is None:
         return []
     base = judge.gradients()
+    wrong = () if base is None else judge.wrong_primals(base)
     suspects = list(suspects_of(judge, base, functions))
     unproven: list[Candidate] = []
     for edits in _candidates(judge, suspects, base, lambda: spent() < FOR_CHANGES):
@@ -66,11 +67,11 @@ def find_repairs(
             if proven and counts(edits):
                 proven = is_right_at_other_lengths(trial)
         judge.put_back()
-        if proven and (repair := _shown(edits, proven_with)):
+        if proven and (repair := _shown(edits, proven_with, wrong)):
             return [repair]
         unproven += edits
     small = (edit for edit in unproven if _size(edit) <= LARGEST_UNPROVEN)
-    lines = {(repair.file, repair.line): repair for repair in map(_line_of, small)}
+    lines = {(repair.file, repair.line): repair for repair in (_line_of(edit, wrong) for edit in small)}
     if base is not None and len(lines) < MOST_LINES:
         for repair in _lines(judge, suspects, base, lambda: spent() < 1):
             lines.setdefault((repair.file, repair.line), repair)
@@ -142,9 +143,9 @@ def held(edits: Sequence[Candidate]) -> Iterator[None]:
         yield
 
 
-def _line_of(edit: Candidate) -> Repair:
+def _line_of(edit: Candidate, wrong: Collection[str]) -> Repair:
     """Return the line that an edit changes, which gives the right gradients and was not proven."""
-    return _line(edit.function.file, getattr(edit.place.statement, "lineno", 0), mistake_of(edit))
+    return _line(edit.function.file, getattr(edit.place.statement, "lineno", 0), mistake_of(edit, wrong))
 
 
 def _line(file: str, line: int, mistake: str = "") -> Repair:
@@ -215,7 +216,7 @@ def _size(edit: Candidate) -> int:
     return sum(b - a + 2 * (d - c) for op, a, b, c, d in matcher.get_opcodes() if op != "equal")
 
 
-def _shown(edits: Sequence[Candidate], proven_with: str) -> Repair | None:
+def _shown(edits: Sequence[Candidate], proven_with: str, wrong: Collection[str]) -> Repair | None:
     """Return the change of a file that some edits are; None if they are of several, or no text gives them."""
     files = {edit.function.file for edit in edits}
     if len(files) > 1:
@@ -229,7 +230,7 @@ def _shown(edits: Sequence[Candidate], proven_with: str) -> Repair | None:
         mended = edited_text(text, changes, [edit.function.definition for edit in edits])
     if not mended:
         return None
-    mistakes = filter(None, map(mistake_of, edits))
+    mistakes = filter(None, (mistake_of(edit, wrong) for edit in edits))
     mistake = _exchange(edits) or next(mistakes, "")
     return replace(repair_of(file, text, mended, proven_with), mistake=mistake)
 
