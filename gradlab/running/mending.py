@@ -120,6 +120,9 @@ def with_repairs(
         return report
     if not _says_what(known):
         known = _named(known, paths, found[0] if found else None, _wrong_primals(report))
+    elif found and found[0].diff:
+        # of several mistakes that would explain it, it is the one that the change takes back
+        known = sorted(known, key=lambda finding: finding.name != found[0].mistake)
     return replace(report, repairs=found, findings={**report.findings, trial.node.name: known})
 
 
