@@ -294,19 +294,26 @@ def trials_with_batch(trial: Trial, how: str, size: int) -> Iterator[Trial]:
 
 
 def _counts_all(trial: Trial, longer: Trial) -> bool:
-    """Return whether the output depends on what was added to each primal whose axes are longer than those given."""
+    """Return whether the output depends on what was added to each primal whose axes are longer than those given.
+
+    Where it does not depend on what was there either, nobody knows.
+    """
     if longer.registered:
         return True
     for i, given in enumerate(trial.sample.primals):
-        primals = list(longer.primals())
-        added = np.ones(primals[i].shape, bool)
+        added = np.ones(longer.sample.primals[i].shape, bool)
         added[tuple(map(slice, given.shape))] = False
-        if added.any():
-            primals[i][added] = 1.1 * primals[i][added] + 0.1
-            moved = longer.at(f"with other numbers in what was added to {longer.names[i]}", primals)
-            if moved.accepted and _are_equal(as_tuple(longer.output), as_tuple(moved.output)):
-                return False
+        if added.any() and _ignores(longer, i, added) and not _ignores(longer, i, ~added):
+            return False
     return True
+
+
+def _ignores(trial: Trial, i: int, where: Array) -> bool:
+    """Return whether the output stays as it is with other numbers somewhere in a primal."""
+    primals = list(trial.primals())
+    primals[i][where] = 1.1 * primals[i][where] + 0.1
+    moved = trial.at(f"with other numbers in {np.count_nonzero(where)} places of {trial.names[i]}", primals)
+    return moved.accepted and _are_equal(as_tuple(trial.output), as_tuple(moved.output))
 
 
 def _settings_with_batch(trial: Trial, n: int, size: int) -> tuple[int, dict[str, Any]] | None:
