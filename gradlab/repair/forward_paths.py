@@ -152,8 +152,10 @@ def lost_paths(trial: Trial, wrong: Collection[str], goes_on: Callable[[], bool]
         points = list(_points(trial))
         found = []
         for i in (i for i, name in enumerate(trial.names) if name in wrong):
-            lines = [line for point in points for line in _lines(point, i)]
-            if len(points) < 2 or not all(abs(line.lacks) > line.noise for line in lines):
+            lines: list[_Line] = []
+            with suppress(Exception):  # backward may raise at points that nobody chose
+                lines = [line for point in points for line in _lines(point, i)]
+            if len(lines) <= DIRECTIONS or not all(abs(line.lacks) > line.noise for line in lines):
                 continue
             fits = list(_fitting(where, lines, goes_on))
             if fits:

@@ -98,3 +98,15 @@ def test_one_number_has_a_path_only_if_it_explains_other_points_too(monkeypatch)
     report = check_gradient(area, lambda x: np.cos(0.7) * np.exp(0.7) * x / 0.7, x, explore=False)
     assert not report.ok
     assert all("test_forward_paths.py" not in fault.sentence for fault in report.faults)
+
+
+def test_a_backward_that_raises_elsewhere_still_has_its_repair():
+    """What paths cannot be looked at for does not keep a change from being found."""
+
+    def only_here(r, g):
+        if not np.array_equal(r, X):
+            raise ValueError("not here")
+        return (-g * np.cos(r),)
+
+    report = check_vjp(lambda x: (np.sin(x), x), only_here, (X,), explore=False, checks=["matches_numerical"])
+    assert [repair.after for repair in report.repairs if repair.diff] == ["return (g * np.cos(r),)"]
