@@ -94,7 +94,9 @@ def constant_factor(evidence: PrimalEvidence) -> Finding | None:
 def _is_plain(factor: float) -> bool:
     """Return whether a factor is one of numbers that people write: a ratio of small whole ones, or some digits."""
     of = (abs(factor), 1 / abs(factor) if factor else 0.0)
-    ratio = any(abs(c * n - round(c * n)) <= NEAR * c * n and 0.5 < c * n <= LARGEST for c in of for n in range(1, 65))
+    ratio = any(
+        abs(c * n - round(c * n)) <= NEAR * c * n and 0.5 < c * n <= LARGEST for c in of for n in range(1, 65)
+    )
     return ratio or (abs(factor) >= DIGITS and abs(factor / DIGITS - round(factor / DIGITS)) <= NEAR)
 
 
