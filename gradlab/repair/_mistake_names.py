@@ -37,17 +37,20 @@ def mistake_of(edit: Candidate, wrong: Collection[str] = ()) -> str:
         for name, is_it in MISTAKES:
             if is_it(difference):
                 return name
-    return _of_factor(outer, wrong)
+    return _of_factor(outer, [a.arg for a in edit.function.body.args.args], wrong)
 
 
-def _of_factor(outer: Difference, wrong: Collection[str]) -> str:
-    """Return what it is to leave a factor out: the cotangent, the primal itself, or the slope of a function."""
+def _of_factor(outer: Difference, arguments: Collection[str], wrong: Collection[str]) -> str:
+    """Return what it is to leave a factor out: the cotangent, the primal itself, or the slope of a function.
+
+    `arguments` are those of the function that the edit changes.
+    """
     for difference in _narrowed(outer):
         factor = _factor(difference)
         if factor is None or not isinstance(difference.new, ast.BinOp):
             continue
         name = getattr(factor, "id", getattr(factor, "attr", ""))
-        if name and are_cotangents([name]):
+        if name == "grad" or (name in arguments and are_cotangents([name])):
             return "ignores-cotangent"
         if name and any(_last_name(primal) == name for primal in wrong):
             return "log-parameter"
@@ -209,6 +212,24 @@ def _is_turned_as_it_is_reshaped(it: Difference) -> bool:
     if _called(it.new) != "swapaxes" or not _is_transposed(it):
         return False
     return any(_called(x) == "reshape" for x in (it.old, *it.around))
+
+
+def _is_turned_round(it: Difference) -> bool:
+    """Return whether an array is taken from its end."""
+    return any(
+        isinstance(a, ast.Subscript) and ast.unparse(a.slice) == "::-1" and _same(a.value, b)
+        for a, b in ((it.new, it.old), (it.old, it.new))
+    )
+
+
+def _is_added_up_from_the_end(it: Difference) -> bool:
+    """Return whether a running sum begins at the end: the transpose of one that begins at the start."""
+    inner = (
+        it.new.value if isinstance(it.new, ast.Subscript) and ast.unparse(it.new.slice) == "::-1" else None
+    )
+    return (
+        _called(it.old) in ("cumsum", "cumprod") and inner is not None and _called(inner) == _called(it.old)
+    )
 
 
 def _other_order_of_axes(it: Difference) -> bool:
@@ -391,6 +412,8 @@ MISTAKES: tuple[tuple[str, Callable[[Difference], bool]], ...] = (
     ("missing-broadcast-sum", _sums),
     ("transposed", _is_transposed),
     ("transposed", _has_operands_exchanged),
+    ("transposed", _is_added_up_from_the_end),
+    ("columns-exchanged", _is_turned_round),
     ("nondeterministic", _is_cleared),
     ("nonlinear-in-cotangent", _is_let_through),
     ("float32-round-trip", _is_cast),
