@@ -39,6 +39,8 @@ WHERE = {
 }  # fmt: skip
 # From this confidence on, a finding needs no repair to say what was done.
 SURE = 0.9
+# And from this one on, the condition under which a gradient is wrong is the one.
+EXACTLY = 0.95
 NUMERICAL = "matches_numerical"
 MISSING = "missing-term"
 PACKAGE = str(Path(__file__).parents[1])
@@ -144,7 +146,9 @@ def _named(
     told = list(map(_of_path, paths))
     # a change that was proven says it better, but for what is missing, of which it does not say why
     if told and (not proven or repair is None or repair.mistake in ("", MISSING)):
-        return [*told, *known]
+        # where a gradient is wrong exactly where a condition holds, its branch says more
+        branch = [f for f in known[:1] if f.name == "masked-region" and f.confidence >= EXACTLY]
+        return [*branch, *told, *(f for f in known if f not in branch)]
     same = [finding for finding in known if repair and finding.name == repair.mistake]
     if repair and repair.mistake and not same:
         said, cure = ("all checks pass", "see the repair") if proven else UNPROVEN
@@ -156,7 +160,8 @@ def _named(
 
 def _of_path(path: LostPath) -> Finding:
     """Return what a path through forward that a gradient gets wrong says of the mistake."""
-    through = f"{path.text} (line {path.line} of {shown_path(path.file)})"
+    line = f"line {path.line} of {shown_path(path.file)}"
+    through = line if path.text == path.primal else f"{path.text} ({line})"
     if path.rounds:
         observed = f"of the rounds in which forward computes {through}, the share of {path.rounds} is missing"
         cure = "add up the shares of all rounds (+=), do not assign"

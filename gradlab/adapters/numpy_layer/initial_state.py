@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from gradlab.adapters.numpy_layer.layer_error import LayerError
 from gradlab.adapters.numpy_layer.layer_reading import BoundLayer
 from gradlab.adapters.numpy_layer.layer_run import ForwardCall, HeldLayer, resets
 from gradlab.adapters.numpy_layer.naming_conventions import is_parameter
-from gradlab.adapters.numpy_layer.number_places import integers, show
+from gradlab.adapters.numpy_layer.number_places import follow, integers, show
 from gradlab.adapters.numpy_layer.parameter_discovery import Parameter, find_parameters, from_override
 
 # So often is tried what of a store matters.
@@ -151,13 +152,25 @@ def _made_anew(
     if fresh:
         held_layer.reset()
     layer = held_layer.layer
-    numbers = [p for p in parameters if not isinstance(p.where.get(layer), np.ndarray)]
-    others = {p.name: 1.1 * p.value(layer) + 0.1 for p in numbers}
-    with contextlib.suppress(Exception):
+    numbers = [p for p in parameters if not isinstance(p.where.get(layer), np.ndarray) and _is_own(p, layer)]
+    before = {p.name: p.value(layer) for p in numbers}
+    others = {name: 1.1 * value + 0.1 for name, value in before.items()}
+    try:
         start = [(p.where, others[p.name]) for p in numbers]
         forward.run(held_layer, arrays, start, fresh=fresh)
         return {p.name for p in numbers if not np.array_equal(p.value(layer), others[p.name])}
-    return set()
+    except Exception:  # whatever it raises at other numbers
+        return set()
+    finally:
+        for p in numbers:
+            with contextlib.suppress(Exception):  # what forward has put there may have no such number
+                p.where.set(layer, before[p.name])
+
+
+def _is_own(p: Parameter, layer: Any) -> bool:
+    """Return whether a number stands in the layer itself, and not in a module or a class that others use as well."""
+    path = p.occurrences[0].path
+    return not any(isinstance(follow(layer, path[:k]), ModuleType | type) for k in range(len(path)))
 
 
 def _forget(layer: Any, objects: Sequence[Any], forward: ForwardCall, arrays: Sequence[Any]) -> None:

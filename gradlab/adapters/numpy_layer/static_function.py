@@ -24,8 +24,12 @@ def with_context(layer: Any) -> Any:
     Anything else is returned as it is.
     """
     kind: Any = layer if isinstance(layer, type) else type(layer)
-    pair = [inspect.getattr_static(kind, name, None) for name in ("forward", "backward")]
-    if not all(isinstance(method, staticmethod) and _takes_context(method.__func__) for method in pair):
+    try:
+        pair = [inspect.getattr_static(kind, name, None) for name in ("forward", "backward")]
+        static = all(isinstance(method, staticmethod) and _takes_context(method.__func__) for method in pair)
+    except Exception:  # a class may answer with one, as it may to every other question
+        return layer
+    if not static:
         return layer
     members = {"forward": _given_context(kind.forward, fresh=True), "backward": _given_context(kind.backward)}
     return type(kind.__name__, (), {**members, "ctx": Context()})()

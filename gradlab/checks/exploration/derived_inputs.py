@@ -303,16 +303,16 @@ def _counts_all(trial: Trial, longer: Trial) -> bool:
     for i, given in enumerate(trial.sample.primals):
         added = np.ones(longer.sample.primals[i].shape, bool)
         added[tuple(map(slice, given.shape))] = False
-        if added.any() and _ignores(longer, i, added) and not _ignores(longer, i, ~added):
+        if added.any() and _ignores(longer, i, added, "added") and not _ignores(longer, i, ~added, "given"):
             return False
     return True
 
 
-def _ignores(trial: Trial, i: int, where: Array) -> bool:
+def _ignores(trial: Trial, i: int, where: Array, called: str) -> bool:
     """Return whether the output stays as it is with other numbers somewhere in a primal."""
     primals = list(trial.primals())
     primals[i][where] = 1.1 * primals[i][where] + 0.1
-    moved = trial.at(f"with other numbers in {np.count_nonzero(where)} places of {trial.names[i]}", primals)
+    moved = trial.at(f"with others for the {called} numbers of {trial.names[i]}", primals)
     return moved.accepted and _are_equal(as_tuple(trial.output), as_tuple(moved.output))
 
 

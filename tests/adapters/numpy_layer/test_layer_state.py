@@ -318,3 +318,26 @@ def test_a_gradient_has_no_more_digits_than_its_primal():
     report = check_layer(SinglePrecisionBesideIntegers(), x, np.arange(12).reshape(4, 3), explore=False)
     assert report.rows[0].verdict.ok, report.rows[0]
     assert "wrong-dtype" in [fault.name for fault in report.faults]
+
+
+class Waves:
+    """A layer that holds a module, as those do that run on NumPy and CuPy, and numbers that forward makes anew."""
+
+    def __init__(self):
+        self.xp, self.gain = np, 2.0
+
+    def forward(self, x):
+        self.x, self.shift = x, 0.25 * self.xp.pi
+        return self.gain * self.xp.sin(x + self.shift)
+
+    def backward(self, dout):
+        return dout * self.gain * self.xp.cos(self.x + self.shift)
+
+
+def test_the_numbers_of_a_module_that_a_layer_holds_stay_as_they_are():
+    numbers = {name: value for name, value in vars(np).items() if isinstance(value, float)}
+    layer = Waves()
+    layer.forward(np.array([0.3, 0.7]))  # so that what forward makes is there already
+    assert check_layer(layer, np.array([0.3, 0.7])).ok
+    assert {name: value for name, value in vars(np).items() if name in numbers} == numbers
+    assert layer.gain == 2.0
