@@ -198,9 +198,14 @@ def numbers_changed(node: ast.AST) -> Iterator[ast.AST]:
             yield parsed(text)
 
 
+def asks_for_identity(node: ast.Compare) -> bool:
+    """Return whether a comparison tells what is there already from what is not yet: it has no other side."""
+    return any(isinstance(op, ast.Is | ast.IsNot) for op in node.ops)
+
+
 def conditions_negated(node: ast.AST) -> Iterator[ast.AST]:
     """Take the opposite of a condition, or of a mask, and a bound for its neighbour."""
-    if isinstance(node, ast.Compare) and len(node.ops) == 1:
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and not asks_for_identity(node):
         for op in (ast.Gt, ast.GtE, ast.Lt, ast.LtE, ast.Eq, ast.NotEq):
             if not isinstance(node.ops[0], op):
                 yield changed(node, ops=[op()])
@@ -283,7 +288,7 @@ def masks_put(names: Sequence[str]) -> Edit:
     """Return the edit that puts a mask in scope in the place of a comparison."""
 
     def edit(node: ast.AST) -> Iterator[ast.AST]:
-        if isinstance(node, ast.Compare):
+        if isinstance(node, ast.Compare) and not asks_for_identity(node):
             yield from map(parsed, names)
 
     return edit
