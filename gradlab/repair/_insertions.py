@@ -272,7 +272,7 @@ def numbers_put(near: Sequence[ast.AST], names: Sequence[str]) -> Edit:
     written = {number for node in near if (number := number_in(node)) is not None}
     numbers = {repr(number) for number in written} - set(NUMBERS)
     # a logarithm or a root of a number that stands there, or of its neighbour, may be written out in digits
-    whole = sorted({k for n in written if n == int(n) and 1 < n < MOST for k in (int(n), int(n) + 1)})
+    whole = sorted({k for n in written if 1 < n < MOST and n == int(n) for k in (int(n), int(n) + 1)})
     numbers |= {f"np.{function}({k})" for k in whole for function in ("log", "sqrt", "log2")}
 
     def edit(node: ast.AST) -> Iterator[ast.AST]:

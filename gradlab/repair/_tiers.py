@@ -14,6 +14,7 @@ from gradlab.repair._insertions import (
     LIKELY,
     OTHERS,
     Edit,
+    asks_for_identity,
     calls_put,
     keywords_put,
     masks_put,
@@ -50,7 +51,7 @@ def faults_undone(
 def _asks_for_none(node: ast.AST) -> bool:
     """Return whether a condition tells what is there already from what is not yet: there is no other side to it."""
     test = node.test if isinstance(node, ast.If | ast.While | ast.IfExp) else node
-    return isinstance(test, ast.Compare) and any(isinstance(op, ast.Is | ast.IsNot) for op in test.ops)
+    return isinstance(test, ast.Compare) and asks_for_identity(test)
 
 
 def likely_insertions(

@@ -173,7 +173,7 @@ def _of_path(path: LostPath) -> Finding:
     )
     if abs(path.factor - 1) < WHOLE:
         name, said, cure = (
-            "missing-term",
+            MISSING,
             "is missing",
             "differentiate it too: backward takes it for a constant",
         )

@@ -105,3 +105,19 @@ def test_where_a_change_is_not_proven_its_line_is_named(tmp_path, monkeypatch):
     assert report.repairs
     assert not any(repair.diff for repair in report.repairs)
     assert report.repairs[0].before.strip() == "d = -x"
+
+
+def test_a_literal_that_is_infinite_ends_no_search(tmp_path):
+    module = module_of(tmp_path, "return np.minimum(x, 1e999), x", "return (-g * (x < 1e999),)")
+    (repair,) = check_vjp(module.forward, module.backward, (X,), explore=False).repairs
+    assert repair.after == "return (g * (x < 1e999),)"
+
+
+def test_what_a_memo_asks_is_no_condition_to_change(tmp_path):
+    """A memo that is never filled again is wrong beyond its first point, and no other condition mends that."""
+    body = "if len(MEMO) and MEMO[0] is not None:\n        return (g * 3 * MEMO[0] ** 2 * (x > 0),)\n    return (g,)"
+    module = module_of(tmp_path, "return x**3, x", body)
+    module.MEMO = [X + 0.3]
+    report = check_vjp(module.forward, module.backward, (X,), explore=False)
+    assert not report.ok
+    assert not [repair for repair in report.repairs if repair.diff and "is not None" not in repair.mended]
