@@ -26,12 +26,12 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def unmended(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look for repairs only in the tests of these: thousands of wrong gradients are checked here."""
+    """Look for repairs only where these are what is tried: thousands of wrong gradients are checked here."""
     from gradlab.adapters.foreign_pair import subject_report
     from gradlab.adapters.framework import pair_report
     from gradlab.running import check_vjp
 
-    if not request.node.nodeid.startswith("tests/repair/"):
+    if not request.node.nodeid.startswith(("tests/repair/", "tests/docs/test_gallery.py")):
         for module in (subject_report, pair_report, check_vjp):
             monkeypatch.setattr(module, "with_repairs", lambda report, *others, **more: report)
 

@@ -21,7 +21,8 @@ KINDS = {
     "Place": ("transposed", "axes-permuted", "columns-exchanged", "swapped-primals", "shifted"),
     "Some elements only": ("border", "single-element", "masked-region", "tie-or-kink", "not-finite"),
     "Sums and terms": (
-        "missing-broadcast-sum", "wrong-sum-axis", "last-write-wins", "missing-term", "wrong-order",
+        "missing-broadcast-sum", "wrong-sum-axis", "last-write-wins", "missing-term", "missing-factor",
+        "wrong-operand", "wrong-order",
     ),
     "Digits": ("float32-round-trip", "rounded-constants", "epsilon-mismatch", "other-approximation"),
     "From call to call": ("stale-residuals", "accumulates", "nondeterministic"),

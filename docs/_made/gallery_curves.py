@@ -165,6 +165,44 @@ def straight_through(run: Run) -> Any:
     return figure
 
 
+def missing_factor(run: Run) -> Any:
+    """Numerical gradient over backprop's, element by element, against x.
+
+    The points lie on a line through 0: the factor that is left out is x itself.
+    """
+    figure, both = picture("What backprop is to be multiplied by, for every x"), run.compared
+    axes, x = panel(figure, x="x", y="numerical / backprop"), run.example.primals["x"]
+    reach = 1.15 * np.abs(x).max()
+    axes.plot([-reach, reach], [-reach, reach], "--", color=PLAIN, linewidth=1.3)
+    axes.plot(x, both.numerical / both.analytic, **DOT)
+    axes.text(1.04 * reach, reach, "the factor x", color=PLAIN, va="center")
+    axes.set_xlim(-reach, 1.5 * reach)
+    _cross(axes, reach)
+    return figure
+
+
+def wrong_operand(run: Run) -> Any:
+    """Both gradients' last factor against the sigmoid, s.
+
+    The numerical gradient has 1 - s, a line; backprop's factor has nothing to do with s.
+    """
+    figure, example = picture("The last factor of b's gradient, by the value that belongs there"), run.example
+    _, (t, s) = example.make()[0](**example.primals)
+    g = cotangent(example)
+    axes = panel(figure, x="s, the sigmoid", y="gradient of b / (dout t s)")
+    ends = np.array([0.95 * s.min(), 1.05 * s.max()])
+    axes.plot(ends, 1 - ends, "--", color=PLAIN, linewidth=1.3)
+    axes.plot(s.ravel(), (numerical(example, "b", g) / (g * t * s)).ravel(), **DOT, label="numerical: 1 - s")
+    axes.plot(
+        s.ravel(),
+        (backprop(example.make(), example, g)[1] / (g * t * s)).ravel(),
+        **CROSS,
+        label="backprop: 1 - t",
+    )
+    figure.legend(loc="outside right center")
+    return figure
+
+
 def shifted(run: Run) -> Any:
     """Both gradients element by element.
 

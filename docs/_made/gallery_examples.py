@@ -267,6 +267,45 @@ def _():
 
 
 @example(
+    "missing-factor",
+    "bell curve",
+    "By the chain rule the slope of `exp(-x * x)` is `exp(-x * x)` times that of `-x * x`, which is `-2 * x`. Of this "
+    "only the number is here. Such a factor is told where the change that puts it in was found and proven.",
+    "return (g * -2 * x * np.exp(-x * x),)",
+    x=normal(15, 9),
+)
+def _():
+    def forward(x):
+        return np.exp(-x * x), x
+
+    def backward(x, g):
+        return (g * -2 * np.exp(-x * x),)  # wrong
+
+    return forward, backward
+
+
+@example(
+    "wrong-operand",
+    "gated tanh",
+    "Several values are kept for backward, and the one is used where the other belongs. All shapes fit, and each of "
+    "the values looks as the other does. It is told where the change that exchanges them was found and proven.",
+    "return g * s * (1 - t * t), g * t * s * (1 - s)",
+    a=normal(16, 3, 4),
+    b=normal(17, 3, 4),
+)
+def _():
+    def forward(a, b):
+        t, s = np.tanh(a), 1 / (1 + np.exp(-b))
+        return t * s, (t, s)
+
+    def backward(saved, g):
+        t, s = saved
+        return g * s * (1 - t * t), g * t * s * (1 - t)  # wrong
+
+    return forward, backward
+
+
+@example(
     "transposed",
     "matmul",
     "The factors of a product stand the wrong way round. With a square weight no shape gives it away.",

@@ -32,7 +32,7 @@ NAMES = (
     "float32-round-trip", "stale-residuals", "accumulates", "mutates-argument", "aliases-memory",
     "assumes-contiguous", "nondeterministic", "wrong-dtype", "wrong-shape", "not-finite", "wrong-order",
     "other-approximation", "rounded-constants", "epsilon-mismatch", "log-parameter", "straight-through",
-    "columns-exchanged",
+    "columns-exchanged", "missing-factor", "wrong-operand",
 )  # fmt: skip
 
 # Of two findings that are both at least this sure, the simpler comes first.

@@ -12,9 +12,10 @@ from typing import Any
 from gradlab.checks.trial import Trial
 from gradlab.faults.syntax_places import SyntaxPlace, places, temporarily_replaced
 from gradlab.node import Array
+from gradlab.repair._difference import are_cotangents
 from gradlab.repair._insertions import accumulated
 from gradlab.repair._judge import Judge, judge_of
-from gradlab.repair._mistake_names import are_cotangents, mistake_of
+from gradlab.repair._mistake_names import mistake_of
 from gradlab.repair._other_lengths import counts, is_right_at_other_lengths
 from gradlab.repair._reachable import reachable
 from gradlab.repair._rendering import Change, edited_text, tokens_of

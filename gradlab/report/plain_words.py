@@ -61,6 +61,8 @@ MISTAKES = {
     "log-parameter": "by the logarithm of the input",
     "straight-through": "the function's own slope is left out",
     "columns-exchanged": "slices are exchanged",
+    "missing-factor": "a factor is left out",
+    "wrong-operand": "another value stands there",
     "not-diagnosed": "the mistake was not found in time",
 }
 # The field's terms, and what the books call them; the longer ones first.

@@ -18,6 +18,8 @@ OTHER_FUNCTIONS = {
     "wrong-order", "other-approximation", "rounded-constants", "epsilon-mismatch", "straight-through",
     "columns-exchanged",
 }  # fmt: skip
+# Told by the change that takes them back alone: tests/repair/test_mistake_names.py.
+BY_REPAIR = {"missing-factor", "wrong-operand"}
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # as ordinary code overflows at extreme primals
@@ -66,7 +68,7 @@ def test_wrong_layers_are_rejected_and_nine_in_ten_named(first_names):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_every_name_is_given_to_some_layer(first_names):
     # nine in ten would hold without whichever hypothesis explains few
-    assert set(NAMES) - set(first_names.values()) == OTHER_FUNCTIONS
+    assert set(NAMES) - set(first_names.values()) == OTHER_FUNCTIONS | BY_REPAIR
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

@@ -1,0 +1,154 @@
+"""Edits that leave the values and put them elsewhere: another axis, order, place or end."""
+
+import ast
+from copy import deepcopy
+
+from gradlab.repair._difference import Difference, are_cotangents, called, same, text
+from gradlab.repair._insertions import REDUCTIONS
+
+TRANSPOSES = ("T", "mT", "transpose", "swapaxes")
+
+
+def other_axis(it: Difference) -> bool:
+    if called(it.old) != called(it.new) or called(it.old) not in REDUCTIONS:
+        return False
+    assert isinstance(it.old, ast.Call)
+    assert isinstance(it.new, ast.Call)
+    if not same(it.old.func, it.new.func):
+        return False
+    of_numpy = isinstance(it.old.func, ast.Attribute) and isinstance(it.old.func.value, ast.Name)
+    # of np.sum(x, 0) the array is an argument, of x.sum(0) none is
+    first = it.old.args[:1] if of_numpy and it.old.args else []
+    return not first or any(same(first[0], a) for a in it.new.args[:1]) or not it.new.args
+
+
+def sums(it: Difference) -> bool:
+    if called(it.new) != "sum" or not isinstance(it.new, ast.Call):
+        return False
+    summed = it.new.func.value if isinstance(it.new.func, ast.Attribute) else None
+    outer = it.around[0] if it.around else None
+    whole = outer is None or isinstance(outer, ast.stmt | ast.Tuple | ast.List | ast.Dict | ast.Subscript)
+    term = isinstance(outer, ast.BinOp) and isinstance(outer.op, ast.Add | ast.Sub)
+    return (whole or term) and any(same(it.old, part) for part in (summed, *it.new.args))
+
+
+def has_operands_exchanged(it: Difference) -> bool:
+    if not isinstance(it.old, ast.Call) or not isinstance(it.new, ast.Call):
+        return False
+    both = [[text(a) for a in call.args] for call in (it.old, it.new)]
+    alike = same(it.old.func, it.new.func) and called(it.old) in ("einsum", "tensordot", "outer")
+    return alike and both[0] != both[1] and sorted(both[0]) == sorted(both[1])
+
+
+class _Untransposed(ast.NodeTransformer):
+    """Takes the transposes of two axes out of an expression."""
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        self.generic_visit(node)
+        return node.value if node.attr in ("T", "mT") else node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        if called(node) not in TRANSPOSES or not isinstance(node.func, ast.Attribute):
+            return node
+        of_numpy = isinstance(node.func.value, ast.Name) and node.func.value.id in (
+            "np",
+            "numpy",
+            "jnp",
+            "torch",
+        )
+        return node.args[0] if of_numpy and node.args else node.func.value
+
+
+def _untransposed(node: ast.AST) -> str:
+    return ast.dump(_Untransposed().visit(deepcopy(node)))
+
+
+def is_transposed(it: Difference) -> bool:
+    if not isinstance(it.old, ast.expr) or not isinstance(it.new, ast.expr) or other_order_of_axes(it):
+        return False
+    return _untransposed(it.old) == _untransposed(it.new)
+
+
+def is_turned_as_it_is_reshaped(it: Difference) -> bool:
+    """Return whether axes are exchanged before, or after, an array is reshaped."""
+    if called(it.new) != "swapaxes" or not is_transposed(it):
+        return False
+    return any(called(x) == "reshape" for x in (it.old, *it.around))
+
+
+def is_turned_round(it: Difference) -> bool:
+    """Return whether an array is taken from its end."""
+    return any(
+        isinstance(a, ast.Subscript) and ast.unparse(a.slice) == "::-1" and same(a.value, b)
+        for a, b in ((it.new, it.old), (it.old, it.new))
+    )
+
+
+def is_added_up_from_the_end(it: Difference) -> bool:
+    """Return whether a running sum begins at the end: the transpose of one that begins at the start."""
+    inner = (
+        it.new.value if isinstance(it.new, ast.Subscript) and ast.unparse(it.new.slice) == "::-1" else None
+    )
+    return called(it.old) in ("cumsum", "cumprod") and inner is not None and called(inner) == called(it.old)
+
+
+def other_order_of_axes(it: Difference) -> bool:
+    both = called(it.old), called(it.new)
+    return both[0] == both[1] and both[0] in ("transpose", "permute", "moveaxis", "swapaxes")
+
+
+def _exchanged(it: Difference) -> list[str]:
+    """Return the elements that are the same in another order, if those of a list or a tuple are."""
+    parts = [getattr(n, "elts", None) or getattr(n, "values", None) for n in (it.old, it.new)]
+    if type(it.old) is not type(it.new) or not all(isinstance(part, list) for part in parts):
+        return []
+    old, new = ([ast.unparse(element) for element in part or ()] for part in parts)
+    return old if sorted(old) == sorted(new) and old != new else []
+
+
+def is_of_joined_parts(it: Difference) -> bool:
+    return bool(_exchanged(it)) and bool(it.around) and isinstance(it.around[0], ast.Call)
+
+
+def is_of_unpacked_cotangents(it: Difference) -> bool:
+    if not _exchanged(it) or not isinstance(getattr(it.old, "ctx", None), ast.Store):
+        return False
+    return are_cotangents([getattr(x, "id", getattr(x, "attr", "")) for x in getattr(it.old, "elts", ())])
+
+
+def is_of_returned_parts(it: Difference) -> bool:
+    # names that are unpacked may be those of anything
+    return bool(_exchanged(it)) and not isinstance(getattr(it.old, "ctx", None), ast.Store)
+
+
+def is_of_unpacked_parts(it: Difference) -> bool:
+    return bool(_exchanged(it)) and isinstance(getattr(it.old, "ctx", None), ast.Store)
+
+
+def is_a_product_in_another_order(it: Difference) -> bool:
+    factors = [_matrix_factors(node) for node in (it.old, it.new)]
+    return len(factors[0]) > 1 and factors[0] != factors[1] and sorted(factors[0]) == sorted(factors[1])
+
+
+def _matrix_factors(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+        return [*_matrix_factors(node.left), *_matrix_factors(node.right)]
+    return [ast.dump(node)]
+
+
+def is_in_an_index(it: Difference) -> bool:
+    for inner, outer in zip((it.old, *it.around), it.around, strict=False):
+        if isinstance(outer, ast.Subscript) and inner is outer.slice:
+            return True
+        if called(outer) == "roll" and isinstance(outer, ast.Call) and inner in outer.args[1:]:
+            return True
+    return isinstance(it.old, ast.Slice)
+
+
+def is_in_a_range(it: Difference) -> bool:
+    return any(called(outer) == "range" for outer in it.around)
+
+
+def is_padded(it: Difference) -> bool:
+    return any(called(node) == "pad" for node in (it.old, it.new, *it.around))
