@@ -10,6 +10,7 @@ import time
 import pytest
 
 from gradlab import cli, commands
+from gradlab.commands import verify as verify_command
 
 
 def test_verify_all(capsys):
@@ -216,3 +217,14 @@ def test_verify_takes_a_budget(capsys):
     assert cli.main(command) == 0
     explored = json.loads(capsys.readouterr().out)["environment"]["explored"]
     assert not any(places["cut"] for places in explored)
+
+
+@pytest.mark.parametrize(
+    ("more", "timed"), [([], False), (["--timings"], True), (["--format", "json"], True)]
+)
+def test_only_times_that_are_shown_are_taken(monkeypatch, more, timed):
+    asked = {}
+    real = verify_command.verify
+    monkeypatch.setattr(verify_command, "verify", lambda *a, **k: real(*a, **asked.setdefault("given", k)))
+    assert cli.main(["verify", "exp", *more]) == 0
+    assert asked["given"]["timings"] is timed

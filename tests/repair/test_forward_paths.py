@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from gradlab import check_gradient, check_vjp
+from gradlab.checks.trial import Trial
+from gradlab.node import Node, Sample
+from gradlab.repair import lost_paths
 
 X = np.random.default_rng(3).standard_normal((4, 3))
 STEPS = np.random.default_rng(4).standard_normal((5, 3))
@@ -98,6 +101,28 @@ def test_one_number_has_a_path_only_if_it_explains_other_points_too(monkeypatch)
     report = check_gradient(area, lambda x: np.cos(0.7) * np.exp(0.7) * x / 0.7, x, explore=False)
     assert not report.ok
     assert all("test_forward_paths.py" not in fault.sentence for fault in report.faults)
+
+
+def paths_of(forward, backward):
+    sample = Sample("given", (X,))
+    node = Node("f", "own", forward, backward, lambda rng: iter([sample]))
+    trial = Trial(node, sample, registered=False)
+    return lost_paths(trial, trial.names, lambda: True)
+
+
+def test_what_all_goes_through_is_no_path():
+    """A gradient that is off as a whole has a factor, of which no expression says more."""
+    assert not paths_of(lambda x: (np.sin(3 * x), x), lambda x, g: (g * np.cos(3 * x),))
+    assert paths_of(two_terms, with_sine_times(0.25))
+
+
+def test_where_backward_raises_elsewhere_no_path_is_named():
+    def only_here(x, g):
+        if not np.array_equal(x, X):
+            raise ValueError("not here")
+        return with_sine_times(0.25)(x, g)
+
+    assert not paths_of(two_terms, only_here)
 
 
 def test_a_backward_that_raises_elsewhere_still_has_its_repair():

@@ -30,3 +30,19 @@ def test_a_gradient_of_another_shape_spoils_no_other():
     base = judge.gradients()
     assert judge.off(base).tolist() == [False] * 3 + [True] * 3
     assert len(judge.of_each_wrong_primal(base)) == 1
+
+
+def test_lists_dicts_and_arrays_that_backward_changes_are_as_they_were():
+    kept, memo, buffer = [1.0, 2.0], {"a": 1.0}, np.zeros(3)
+
+    def backward(x, g):
+        kept.append(3.0)
+        memo["b"] = memo.pop("a")
+        buffer[:] = g
+        return (2 * x * g,)
+
+    sample = Sample("given", (X,))
+    node = Node("square", "own", lambda x: (x**2, x), backward, lambda rng: iter([sample]))
+    judge = judge_of(Trial(node, sample, registered=False), [kept, memo, buffer])
+    assert judge.fits(judge.gradients())
+    assert (kept, memo, buffer.tolist()) == ([1.0, 2.0], {"a": 1.0}, [0.0] * 3)

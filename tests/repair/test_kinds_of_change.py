@@ -1,12 +1,20 @@
 """Kinds of changes: a mistake that each of them takes back, in a function of few lines."""
 
+import ast
 import importlib.util
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from gradlab import check_vjp
+from gradlab.checks.trial import Trial
+from gradlab.node import Node, Sample
+from gradlab.repair import find_repairs
+from gradlab.repair._executed import Executed
+from gradlab.repair._insertions import numbers_put
+from gradlab.repair._tiers import calls
 
 X = np.random.default_rng(5).uniform(0.5, 2.0, (4, 4))
 NUMBERS = itertools.count()
@@ -88,29 +96,42 @@ def test_a_change_that_writes_into_a_list_spoils_none_after_it(tmp_path):
     assert module.PAIRS == [(0, 1), (1, 2), (0, 3)]
 
 
-def test_a_function_is_not_made_to_call_itself(tmp_path):
-    module = module_of(tmp_path, "return np.exp(x).sum(), x", "return (g * np.exp(x) * x[0, 0],)")
-    (repair,) = check_vjp(module.forward, module.backward, (X,), explore=False).repairs
-    assert "backward(" not in repair.after
-
-
-def test_where_a_change_is_not_proven_its_line_is_named(tmp_path, monkeypatch):
-    """What gives the right gradients here says where to look, though a check may have something against it."""
-    module = module_of(tmp_path, "return np.exp(x), np.exp(x)", "d = -x\n    return (g * d,)")
-    monkeypatch.setattr("gradlab.running.mending._cuts", iter([False, True, True, True]).__next__)
-    monkeypatch.setattr(
-        "gradlab.running.mending._cuts", lambda report, seen=[]: seen.append(1) or len(seen) > 1
+def test_a_function_is_not_made_to_call_itself():
+    """Nor would it end: what is put in are the calls of other functions."""
+    body = ast.parse("def backward(x, g):\n    return twice(g)").body[0]
+    near = [node for text in ("twice(x)", "backward(x, g)") for node in ast.walk(ast.parse(text))]
+    suspect = SimpleNamespace(
+        function=SimpleNamespace(body=body),
+        near=near,
+        is_suspicious=lambda place: True,
+        seen=Executed(scope={"x": X, "g": X}),
     )
-    report = check_vjp(module.forward, module.backward, (X,), explore=False, checks=["matches_numerical"])
-    assert report.repairs
-    assert not any(repair.diff for repair in report.repairs)
-    assert report.repairs[0].before.strip() == "d = -x"
+    edits = list(calls(None, [suspect], None, lambda: True))
+    assert edits
+    assert not any("backward(" in ast.unparse(edit.new) for edit in edits)
 
 
-def test_a_literal_that_is_infinite_ends_no_search(tmp_path):
-    module = module_of(tmp_path, "return np.minimum(x, 1e999), x", "return (-g * (x < 1e999),)")
-    (repair,) = check_vjp(module.forward, module.backward, (X,), explore=False).repairs
-    assert repair.after == "return (g * (x < 1e999),)"
+def found_in(module, *, proven):
+    """Return what is found for functions of a module, where every change is proven, or none is."""
+    sample = Sample("given", (X,))
+    node = Node("f", "own", module.forward, module.backward, lambda rng: iter([sample]))
+    trial = Trial(node, sample, registered=False)
+    return find_repairs(trial, lambda: not proven, "all checks", lambda: 0.0)
+
+
+def test_where_a_change_is_not_proven_its_line_is_named(tmp_path):
+    """What gives the right gradients here says where to look, though a check may have something against it."""
+    module = module_of(tmp_path, "return np.exp(x), np.exp(x)", "d = -x\n    e = g * d\n    return (e,)")
+    (proven,) = found_in(module, proven=True)
+    assert proven.mistake == "sign-flipped"
+    first, *_ = found_in(module, proven=False)
+    assert (first.line, first.mistake, first.diff) == (proven.line, proven.mistake, "")
+
+
+@pytest.mark.parametrize("text", ["1e999", "-1e999"])
+def test_a_literal_that_is_infinite_is_no_whole_number(text):
+    node = ast.parse(text, mode="eval").body
+    assert list(numbers_put([node, ast.Constant(3)], [])(ast.Constant(2)))
 
 
 def test_what_a_memo_asks_is_no_condition_to_change(tmp_path):

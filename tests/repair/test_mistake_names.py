@@ -46,6 +46,7 @@ NAMED = [
     ("return dy", "dy", "dy * x", "straight-through"),
     ("return x", "x", "x * dy", "ignores-cotangent"),
     ("return x", "x", "x * dr", "missing-factor"),
+    ("return dy @ w", "dy", "dy * x", "missing-factor"),
     ("return dy * y", "y", "y * (1 - y)", "missing-factor"),
     ("return dy / r", "r", "r ** 2", "missing-factor"),
     ("return dy * r ** 2", "2", "3", "missing-factor"),
