@@ -141,7 +141,7 @@ def judged_mutant(which: tuple[str, int]) -> Outcome:
         with quiet():
             return first_wrong([replace(trial, seed=7) for trial in trials], CHECKS) is not None
 
-    repairs = find_repairs(at, rejected, "all checks", lambda: perf_counter() - start < SECONDS)
+    repairs = find_repairs(at, rejected, "all checks", lambda: (perf_counter() - start) / SECONDS)
     seconds = perf_counter() - start
     mended = [repair for repair in repairs if repair.mended]
     ended = _judged(node, mended[0].mended, function) if mended else "none"
