@@ -1,4 +1,4 @@
-"""Every entry of the corpora of strangers: of the first, and of four more, each written later."""
+"""Every entry of the corpora of strangers: of the first, and of five more, each written later."""
 
 from importlib import import_module
 from pathlib import Path
@@ -19,4 +19,5 @@ SECOND = _entries("[cd]_*.py")
 THIRD = _entries("[ef]_*.py")
 FOURTH = _entries("[gh]_*.py")
 FIFTH = _entries("[ij]_*.py")
-STRANGERS = [*FIRST, *SECOND, *THIRD, *FOURTH, *FIFTH]
+SIXTH = _entries("[k-n]_*.py")
+STRANGERS = [*FIRST, *SECOND, *THIRD, *FOURTH, *FIFTH, *SIXTH]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import gradlab
@@ -45,14 +45,22 @@ def is_right(entry: Stranger, verdict: str) -> bool:
     return verdict in RIGHT[entry.truth]
 
 
-def counted(entries: Sequence[Stranger], told: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Return how many verdicts are right, of what kind the others are, and how many mistakes got their name."""
-    wrong = [e for e in entries if e.truth == "wrong" and told[e.name][0] == "wrong" and e.names]
+def counted(
+    entries: Sequence[Stranger],
+    told: Mapping[str, Sequence[str]],
+    later: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Return how many verdicts are right, of what kind the others are, and how many mistakes got their name.
+
+    `later` has names that fit and that the tool did not have yet when the entries were written.
+    """
+    names = {e.name: (*e.names, *later.get(e.name, ())) for e in entries}
+    wrong = [e for e in entries if e.truth == "wrong" and told[e.name][0] == "wrong" and names[e.name]]
     return {
         "right": sum(is_right(e, told[e.name][0]) for e in entries),
         "right called wrong": sum(e.truth == "right" and told[e.name][0] == "wrong" for e in entries),
         "wrong let go": sum(e.truth == "wrong" and told[e.name][0] in ("right", "warned") for e in entries),
         "raised": sum(told[e.name][0] == "raised" for e in entries),
-        "named": sum(told[e.name][1] in e.names for e in wrong),
+        "named": sum(told[e.name][1] in names[e.name] for e in wrong),
         "to be named": len(wrong),
     }
