@@ -44,9 +44,8 @@ def _two_forwards(trial: Trial, expected: list[Array]) -> Iterator[CheckResult]:
     _, residuals = trial.forward()
     _, second_residuals = second_point.forward()
     gradients = [np.array(d) for d in trial.well_formed(trial.node.backward(residuals, trial.cotangent()))]
-    second_gradients = second_point.well_formed(
-        second_point.node.backward(second_residuals, second_point.cotangent())
-    )
+    returned = second_point.node.backward(second_residuals, second_point.cotangent())
+    second_gradients = [np.array(d) for d in second_point.well_formed(returned)]
     own, second_own = (
         (trial, gradients, expected),
         (second_point, second_gradients, second_point.own_gradients),

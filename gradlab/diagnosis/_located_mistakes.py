@@ -8,7 +8,7 @@ import numpy as np
 from gradlab.checks.trial import quiet
 from gradlab.checks.trial.ties import check_ties_together
 from gradlab.diagnosis._finding import Finding
-from gradlab.diagnosis._primal_evidence import PrimalEvidence
+from gradlab.diagnosis._primal_evidence import ALMOST_ALL, PrimalEvidence
 from gradlab.diagnosis._value_conditions import ENOUGH, Mask, label_condition, separating_condition, visible
 from gradlab.diagnosis.point_evidence import PointEvidence
 from gradlab.node import Array
@@ -30,9 +30,11 @@ def not_finite(evidence: PrimalEvidence) -> Finding | None:
 
 def single_element(evidence: PrimalEvidence) -> Finding | None:
     """See whether one element alone is wrong, at every sample that has more."""
-    masks = [p.wrong(evidence.i) for p in evidence.wrong_points]
-    large = [m for m in masks if m.size > 2]
-    if not large or any(m.sum() != 1 for m in masks):
+    at = [(p.is_given, p.wrong(evidence.i)) for p in evidence.wrong_points]
+    large = [m for _, m in at if m.size > 2]
+    others = [is_given for is_given, m in at if m.sum() != 1]
+    # far away something else may be wrong as well
+    if not large or any(others) or len(others) > (1 - ALMOST_ALL) * sum(not is_given for is_given, _ in at):
         return None
     if _is_wrong_at_zero_alone(evidence):
         return None  # what matters is the value 0, not the element

@@ -92,10 +92,15 @@ def is_another_small_number(it: Difference) -> bool:
 
 
 def gets_a_term(it: Difference) -> bool:
+    return term_of(it) is not None
+
+
+def term_of(it: Difference) -> ast.expr | None:
+    """Return the term that is put to what stood there, unless it is a number."""
     sums = it.new if isinstance(it.new, ast.BinOp) and isinstance(it.new.op, ast.Add | ast.Sub) else None
     if sums is None or number_in(sums.right) is not None or number_in(sums.left) is not None:
-        return False
-    return same(sums.left, it.old) or same(sums.right, it.old)
+        return None
+    return sums.right if same(sums.left, it.old) else sums.left if same(sums.right, it.old) else None
 
 
 def loses_a_term(it: Difference) -> bool:
@@ -151,6 +156,20 @@ def takes_the_mean(it: Difference) -> bool:
 
 def is_another_power(it: Difference) -> bool:
     """Return whether a factor is taken to another power."""
+    outer = _around_power(it)
+    return outer is not None and not (
+        isinstance(outer, ast.BinOp) and isinstance(outer.op, ast.Add | ast.Sub)
+    )
+
+
+def is_another_power_of_a_term(it: Difference) -> bool:
+    """Return whether what is added is taken to another power, as the length that softens a distance is."""
+    outer = _around_power(it)
+    return isinstance(outer, ast.BinOp) and isinstance(outer.op, ast.Add)
+
+
+def _around_power(it: Difference) -> ast.AST | None:
+    """Return what a power stands in whose exponent is changed; None if none is."""
     outer = it.around[0] if it.around else None
     exponents = isinstance(outer, ast.BinOp) and isinstance(outer.op, ast.Pow) and it.old is outer.right
     powers = any(
@@ -158,10 +177,9 @@ def is_another_power(it: Difference) -> bool:
         for a, b in ((it.new, it.old), (it.old, it.new))
     )
     if not exponents and not powers:
-        return False
+        return None
     around = it.around[1:] if exponents else it.around
-    outer = next((a for a in around if not isinstance(a, ast.UnaryOp)), None)
-    return not isinstance(outer, ast.BinOp) or isinstance(outer.op, ast.Mult | ast.Div | ast.MatMult)
+    return next((a for a in around if not isinstance(a, ast.UnaryOp)), None)
 
 
 def is_another_operand(it: Difference) -> bool:

@@ -11,6 +11,8 @@ from gradlab.node import Array
 
 # More than so many things in scope, or forms of one of them, are not tried.
 MOST_ATOMS, MOST_UNARY = 24, 400
+# So many arrays are divided by so many numbers in scope.
+MOST_SCALED, MOST_SCALES = 8, 3
 LARGEST = 4096
 ATOM, POWER, PRODUCT, SUM = 4, 3, 2, 1
 # What normalises, and what turns degrees into radians and bits into nats: people round these, or leave them out.
@@ -128,6 +130,8 @@ def unary_forms(some: Sequence[Form], numpy: str) -> list[Form]:
         for form in some:
             if form.values[0].ndim and form.values[0].dtype.kind == "f":
                 found += _called(form, numpy)
+        for form in _scaled(some):
+            found += [form, *_simple(form)]
     # a length may be equal to one of the numbers, and at other lengths it is not
     return [*numbers, *_unlike(found)[:MOST_UNARY]]
 
@@ -142,6 +146,18 @@ def _constant(some: Sequence[Form], text: str, numpy: str) -> Form:
 
 def _numbers(some: Sequence[Form], value: float) -> tuple[Array, ...]:
     return tuple(np.asarray(value) for _ in (some[0].values if some else (0,)))
+
+
+def _scaled(some: Sequence[Form]) -> Iterator[Form]:
+    """Yield arrays divided by a number in scope, as a function of limited range takes them."""
+    arrays = [f for f in some if f.values[0].ndim and f.values[0].dtype.kind == "f" and f.size <= 2]
+    numbers = [f for f in some if not f.values[0].ndim and f.values[0].dtype.kind == "f" and f.size <= 2]
+    for number in numbers[:MOST_SCALES]:
+        if all(v not in (0, 1) for v in number.values):
+            for f in arrays[:MOST_SCALED]:
+                pairs = zip(f.values, number.values, strict=True)
+                text = f"{f.within(PRODUCT)} / {number.within(ATOM)}"
+                yield Form(text, PRODUCT, f.size + number.size + 1, tuple(v / n for v, n in pairs))
 
 
 def _simple(f: Form) -> Iterator[Form]:

@@ -284,6 +284,37 @@ def numbers_put(near: Sequence[ast.AST], names: Sequence[str]) -> Edit:
     return edit
 
 
+def summands_put(names: Sequence[str]) -> Edit:
+    """Return the edit that adds a small number in scope, which keeps a root or a denominator from being zero."""
+
+    def edit(node: ast.AST) -> Iterator[ast.AST]:
+        if is_value(node) and isinstance(node, ast.expr):
+            for name in names:
+                yield ast.BinOp(node, ast.Add(), parsed(name))
+
+    return edit
+
+
+def literals_put(near: Sequence[ast.AST]) -> Edit:
+    """Return the edit that puts a list of numbers of the code nearby in the place of one of the same length."""
+    lists = [node for node in near if isinstance(node, ast.List | ast.Tuple) and _holds_numbers(node)]
+
+    def edit(node: ast.AST) -> Iterator[ast.AST]:
+        if isinstance(node, ast.List | ast.Tuple) and _holds_numbers(node):
+            for other in lists:
+                if len(other.elts) == len(node.elts) and ast.dump(other) != ast.dump(node):
+                    yield type(node)(other.elts, ast.Load())
+
+    return edit
+
+
+def _holds_numbers(node: ast.List | ast.Tuple) -> bool:
+    return bool(node.elts) and all(
+        number_in(part) is not None or (isinstance(part, ast.List | ast.Tuple) and _holds_numbers(part))
+        for part in node.elts
+    )
+
+
 def masks_put(names: Sequence[str]) -> Edit:
     """Return the edit that puts a mask in scope in the place of a comparison."""
 

@@ -8,6 +8,8 @@ from gradlab.repair import _changed_values, _moved_values
 from gradlab.repair._difference import Difference, are_cotangents, enclosing, factor_of, narrowed, same
 from gradlab.repair._tiers import Candidate
 
+# No larger term keeps a root or a denominator from being zero.
+LARGEST_EPSILON = 0.1
 # From what is plain to see to what may be part of something else.
 MISTAKES: tuple[tuple[str, Callable[[Difference], bool]], ...] = (
     ("last-write-wins", _changed_values.adds_up),
@@ -15,6 +17,7 @@ MISTAKES: tuple[tuple[str, Callable[[Difference], bool]], ...] = (
     ("axes-permuted", _moved_values.other_order_of_axes),
     ("axes-permuted", _moved_values.is_turned_as_it_is_reshaped),
     ("wrong-sum-axis", _moved_values.other_axis),
+    ("wrong-sum-axis", _moved_values.keyword_of_another_axis),
     ("missing-broadcast-sum", _moved_values.sums),
     ("transposed", _moved_values.is_transposed),
     ("transposed", _moved_values.has_operands_exchanged),
@@ -33,6 +36,7 @@ MISTAKES: tuple[tuple[str, Callable[[Difference], bool]], ...] = (
     ("shifted", _moved_values.is_in_an_index),
     ("epsilon-mismatch", _changed_values.is_added_elsewhere),
     ("epsilon-mismatch", _changed_values.is_another_small_number),
+    ("epsilon-mismatch", _changed_values.is_another_power_of_a_term),
     ("border", _moved_values.is_in_a_range),
     ("border", _moved_values.is_padded),
     ("sign-flipped", _changed_values.other_sign),
@@ -45,7 +49,13 @@ MISTAKES: tuple[tuple[str, Callable[[Difference], bool]], ...] = (
 )
 
 
-def mistake_of(edit: Candidate, wrong: Collection[str] = ()) -> str:
+# Returns the number that an expression always gives; None if it gives others, or no number.
+Constant = Callable[[ast.expr], float | None]
+
+
+def mistake_of(
+    edit: Candidate, wrong: Collection[str] = (), constant: Constant = lambda expression: None
+) -> str:
     """Return the name of the mistake that an edit takes back, as the diagnosis has it; empty if it has none.
 
     `wrong` are the primals whose gradients are wrong.
@@ -55,13 +65,20 @@ def mistake_of(edit: Candidate, wrong: Collection[str] = ()) -> str:
     for difference in differences:
         for name, is_it in MISTAKES:
             if is_it(difference):
-                return name
+                return _is_small(name, difference, constant) or name
     arguments = [a.arg for a in edit.function.body.args.args]
-    of_factor = (_of_factor(difference, arguments, wrong) for difference in differences)
+    of_factor = (_of_factor(difference, arguments, wrong, constant) for difference in differences)
     return next(filter(None, of_factor), _of_operand(differences))
 
 
-def _of_factor(it: Difference, arguments: Collection[str], wrong: Collection[str]) -> str:
+def _is_small(name: str, it: Difference, constant: Constant) -> str:
+    """Return what it is to leave out a term that keeps a root or a denominator from being zero; else nothing."""
+    term = _changed_values.term_of(it) if name == "missing-term" else None
+    number = None if term is None else constant(term)
+    return "epsilon-mismatch" if number is not None and abs(number) <= LARGEST_EPSILON else ""
+
+
+def _of_factor(it: Difference, arguments: Collection[str], wrong: Collection[str], constant: Constant) -> str:
     """Return what it is to leave a factor out, or to have one too many: the cotangent, the primal itself, or another.
 
     `arguments` are those of the function that the edit changes.
@@ -82,6 +99,8 @@ def _of_factor(it: Difference, arguments: Collection[str], wrong: Collection[str
     if not left_out:
         return ""
     handed_on = isinstance(it.old, ast.Name) and it.old.id in arguments and are_cotangents([it.old.id])
+    if constant(factor) is not None:
+        return "constant-factor"
     at_once = all(isinstance(outer, ast.Return | ast.Tuple | ast.FunctionDef) for outer in it.around)
     return "straight-through" if handed_on and at_once else "missing-factor"
 

@@ -22,6 +22,11 @@ def other_axis(it: Difference) -> bool:
     return not first or any(same(first[0], a) for a in it.new.args[:1]) or not it.new.args
 
 
+def keyword_of_another_axis(it: Difference) -> bool:
+    """Return whether the axis of a call, by name, is another one."""
+    return any(isinstance(outer, ast.keyword) and outer.arg in ("axis", "dim") for outer in it.around[:1])
+
+
 def sums(it: Difference) -> bool:
     if called(it.new) != "sum" or not isinstance(it.new, ast.Call):
         return False

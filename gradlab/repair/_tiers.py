@@ -17,10 +17,12 @@ from gradlab.repair._insertions import (
     asks_for_identity,
     calls_put,
     keywords_put,
+    literals_put,
     masks_put,
     numbers_put,
     operands_put,
     rounds_joined,
+    summands_put,
 )
 from gradlab.repair._judge import Judge
 from gradlab.repair._missing_forms import mended_expressions
@@ -28,6 +30,9 @@ from gradlab.repair._responses import as_assigned, response, value_places
 from gradlab.repair._source_function import SourceFunction
 from gradlab.repair._statement_edits import everywhere, slices_exchanged
 from gradlab.repair._suspects import Suspect
+
+# What is added to keep something from being zero is no larger.
+SMALL = 0.1
 
 
 class Candidate(NamedTuple):
@@ -59,8 +64,12 @@ def likely_insertions(
 ) -> Iterator[Candidate]:
     """Yield the edits that put in what people leave out: signs, transposes, sums of several writes."""
     for suspect in suspects:
-        edits = [*LIKELY, keywords_put(suspect.near), everywhere(_alike(suspect)), slices_exchanged]
-        yield from _edited(suspect, edits)
+        nearby = [
+            keywords_put(suspect.near),
+            literals_put(suspect.near),
+            summands_put(_small_numbers(suspect)),
+        ]
+        yield from _edited(suspect, [*LIKELY, *nearby, everywhere(_alike(suspect)), slices_exchanged])
 
 
 def _alike(suspect: Suspect) -> dict[str, list[str]]:
@@ -122,6 +131,15 @@ def _array_names(suspect: Suspect) -> list[str]:
     """Return the variables of a function that hold arrays, and tuples of lengths."""
     scope = suspect.seen.scope
     return [name for name, value in scope.items() if as_array(value) is not None or _is_shape(value)]
+
+
+def _small_numbers(suspect: Suspect) -> list[str]:
+    """Return the texts of the numbers that are small: in scope, and of the module where the code nearby has them."""
+    space = suspect.function.functions[0].__globals__
+    near = {node.id for node in suspect.near if isinstance(node, ast.Name)}
+    of_module = {name: space[name] for name in near if isinstance(space.get(name), float)}
+    known = [form for form in atoms([suspect.seen.scope | of_module]) if form.values[0].ndim == 0]
+    return [form.text for form in known if 0 < abs(form.values[0]) <= SMALL]
 
 
 def _scalars(suspect: Suspect) -> list[str]:

@@ -149,7 +149,7 @@ def lost_paths(trial: Trial, wrong: Collection[str], goes_on: Callable[[], bool]
             for function, ran in zip(sources, seen, strict=True)
             for place in value_places(places(function.body), ran.lines)
         ]
-        points = list(_points(trial))
+        points = list(points_near(trial))
         found = []
         for i in (i for i, name in enumerate(trial.names) if name in wrong):
             lines: list[_Line] = []
@@ -192,7 +192,7 @@ def _called(place: SyntaxPlace) -> str:
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
-def _points(trial: Trial) -> Iterator[Trial]:
+def points_near(trial: Trial) -> Iterator[Trial]:
     """Yield the trial and some nearby at which forward has a value."""
     yield trial
     rng = np.random.default_rng(trial.seed)

@@ -6,12 +6,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from difflib import SequenceMatcher
+from functools import partial
 from itertools import groupby
 from typing import Any
 
 from gradlab.checks.trial import Trial
 from gradlab.faults.syntax_places import SyntaxPlace, places, temporarily_replaced
 from gradlab.node import Array
+from gradlab.repair._constant_values import constant_value
 from gradlab.repair._difference import are_cotangents
 from gradlab.repair._insertions import accumulated
 from gradlab.repair._judge import Judge, judge_of
@@ -68,7 +70,7 @@ def find_repairs(
             if proven and counts(edits):
                 proven = is_right_at_other_lengths(trial)
         judge.put_back()
-        if proven and (repair := _shown(edits, proven_with, wrong)):
+        if proven and (repair := _shown(edits, proven_with, wrong, trial)):
             return [repair]
         unproven += edits
     small = (edit for edit in unproven if _size(edit) <= LARGEST_UNPROVEN)
@@ -217,7 +219,9 @@ def _size(edit: Candidate) -> int:
     return sum(b - a + 2 * (d - c) for op, a, b, c, d in matcher.get_opcodes() if op != "equal")
 
 
-def _shown(edits: Sequence[Candidate], proven_with: str, wrong: Collection[str]) -> Repair | None:
+def _shown(
+    edits: Sequence[Candidate], proven_with: str, wrong: Collection[str], trial: Trial
+) -> Repair | None:
     """Return the change of a file that some edits are; None if they are of several, or no text gives them."""
     files = {edit.function.file for edit in edits}
     if len(files) > 1:
@@ -231,8 +235,11 @@ def _shown(edits: Sequence[Candidate], proven_with: str, wrong: Collection[str])
         mended = edited_text(text, changes, [edit.function.definition for edit in edits])
     if not mended:
         return None
-    mistakes = filter(None, (mistake_of(edit, wrong) for edit in edits))
-    mistake = _exchange(edits) or next(mistakes, "")
+    names = (
+        mistake_of(edit, wrong, partial(constant_value, function=edit.function, trial=trial))
+        for edit in edits
+    )
+    mistake = _exchange(edits) or next(filter(None, names), "")
     return replace(repair_of(file, text, mended, proven_with), mistake=mistake)
 
 

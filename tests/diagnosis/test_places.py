@@ -342,3 +342,17 @@ def test_of_many_elements_a_lost_sum_is_named_as_of_few(size):
     )
     assert report.faults[0].name == "missing-broadcast-sum"
     assert "is the last slice, not the sum" in report.faults[0].sentence
+
+
+@pytest.mark.parametrize(("far", "name"), [(8.0, "single-element"), (0.5, "")])
+def test_one_element_that_is_wrong_nearly_everywhere(far, name):
+    """What else is wrong where the numbers are large does not hide it; what is wrong at the given point does."""
+
+    def gradient(x):
+        d = 2 * x
+        d[0] += 1
+        return d if np.abs(x).max() < far else d + np.array([0.0, 0.3, -0.2, 0.5])
+
+    report = check_gradient(lambda x: x @ x, gradient, np.array([0.4, -0.9, 1.1, 0.2]), repair=False)
+    names = [fault.name for fault in report.faults if fault.confidence]
+    assert (names[:1] == [name]) if name else "single-element" not in names

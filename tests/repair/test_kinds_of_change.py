@@ -45,6 +45,22 @@ KINDS = {
         "return (2 * (x - x.mean(axis=0)) * g / len(x),)",
         "return (2 * (x - x.mean(axis=0)) * g / (len(x) - 1),)",
     ),
+    "a small number under a root": (
+        "return x / np.sqrt((x**2).sum(axis=1, keepdims=True) + EPS), x",
+        "r = np.sqrt((x**2).sum(axis=1, keepdims=True))\n"
+        "    return (g / r - x * (g * x).sum(axis=1, keepdims=True) / r**3,)",
+        "r = np.sqrt((x**2).sum(axis=1, keepdims=True) + EPS)",
+    ),
+    "a list of numbers that another line has": (
+        "return x @ np.array([0.299, 0.587, 0.114, 0.2]), x",
+        "return (np.outer(g, np.array([0.3, 0.59, 0.11, 0.2])),)",
+        "return (np.outer(g, np.array([0.299, 0.587, 0.114, 0.2])),)",
+    ),
+    "the slope of a function whose range is set": (
+        "u = LIMIT * np.tanh(x / LIMIT)\n    return u, u",
+        "return (g,)",
+        "return (g * (1 - (x / LIMIT)**2),)",
+    ),
     "a number written into items": (
         "return np.where(x > 1, 3 * x, x**2), x",
         "d = 2 * x\n    d[x > 1] = 1\n    return (g * d,)",
@@ -56,9 +72,8 @@ KINDS = {
 def module_of(tmp_path, forward, backward):
     name = f"kinds_{next(NUMBERS)}"
     path = tmp_path / f"{name}.py"
-    path.write_text(
-        f"import numpy as np\n\n\ndef forward(x):\n    {forward}\n\n\ndef backward(x, g):\n    {backward}\n"
-    )
+    functions = f"def forward(x):\n    {forward}\n\n\ndef backward(x, g):\n    {backward}\n"
+    path.write_text(f"import numpy as np\n\nEPS, LIMIT = 0.05, 1.7\n\n\n{functions}")
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

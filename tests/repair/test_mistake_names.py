@@ -50,7 +50,8 @@ NAMED = [
     ("return dy * y", "y", "y * (1 - y)", "missing-factor"),
     ("return dy / r", "r", "r ** 2", "missing-factor"),
     ("return dy * r ** 2", "2", "3", "missing-factor"),
-    ("s = r + e", "e", "e ** 2", ""),
+    ("s = r + e", "e", "e ** 2", "epsilon-mismatch"),
+    ("s = logsumexp(x, axis=0)", "0", "1", "wrong-sum-axis"),
     ("return dy * x / k", "dy * x / k", "dy * x", ""),
     ("return dy * x", "x", "y", "wrong-operand"),
     ("(p, q) = saved", "(p, q)", "(q, p)", "wrong-operand"),
@@ -95,6 +96,22 @@ def test_the_name_of_an_edit(statement, old, new, name):
     (body,) = ast.parse(f"def backward(dy):\n    {lines}").body
     place = next(p for p in places(body) if not isinstance(p.node, ast.Return) and ast.unparse(p.node) == old)
     assert mistake_of(Candidate(SimpleNamespace(body=body), place, parsed(new)), ["self.sigma"]) == name
+
+
+@pytest.mark.parametrize(
+    ("new", "number", "name"),
+    [
+        ("dy * k", 0.5, "constant-factor"),
+        ("dy * k", None, "missing-factor"),
+        ("dy + k", 1e-3, "epsilon-mismatch"),
+        ("dy + k", 2.0, "missing-term"),
+    ],
+)
+def test_what_is_always_the_same_number_is_told_apart(new, number, name):
+    (body,) = ast.parse("def backward(dy):\n    return 1 / dy").body
+    place = next(p for p in places(body) if ast.unparse(p.node) == "dy")
+    edit = Candidate(SimpleNamespace(body=body), place, parsed(new))
+    assert mistake_of(edit, constant=lambda expression: number) == name
 
 
 def test_the_names_are_those_of_the_diagnosis():

@@ -80,10 +80,39 @@ def find_calls(
             failed[-1].__cause__ = error  # the reader wants to see the line of their own that raised
         finally:
             held_layer.reset()
+    if not found and not failed:
+        found += _of_two_methods(held_layer, held, settings)
     if not found:
-        cure = f"{title_of(layer)} has no forward method: call it forward, or pass forward='its name' to check_layer"
-        raise failed[0] if failed else LayerError(cure)
+        raise failed[0] if failed else no_forward(layer)
     return found
+
+
+def no_forward(layer: Any) -> LayerError:
+    """Return the error that says that no method's name is such as that of a forward pass."""
+    cure = "call it forward, or pass forward='its name' to check_layer"
+    return LayerError(f"{title_of(layer)} has no forward method: {cure}")
+
+
+def _of_two_methods(
+    held_layer: HeldLayer, held: Sequence[Any], settings: Mapping[str, Any]
+) -> list[CallWithLeaves]:
+    """Return the calls of the first of an object's two methods, whatever these are called in whatever language.
+
+    They count only if what the second gives is right.
+    """
+    layer = held_layer.layer
+    methods = [
+        name for name, value in vars(type(layer)).items() if inspect.isfunction(value) and name[0] != "_"
+    ]
+    if len(methods) != 2:
+        return []
+    try:
+        forward = _call(layer, methods[0], held, settings)
+        return list(_with_outputs(held_layer, replace(forward, backward=methods[1], unnamed=True)))
+    except Exception:  # whatever these two methods are for
+        return []
+    finally:
+        held_layer.reset()
 
 
 def _refuse(layer: Any, inputs: Sequence[Any]) -> None:

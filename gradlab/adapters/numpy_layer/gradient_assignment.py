@@ -20,7 +20,15 @@ from gradlab.adapters.numpy_layer.gradient_slots import (
 )
 from gradlab.adapters.numpy_layer.layer_reading import RATE, BoundLayer
 from gradlab.adapters.numpy_layer.layer_run import GradientSlot, LayerRun, method_of, passes_cache, slot_at
-from gradlab.adapters.numpy_layer.number_places import Path, data_name, follow, grad_name, new_arrays, show
+from gradlab.adapters.numpy_layer.number_places import (
+    Path,
+    as_array,
+    data_name,
+    follow,
+    grad_name,
+    new_arrays,
+    show,
+)
 from gradlab.adapters.numpy_layer.parameter_discovery import Override, Parameter, nearest_name, overrides
 from gradlab.node import Array, as_tuple
 
@@ -56,15 +64,29 @@ def traces_of(bound: BoundLayer, run: LayerRun, before: Mapping[Path, Any], g: A
 
 
 def differentiated_inputs(bound: BoundLayer, run: LayerRun) -> list[ArgumentLeaf]:
-    """Return the inputs that should have a gradient: all but a loss's targets."""
+    """Return the inputs that should have a gradient: all but a loss's targets, for which none comes back."""
     arguments = [argument.name for argument in bound.forward_call.arguments]
     targets = {leaf for leaf in bound.leaves if names.is_target(arguments[leaf.argument])}
+    targets -= set(_come_back_in_order(bound.leaves, run.given_back))
     others = [leaf for leaf in bound.leaves if leaf not in targets]
     loss = not bound.backward_call.takes or all(y.size == 1 for y in run.outputs)
     if loss and len(others) > 1 and any(leaf.name == "y" for leaf in others):
         predictions = [leaf for leaf in others if names.is_prediction(leaf.name)]
         others = predictions if len(predictions) == len(others) - 1 else others
     return others or list(bound.leaves)
+
+
+def _come_back_in_order(leaves: Sequence[ArgumentLeaf], returned: Any) -> list[ArgumentLeaf]:
+    """Return the inputs for which something stands in its place, where backward returned one thing for each input."""
+    if not isinstance(returned, tuple | list) or len(returned) != len(leaves):
+        return []
+    arrays = [as_array(part) for part in returned]
+    # a number may be the gradient of any number, and zeros are what stands where there is none
+    return [
+        leaf
+        for leaf, array in zip(leaves, arrays, strict=True)
+        if array is not None and array.shape == leaf.value.shape and array.ndim and array.any()
+    ]
 
 
 def assign_inputs(traces: BackwardTraces, parameters: Sequence[Parameter]) -> dict[str, GradientSlot]:

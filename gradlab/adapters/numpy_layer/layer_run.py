@@ -177,6 +177,8 @@ class ForwardCall:
         Whether its one output is one number.
     backward, cotangent : str
         What the caller says that backward's method, and the argument or attribute for the cotangent, is called.
+    unnamed : bool
+        Whether no name says that its method is forward: the object has two methods, and this is the first.
     """
 
     method: str
@@ -191,6 +193,7 @@ class ForwardCall:
     scalar: bool = False
     backward: str = ""
     cotangent: str = ""
+    unnamed: bool = False
 
     def run(
         self,

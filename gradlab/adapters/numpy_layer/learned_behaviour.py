@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradlab.adapters.foreign_pair.function_patch import in_double
+from gradlab.adapters.numpy_layer.forward_arguments import ArgumentLeaf
 from gradlab.adapters.numpy_layer.layer_reading import BoundLayer, Primal, cotangent
 from gradlab.adapters.numpy_layer.number_places import attribute_names, follow, objects
 from gradlab.adapters.numpy_layer.recording_optimizer import RecordingOptimizer
@@ -167,6 +168,29 @@ def keeps_a_state(bound: BoundLayer) -> bool:
             a.shape == b.shape and np.allclose(a, b, 1e-6, 1e-12, equal_nan=True)
             for a, b in zip(run.outputs, again.outputs, strict=False)
         )
+
+
+def is_compared(bound: BoundLayer, leaf: ArgumentLeaf) -> bool:
+    """Return whether forward takes an input's difference from another one and no more, as a loss takes its targets."""
+    alike = [other for other in bound.leaves if other is not leaf and other.value.shape == leaf.value.shape]
+    params = [(p.where, p.value) for p in bound.primals if p.where is not None]
+    shift = np.random.default_rng(30).standard_normal(leaf.value.shape)
+
+    def outputs(*moved: ArgumentLeaf) -> list[Array]:
+        arrays = [x.value + shift if any(x is m for m in moved) else np.array(x.value) for x in bound.leaves]
+        return [y.copy() for y in bound.forward_call.run(bound.held_layer, arrays, params).outputs]
+
+    def same(a: Sequence[Array], b: Sequence[Array]) -> bool:
+        return all(x.shape == y.shape and np.allclose(x, y, 1e-9, 1e-9) for x, y in zip(a, b, strict=True))
+
+    with quiet():
+        try:
+            given = outputs()
+            return any(
+                same(given, outputs(leaf, other)) and not same(given, outputs(leaf)) for other in alike
+            )
+        except Exception:  # what takes no such numbers
+            return False
 
 
 def spoiled_inputs(bound: BoundLayer, seed: int) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from gradlab.adapters.numpy_layer import naming_conventions as names
 from gradlab.adapters.numpy_layer.backward_calls import find_backward_calls
 from gradlab.adapters.numpy_layer.forward_arguments import ArgumentLeaf
-from gradlab.adapters.numpy_layer.forward_calls import FOR_FUNCTIONS, CallWithLeaves
+from gradlab.adapters.numpy_layer.forward_calls import FOR_FUNCTIONS, CallWithLeaves, no_forward
 from gradlab.adapters.numpy_layer.gradient_assignment import (
     assign_inputs,
     assign_parameters,
@@ -77,11 +77,14 @@ def choose_reading(
             continue
         if reading.perfect:
             return reading
-        if bound.backward_call.inverse:
+        # what no name says is forward is one only if what comes back is right
+        if bound.backward_call.inverse or (bound.forward_call.unnamed and min(reading.fits) < 1):
             continue
         found.append(reading)
     if found:
         return max(found, key=lambda reading: (sum(reading.fits), -len(reading.without)))
+    if all(forward.unnamed for forward, _ in calls):
+        raise no_forward(held_layer.layer)
     return _raising(held_layer, failed)
 
 
@@ -138,6 +141,7 @@ def _attempt(bound: BoundLayer, parameters: Sequence[Parameter], grads: Any, see
         if grads is None
         else overridden(traces, parameters, grads)
     )
+    lists = _without_inputs(run, values, lists, inputs)
     alive = alive_slots(bound, parameters, values, lists, seed)
     taken = {p.name: choose_slots(p, lists.get(p.name, []), alive) for p in parameters}
     primals = _without_views(run.layer, _primals(bound, inputs, parameters, values, taken))
@@ -156,6 +160,25 @@ def _attempt(bound: BoundLayer, parameters: Sequence[Parameter], grads: Any, see
         x for x in differentiated_inputs(bound, run) if x.name not in inputs and not _is_in_dict(bound, x)
     ]
     return Reading(bound, tuple(fits(bound, seed)), tuple(missing), tuple(without))
+
+
+def _without_inputs(
+    run: LayerRun,
+    values: Mapping[str, Array],
+    lists: Mapping[str, Sequence[Sequence[GradientSlot]]],
+    inputs: Mapping[str, GradientSlot],
+) -> dict[str, list[list[GradientSlot]]]:
+    """Leave out what holds an input's gradient, in another shape than the parameter's: a buffer of what is returned."""
+    given = [x for slot in inputs.values() if (x := slot.array(run)) is not None]
+
+    def is_free(slot: GradientSlot, shape: tuple[int, ...]) -> bool:
+        array = slot.array(run)
+        return array is None or array.shape == shape or not any(np.array_equal(array, x) for x in given)
+
+    return {
+        name: [[s for s in slots if is_free(s, values[name].shape)] for slots in of_paths]
+        for name, of_paths in lists.items()
+    }
 
 
 def _primals(

@@ -14,6 +14,7 @@ from gradlab.adapters.numpy_layer.layer_run import passes_cache, resets, title_o
 from gradlab.adapters.numpy_layer.learned_behaviour import (
     clearing_method,
     inputs_spoiled_by_a_step,
+    is_compared,
     keeps_a_state,
     mixed_accumulation,
     spoiled_inputs,
@@ -178,7 +179,7 @@ def remarks(reading: Reading, subject: Subject, printed: bool, strict: bool, see
     """Return the remarks on a layer that no check makes: missing gradients, sums, constants, printing."""
     breach = Verdict.WRONG if strict else Verdict.WARNING
     found = [*_missing(reading, subject.name, breach), *_sums(reading, subject.name, breach, seed)]
-    found += _in_another_order(reading, subject.name, breach)
+    found += _in_another_order(reading, subject.name)
     for name in inputs_spoiled_by_a_step(reading.bound, seed) if not reading.raised else ():
         evidence = (
             f"the gradient of {name} is another if the optimizer moves the parameters before it is computed"
@@ -229,7 +230,7 @@ def _row(node: str, check: str, primal: str, verdict: Verdict, note: str) -> Row
     return Row(node, "given", check, primal, "", verdict, note=note)
 
 
-def _in_another_order(reading: Reading, node: str, breach: Verdict) -> Iterator[Remark]:
+def _in_another_order(reading: Reading, node: str) -> Iterator[Remark]:
     """Yield a remark on gradients of one shape that are returned, by their names, in another order than the inputs."""
     places = {}
     for p in reading.bound.primals:
@@ -243,11 +244,8 @@ def _in_another_order(reading: Reading, node: str, breach: Verdict) -> Iterator[
             f"by their names the gradients are returned in the order {returned}, and forward takes {inputs}"
         )
         cure = "return them in forward's order, or by name, as who takes them in order exchanges them"
-        # somebody may hand all of them back from the last to the first; some of them exchanged are a slip
-        order = [places[name][0] for name in alike]
-        verdict = breach if order == sorted(order, reverse=True) else Verdict.WRONG
-        finding = Finding("swapped-primals", "", 0.95, evidence, cure, warns=verdict is Verdict.WARNING)
-        yield _row(node, "order_of_gradients", "", verdict, f"{evidence}: {cure}"), finding
+        finding = Finding("swapped-primals", "", 0.95, evidence, cure)
+        yield _row(node, "order_of_gradients", "", Verdict.WRONG, f"{evidence}: {cure}"), finding
 
 
 def _missing(reading: Reading, node: str, breach: Verdict) -> Iterator[Remark]:
@@ -261,7 +259,9 @@ def _missing(reading: Reading, node: str, breach: Verdict) -> Iterator[Remark]:
         # a fixed matrix may be called W_fixed: what has a plain name, is listed as a parameter, or has a place for its
         # gradient, is none
         plain = any(is_plain_parameter(nearest_name(o.path)) for o in p.occurrences)
-        plain = plain and not _is_designed(p.value(reading.bound.held_layer.layer))
+        layer = reading.bound.held_layer.layer
+        # a plain number, such as a temperature, is set and not learned until somebody says so
+        plain = plain and isinstance(p.where.get(layer), np.ndarray) and not _is_designed(p.value(layer))
         owed = learns and (plain or any(o.declared for o in p.occurrences) or _has_place(reading, p))
         verdict = Verdict.WRONG if owed else breach
         yield _row(node, NUMERICAL, p.name, verdict, note), finding if owed else None
@@ -294,7 +294,7 @@ def _is_owed(reading: Reading, leaf: ArgumentLeaf) -> bool:
     others = any(p.leaf is not None for p in reading.bound.primals)
     plain = np.isin(leaf.value, (0, 1)) | ~np.isfinite(leaf.value)
     mask = "mask" in leaf.name.lower() or bool(plain.all())
-    return others and not mask and not is_loss(reading.bound)
+    return others and not mask and not is_loss(reading.bound) and not is_compared(reading.bound, leaf)
 
 
 def _sums(reading: Reading, node: str, breach: Verdict, seed: int) -> Iterator[Remark]:

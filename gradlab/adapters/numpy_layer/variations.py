@@ -15,9 +15,12 @@ from gradlab.adapters.numpy_layer import naming_conventions as names
 from gradlab.adapters.numpy_layer.layer_reading import BoundLayer, cotangent
 from gradlab.adapters.numpy_layer.layer_run import HeldLayer, method_of, resets, vars_of
 from gradlab.adapters.numpy_layer.layer_state import Snapshot
-from gradlab.checks.exploration.derived_inputs import resize
+from gradlab.checks.exploration.derived_inputs import holds_permutations, resize
 from gradlab.checks.trial import quiet
 from gradlab.node import Array
+
+# So many integers in a row may be the corners of one thing.
+CORNERS = 4
 
 
 def variations(
@@ -72,8 +75,10 @@ def _oblong(bound: BoundLayer) -> Iterator[Variation]:
                     how = f"axis {longer} of {primal.name} longer"
                     # what is no image may be square for good, and is then refused in the layer's own words
                     refusable = len(shape) < 3
+                    # and an input beside the first may be a matrix of that many rows by its meaning
+                    excused = refusable and i > 0
                     change = partial(_longer, i, longer)
-                    yield variation_of(how, bound, changes=(change,), refusable=refusable)
+                    yield variation_of(how, bound, changes=(change,), refusable=refusable, excused=excused)
 
 
 def _longer(i: int, axis: int, primals: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -84,12 +89,24 @@ def _longer(i: int, axis: int, primals: tuple[Array, ...]) -> tuple[Array, ...]:
 def _repeated_ids(bound: BoundLayer, settings: Mapping[str, Any]) -> Iterator[Variation]:
     for name, value in settings.items():
         if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.size > 1:
-            # one-hot rows are repeated as they stand
-            whole = value.ndim > 1 and bool(np.isin(value, (0, 1)).all())
-            repeated = value.copy() if whole else value.copy().reshape(-1)
-            repeated[1::2] = repeated[: 2 * (len(repeated) // 2) : 2]
-            if not np.array_equal(repeated.reshape(value.shape), value):
-                yield variation_of(f"{name} with repeats", bound, {name: repeated.reshape(value.shape)})
+            # several rows of all integers are no accident
+            if value.ndim > 1 and value.shape[-1] > 2 and holds_permutations(value):
+                continue
+            one_hot = value.ndim > 1 and bool(np.isin(value, (0, 1)).all())
+            # the two ends of an edge, or the corners of a face, are not the same
+            tied = value.ndim > 1 and value.shape[-1] <= CORNERS and not _has_equal_neighbours(value)
+            for whole in (True, False) if tied and not one_hot else (one_hot,):
+                repeated = value.copy() if whole else value.copy().reshape(-1)
+                repeated[1::2] = repeated[: 2 * (len(repeated) // 2) : 2]
+                repeated = repeated.reshape(value.shape)
+                if not np.array_equal(repeated, value):
+                    how = f"{name} with repeats{' in a row' if tied and not whole else ''}"
+                    yield variation_of(how, bound, {name: repeated}, excused=tied and not whole)
+
+
+def _has_equal_neighbours(integers: Array) -> bool:
+    rows = np.sort(integers, axis=-1)
+    return bool((rows[..., 1:] == rows[..., :-1]).any())
 
 
 def _other_settings(bound: BoundLayer) -> Iterator[Variation]:

@@ -229,8 +229,7 @@ def _repeated_integers(trial: Trial) -> Iterator[DerivedTrials]:
     for name, value in trial.sample.settings.items():
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "iu" or value.size < 2:
             continue
-        # of a permutation every integer is there once
-        if len(np.unique(value)) < value.size or (np.sort(value.reshape(-1)) == np.arange(value.size)).all():
+        if len(np.unique(value)) < value.size or holds_permutations(value):
             continue
         changed = value.copy()
         changed.reshape(-1)[1] = changed.reshape(-1)[0]
@@ -238,6 +237,11 @@ def _repeated_integers(trial: Trial) -> Iterator[DerivedTrials]:
         derived = trial.at(how, trial.primals(), {**trial.sample.settings, name: changed})
         if derived.accepted:
             yield DerivedTrials(how, [derived], guessed=True)
+
+
+def holds_permutations(integers: Array) -> bool:
+    """Return whether each row holds every integer from 0 on once, as a permutation does."""
+    return bool(integers.ndim and (np.sort(integers, axis=-1) == np.arange(integers.shape[-1])).all())
 
 
 def resize(x: Array, axis: int, size: int) -> Array:
@@ -256,7 +260,9 @@ def _resized_batches(trial: Trial) -> Iterator[DerivedTrials]:
                 # a batch of 1 may be broadcast by accident, to labels that the function holds
                 if size < n and not trial.registered:
                     guessed = guessed or not any(trials_with_batch(trial, "batch doubled", 2 * n))
-                yield DerivedTrials(how, trials, guessed, meant=not guessed)
+                # the one axis of a vector may be time, and one step of it too short for what looks back
+                may_be_time = size < n and not trial.registered and trial.sample.primals[0].ndim == 1
+                yield DerivedTrials(how, trials, guessed or may_be_time, meant=not guessed)
 
 
 def _batch_size(trial: Trial) -> int | None:
@@ -289,22 +295,29 @@ def trials_with_batch(trial: Trial, how: str, size: int) -> Iterator[Trial]:
                 x[n:] = redrawn(x[:n], rng)[: size - n]
         derived = trial.at(f"{how} ({', '.join(trial.names[i] for i in (0, *some))})", parts, changed)
         grown = [(size, *shape[1:]) if shape[:1] == (n,) else shape for shape in _output_shapes(trial)]
-        if derived.accepted and _output_shapes(derived) == grown and _counts_all(trial, derived):
+        if derived.accepted and _output_shapes(derived) == grown and counts_all(trial, derived):
             yield derived
 
 
-def _counts_all(trial: Trial, longer: Trial) -> bool:
-    """Return whether the output depends on what was added to each primal whose axes are longer than those given.
+def counts_all(trial: Trial, longer: Trial) -> bool:
+    """Return whether the output depends on what was added along each axis of a primal that is longer than the given.
 
     Where it does not depend on what was there either, nobody knows.
     """
     if longer.registered:
         return True
     for i, given in enumerate(trial.sample.primals):
-        added = np.ones(longer.sample.primals[i].shape, bool)
-        added[tuple(map(slice, given.shape))] = False
-        if added.any() and _ignores(longer, i, added, "added") and not _ignores(longer, i, ~added, "given"):
-            return False
+        shape = longer.sample.primals[i].shape
+        kept = np.zeros(shape, bool)
+        kept[tuple(map(slice, given.shape))] = True
+        for axis in (a for a, (n, more) in enumerate(zip(given.shape, shape, strict=False)) if more > n):
+            # along this axis alone: what another one adds may count
+            beside = [slice(None) if a == axis else slice(n) for a, n in enumerate(given.shape)]
+            added = np.zeros(shape, bool)
+            added[tuple(beside)] = True
+            added &= ~kept
+            if _ignores(longer, i, added, f"added, axis {axis},") and not _ignores(longer, i, kept, "given"):
+                return False
     return True
 
 
@@ -344,7 +357,7 @@ def _output_shapes(trial: Trial) -> list[tuple[int, ...]]:
 def _resized_axes(trial: Trial, n: int) -> Iterator[DerivedTrials]:
     """Give all axes of length n, in primals and settings alike, another length: longer by 1, and 1."""
     longer = _resized_everywhere(trial, f"axes of {n} made {n + 1}", n, n + 1)
-    if longer.accepted and not _counts_all(trial, longer):
+    if longer.accepted and not counts_all(trial, longer):
         return
     if not trial.registered and longer.accepted and not _is_resized(trial, longer, n, n + 1):
         # the output may have another length that follows from it, as that of a pooling has
@@ -356,7 +369,8 @@ def _resized_axes(trial: Trial, n: int) -> Iterator[DerivedTrials]:
         yield DerivedTrials(f"axes of {n} made {n + 1}", [longer])
         single = _resized_everywhere(trial, f"axes of {n} made 1", n, 1)
         if may_be_cut(trial, n, 1, single.sample.settings) and _is_resized(trial, single, n, 1):
-            yield DerivedTrials(f"axes of {n} made 1", [single])
+            alone = not trial.registered and all(x.ndim < 2 or n not in x.shape for x in trial.sample.primals)
+            yield DerivedTrials(f"axes of {n} made 1", [single], guessed=alone)
 
 
 def _is_resized(trial: Trial, derived: Trial, n: int, size: int) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gradlab import check_layer
+from gradlab.adapters.numpy_layer import LayerError
 
 GENERATOR = np.random.default_rng(5)
 
@@ -341,3 +342,183 @@ def test_the_numbers_of_a_module_that_a_layer_holds_stay_as_they_are():
     assert check_layer(layer, np.array([0.3, 0.7])).ok
     assert {name: value for name, value in vars(np).items() if name in numbers} == numbers
     assert layer.gain == 2.0
+
+
+class SmoothInPlace:
+    """Hands out its own buffers; `a` is no parameter that it has a gradient of."""
+
+    def __init__(self, n):
+        self.a, self._y, self._gx = 0.6, np.zeros(n), np.zeros(n)
+
+    def forward(self, x):
+        last = 0.0
+        for t in range(len(x)):
+            last = self._y[t] = self.a * last + (1 - self.a) * x[t]
+        return self._y
+
+    def backward(self, gy):
+        carry = 0.0
+        for t in range(len(gy) - 1, -1, -1):
+            carry = gy[t] + self.a * carry
+            self._gx[t] = (1 - self.a) * carry
+        return self._gx
+
+
+def test_a_buffer_that_is_returned_for_the_input_is_no_parameters_gradient():
+    report = check_layer(SmoothInPlace(5), normal(5, seed=34))
+    assert report.ok
+    assert [fault.name for fault in report.faults if fault.confidence] == ["aliases-memory"]
+
+
+class Taps:
+    def forward(self, x):
+        self.x = x
+        return 2 * x + np.concatenate([np.zeros(2), x[:-2]])
+
+    def backward(self, dout):
+        if len(dout) < 2:
+            raise ValueError("shorter than what it looks back")
+        return 2 * dout + np.concatenate([dout[2:], np.zeros(2)])
+
+
+def test_one_step_of_time_may_be_too_short():
+    assert check_layer(Taps(), normal(7, seed=35)).ok
+
+
+class Puissance:
+    """Two methods whose names say nothing; `double` is its own mistake."""
+
+    def __init__(self, double=1.0):
+        self.double = double
+
+    def avant(self, entree):
+        self.entree = entree
+        return entree**3
+
+    def arriere(self, sortie):
+        return 3 * self.double * self.entree**2 * sortie
+
+
+def test_two_methods_of_any_name_count_where_they_are_right():
+    assert check_layer(Puissance(), normal(2, 3, seed=36)).ok
+    # what may be no backward at all is not called a wrong one
+    with pytest.raises(LayerError, match="has no forward method: call it forward, or pass forward="):
+        check_layer(Puissance(double=2.0), normal(2, 3, seed=36))
+    report = check_layer(Puissance(double=2.0), normal(2, 3, seed=36), forward="avant", backward="arriere")
+    assert report.faults[0].name == "constant-factor"
+
+
+class Arrhenius:
+    """T is a temperature here, not a loss's targets; `power` is 2 where it is right."""
+
+    def __init__(self, power):
+        self.power = power
+
+    def forward(self, T, E):
+        self.T, self.E, self.k = T, E, np.exp(-E / T[:, None])
+        return self.k
+
+    def backward(self, dk):
+        u = dk * self.k
+        return (u * self.E).sum(1) / self.T**self.power, -(u / self.T[:, None]).sum(0)
+
+
+@pytest.mark.parametrize("power", [2, 1])
+def test_an_input_called_as_targets_are_is_differentiated_where_its_gradient_comes_back(power):
+    report = check_layer(Arrhenius(power), np.array([1.5, 2.5, 3.0]), np.array([0.4, 0.9]))
+    assert {row.primal for row in report.rows if row.check == "matches_numerical"} == {"T", "E"}
+    assert report.ok is (power == 2)
+
+
+class Difference:
+    """Its two gradients come back by their names, from the last to the first."""
+
+    def forward(self, a, b):
+        self.a, self.b = a, b
+        return a * np.sin(b)
+
+    def backward(self, dout):
+        da, db = dout * np.sin(self.b), dout * self.a * np.cos(self.b)
+        return db, da
+
+
+def test_gradients_from_the_last_to_the_first_are_exchanged():
+    report = check_layer(Difference(), normal(2, 3, seed=37), normal(2, 3, seed=38), explore=False)
+    assert not report.ok
+    assert report.faults[0].name == "swapped-primals"
+
+
+class Tempered:
+    def __init__(self, beta):
+        self.W, self.beta = normal(3, 2, seed=39), beta
+
+    def forward(self, x):
+        self.x = x
+        return (self.beta * x) @ self.W
+
+    def backward(self, dout):
+        self.dW = (self.beta * self.x).T @ dout
+        return self.beta * (dout @ self.W.T)
+
+
+@pytest.mark.parametrize(("beta", "ok"), [(0.7, True), (np.array([0.7, 0.2, 0.4]), False)])
+def test_a_plain_number_owes_no_gradient(beta, ok):
+    report = check_layer(Tempered(beta), normal(4, 3, seed=40), explore=False)
+    assert report.ok is ok
+    assert "no gradient of beta was found" in str([row.note for row in report.rows])
+
+
+class Expectile:
+    """A loss for each example, whose second argument is called as in nobody's list."""
+
+    def forward(self, prognose, wahrheit):
+        self.rest = wahrheit - prognose
+        self.weight = np.where(self.rest > 0, 0.8, 0.2)
+        return self.weight * self.rest**2
+
+    def backward(self, dout):
+        return -2 * dout * self.weight * self.rest
+
+
+def test_what_is_compared_with_another_input_owes_no_gradient():
+    report = check_layer(Expectile(), normal(4, seed=41), normal(4, seed=42), explore=False)
+    assert report.ok
+    assert "no gradient of wahrheit came back" in str([row.note for row in report.rows])
+
+
+class Homography:
+    """Points of the plane by a matrix of three rows, as which any further one is taken, too."""
+
+    def forward(self, points, M):
+        self.ph, self.M = np.column_stack([points, np.ones(len(points))]), M
+        self.q = self.ph @ M.T
+        return self.q[:, :2] / self.q[:, 2:]
+
+    def backward(self, dout):
+        dq = np.empty_like(self.q)
+        dq[:, :2] = dout / self.q[:, 2:]
+        dq[:, 2] = -(dout * self.q[:, :2]).sum(axis=1) / self.q[:, 2] ** 2
+        return (dq @ self.M)[:, :2], dq.T @ self.ph
+
+
+def test_a_matrix_beside_the_input_may_be_square_for_good():
+    assert check_layer(Homography(), normal(5, 2, seed=43), np.eye(3) + 0.1 * normal(3, 3, seed=44)).ok
+
+
+class Determinants:
+    def forward(self, F):
+        self.F, self.J = F, np.linalg.det(F)
+        return self.J
+
+    def backward(self, dout):
+        return (dout * self.J)[:, None, None] * np.swapaxes(np.linalg.inv(self.F), 1, 2)
+
+
+def test_a_matrix_that_is_not_square_is_not_inverted():
+    class Widened(Determinants):
+        def forward(self, F):
+            self.F, self.J = F, np.linalg.det(F[:, :3, :3])
+            return self.J
+
+    for layer in (Determinants(), Widened()):
+        assert check_layer(layer, np.eye(3) + 0.1 * normal(2, 3, 3, seed=45)).ok

@@ -120,6 +120,74 @@ def test_repeated_ids():
     assert "ids with repeats" in report.faults[0].sentence
 
 
+class Ranking:
+    """Plackett-Luce: `order` holds a permutation in each row, so that everything is written that is made."""
+
+    def forward(self, scores, order):
+        self.order, self.s = order, np.take_along_axis(scores, order, axis=1)
+        self.rest = np.logaddexp.accumulate(self.s[:, ::-1], axis=1)[:, ::-1]
+        return np.sum(self.rest - self.s)
+
+    def backward(self, dout=1.0):
+        ds = np.exp(self.s) * np.cumsum(np.exp(-self.rest), axis=1) - 1
+        dscores = np.empty_like(ds)
+        np.put_along_axis(dscores, self.order, dout * ds, axis=1)
+        return dscores
+
+
+def test_a_permutation_stays_one():
+    order = np.array([[0, 3, 1, 2], [2, 1, 0, 3], [3, 2, 1, 0]])
+    assert check_layer(Ranking(), normal(3, 4, seed=5), order).ok
+
+
+class Chain:
+    """The energy of springs between places; `twice` counts both ends of each."""
+
+    def __init__(self, twice=False):
+        self.twice = twice
+
+    def forward(self, stiffness, bonds):
+        self.n, self.bonds = 4, bonds
+        self.H = np.zeros((4, 4))
+        self.H[bonds[:, 0], bonds[:, 1]] = stiffness
+        return self.H**2
+
+    def backward(self, dout):
+        d = 2 * dout * self.H
+        return d[self.bonds[:, 0], self.bonds[:, 1]] * (2 if self.twice else 1)
+
+
+def test_a_bond_that_is_written_over_is_no_error():
+    """Of two equal bonds forward takes the second: what backward gives for the first is told and no more."""
+    bonds, stiffness = np.array([[0, 1], [1, 2], [2, 3]]), normal(3, seed=6)
+    report = check_layer(Chain(), stiffness, bonds)
+    assert report.ok
+    assert "given, bonds with repeats" in [
+        row.sample for row in report.rows if row.verdict is Verdict.WARNING
+    ]
+    assert not check_layer(Chain(twice=True), stiffness, bonds).ok
+
+
+class Rotation:
+    """Points (N, 2, H) by matrices (N, 2, 3), of which forward takes the first two rows, whatever follows them."""
+
+    def forward(self, x, theta):
+        self.x, self.theta = np.concatenate([x, np.ones_like(x[:, :1])], axis=1), theta
+        y = theta @ self.x
+        return y[:, 0] * y[:, 1]
+
+    def backward(self, dout):
+        y = self.theta @ self.x
+        dy = np.stack([dout * y[:, 1], dout * y[:, 0]], axis=1)
+        return (np.swapaxes(self.theta[:, :2], 1, 2) @ dy)[:, :2], dy @ np.swapaxes(self.x, 1, 2)
+
+
+def test_an_axis_whose_further_places_do_not_count_has_a_meaning():
+    report = check_layer(Rotation(), normal(2, 2, 4, seed=7), normal(2, 2, 3, seed=8))
+    assert report.ok
+    assert "wrong-shape" not in [fault.name for fault in report.faults]
+
+
 class Dropout:
     """On only while training; `scaled` says whether backward scales as forward does."""
 
