@@ -19,7 +19,6 @@ MISSED = {
     "sparsity penalty that passes its input through: dout is dropped": "of what is handed on nothing is looked at",
     "model of arrays that carry their gradient as g": "arrays with attributes are not looked into",
     "cosines with prototypes, added up in random order": "the last digits of sums are not watched",
-    "leaky reservoir in German with fixed couplings beside learnt ones": "what forward is called is to be told",
     "logistic regression that centres its batch in place": "check_model does not watch its data",
     "sampled softmax: every forward draws other negatives": "what forward draws is held, as for dropout",
 }

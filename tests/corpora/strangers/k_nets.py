@@ -364,7 +364,7 @@ ENTRIES = [
         lambda: _net(*_bpr()),
     ),
     Stranger(
-        "siamese net with contrastive loss",
+        "siamese net of shared layers with contrastive loss",
         "closure that returns value and gradient of a flat vector",
         lambda gradlab: (lambda f, w: gradlab.check_gradient(f, True, w))(*_twins()),
         _prove_twins,
