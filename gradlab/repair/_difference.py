@@ -34,24 +34,43 @@ def enclosing(edit: Candidate) -> Iterator[ast.AST]:
 
 
 def narrowed(outer: Difference) -> Iterator[Difference]:
-    """Yield a difference, then what differs inside it as long as that is one piece."""
+    """Yield a difference, then what differs inside it as long as that is one piece, or one in several places."""
     yield outer
+    inner = list(_inside(outer))
+    if len(inner) == 1:
+        yield from narrowed(inner[0])
+        return
+    least = [difference for one in inner for difference in _smallest(one)]
+    if least and all(same(d.old, least[0].old) and same(d.new, least[0].new) for d in least):
+        yield least[0]
+
+
+def _inside(outer: Difference) -> Iterator[Difference]:
+    """Yield what differs between the parts of two pieces of one kind; nothing if they have other parts."""
     old, new, around = outer
     if type(old) is not type(new):
         return
-    pairs = []
+    pairs: list[tuple[object, object]] = []
     for field in old._fields:
         a, b = getattr(old, field, None), getattr(new, field, None)
-        several = isinstance(a, list) and isinstance(b, list)
-        if several and len(a) != len(b):  # type: ignore[arg-type]
-            return
-        for one, other in zip(a, b, strict=True) if several else [(a, b)]:  # type: ignore[arg-type]
-            if text(one) != text(other):
-                pairs.append((one, other))
-    if len(pairs) == 1:
-        ((one, other),) = pairs
-        if isinstance(one, ast.AST) and isinstance(other, ast.AST):
-            yield from narrowed(Difference(one, other, (old, *around)))
+        if isinstance(a, list) and isinstance(b, list):
+            if len(a) != len(b):
+                return
+            pairs += zip(a, b, strict=True)
+        else:
+            pairs.append((a, b))
+    differing = [(a, b) for a, b in pairs if not same(a, b)]
+    if all(isinstance(a, ast.AST) and isinstance(b, ast.AST) for a, b in differing):
+        for a, b in differing:
+            yield Difference(a, b, (old, *around))  # type: ignore[arg-type]
+
+
+def _smallest(outer: Difference) -> Iterator[Difference]:
+    inner = list(_inside(outer))
+    if not inner:
+        yield outer
+    for one in inner:
+        yield from _smallest(one)
 
 
 def text(node: object) -> str:

@@ -4,6 +4,9 @@ import ast
 import re
 from collections.abc import Callable, Collection, Sequence
 
+import numpy as np
+
+from gradlab.node import Array
 from gradlab.repair import _changed_values, _moved_values
 from gradlab.repair._difference import Difference, are_cotangents, enclosing, factor_of, narrowed, same
 from gradlab.repair._tiers import Candidate
@@ -49,36 +52,40 @@ MISTAKES: tuple[tuple[str, Callable[[Difference], bool]], ...] = (
 )
 
 
-# Returns the number that an expression always gives; None if it gives others, or no number.
-Constant = Callable[[ast.expr], float | None]
+# Returns what an expression gives at several points; empty if that is not known.
+Values = Callable[[ast.expr], Sequence[Array]]
 
 
-def mistake_of(
-    edit: Candidate, wrong: Collection[str] = (), constant: Constant = lambda expression: None
-) -> str:
+def mistake_of(edit: Candidate, wrong: Collection[str] = (), values: Values = lambda expression: ()) -> str:
     """Return the name of the mistake that an edit takes back, as the diagnosis has it; empty if it has none.
 
-    `wrong` are the primals whose gradients are wrong.
+    `wrong` are the primals whose gradients are wrong, and `values` says what an expression of the function gives.
     """
     outer = Difference(edit.place.node, edit.new, tuple(enclosing(edit)))
     differences = list(narrowed(outer))
     for difference in differences:
         for name, is_it in MISTAKES:
             if is_it(difference):
-                return _is_small(name, difference, constant) or name
+                return _of_small_term(name, difference, values) or name
     arguments = [a.arg for a in edit.function.body.args.args]
-    of_factor = (_of_factor(difference, arguments, wrong, constant) for difference in differences)
-    return next(filter(None, of_factor), _of_operand(differences))
+    of_factor = (_of_factor(difference, arguments, wrong, values) for difference in differences)
+    return next(filter(None, of_factor), _of_operand(differences[-1], arguments))
 
 
-def _is_small(name: str, it: Difference, constant: Constant) -> str:
+def _number(values: Sequence[Array]) -> float | None:
+    """Return the one number that all values are; None if they are others, or no numbers."""
+    numbers = {float(v.item()) if v.size == 1 else np.nan for v in values}
+    return numbers.pop() if len(numbers) == 1 and not np.isnan(list(numbers)).any() else None
+
+
+def _of_small_term(name: str, it: Difference, values: Values) -> str:
     """Return what it is to leave out a term that keeps a root or a denominator from being zero; else nothing."""
     term = _changed_values.term_of(it) if name == "missing-term" else None
-    number = None if term is None else constant(term)
+    number = None if term is None else _number(values(term))
     return "epsilon-mismatch" if number is not None and abs(number) <= LARGEST_EPSILON else ""
 
 
-def _of_factor(it: Difference, arguments: Collection[str], wrong: Collection[str], constant: Constant) -> str:
+def _of_factor(it: Difference, arguments: Collection[str], wrong: Collection[str], values: Values) -> str:
     """Return what it is to leave a factor out, or to have one too many: the cotangent, the primal itself, or another.
 
     `arguments` are those of the function that the edit changes.
@@ -95,19 +102,26 @@ def _of_factor(it: Difference, arguments: Collection[str], wrong: Collection[str
     whole = it.new if left_out else it.old
     divides = isinstance(whole, ast.BinOp) and isinstance(whole.op, ast.Div) == left_out
     if name and divides and any(_last_name(primal) == name for primal in wrong):
-        return "log-parameter"
+        # what is divided by it already lacks a power of it
+        again = left_out and name in re.findall(r"\w+", ast.unparse(it.old))
+        return "missing-factor" if again else "log-parameter"
     if not left_out:
         return ""
     handed_on = isinstance(it.old, ast.Name) and it.old.id in arguments and are_cotangents([it.old.id])
-    if constant(factor) is not None:
+    known = values(factor)
+    if _number(known) is not None:
         return "constant-factor"
+    if known and all(v.size > 1 and np.isin(v, (0, 1)).all() for v in known):
+        return "masked-region"
     at_once = all(isinstance(outer, ast.Return | ast.Tuple | ast.FunctionDef) for outer in it.around)
     return "straight-through" if handed_on and at_once else "missing-factor"
 
 
-def _of_operand(differences: Sequence[Difference]) -> str:
-    other = _changed_values.is_another_operand(differences[-1])
-    return "wrong-operand" if other or _moved_values.is_of_unpacked_parts(differences[-1]) else ""
+def _of_operand(it: Difference, arguments: Collection[str]) -> str:
+    if _moved_values.is_of_a_split(it, arguments):
+        return "columns-exchanged"
+    other = _changed_values.is_another_operand(it) or _moved_values.is_of_unpacked_parts(it)
+    return "wrong-operand" if other else ""
 
 
 def _last_name(primal: str) -> str:

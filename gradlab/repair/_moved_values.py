@@ -1,11 +1,14 @@
 """Edits that leave the values and put them elsewhere: another axis, order, place or end."""
 
 import ast
+from collections.abc import Collection
 from copy import deepcopy
 
 from gradlab.repair._difference import Difference, are_cotangents, called, same, text
 from gradlab.repair._insertions import REDUCTIONS
 
+# From which argument on these functions take places, not values.
+PLACES_FROM = {"roll": 1, "take": 1, "take_along_axis": 1, "bincount": 0}
 TRANSPOSES = ("T", "mT", "transpose", "swapaxes")
 
 
@@ -131,6 +134,14 @@ def is_of_unpacked_parts(it: Difference) -> bool:
     return bool(_exchanged(it)) and isinstance(getattr(it.old, "ctx", None), ast.Store)
 
 
+def is_of_a_split(it: Difference, arguments: Collection[str]) -> bool:
+    """Return whether parts are exchanged into which an argument is split, as a cotangent is."""
+    whole = it.around[0] if it.around else None
+    value = whole.value if isinstance(whole, ast.Assign) else None
+    first = value.args[:1] if is_of_unpacked_parts(it) and isinstance(value, ast.Call) else []
+    return any(isinstance(x, ast.Name) and x.id in arguments for x in first)
+
+
 def is_a_product_in_another_order(it: Difference) -> bool:
     factors = [_matrix_factors(node) for node in (it.old, it.new)]
     return len(factors[0]) > 1 and factors[0] != factors[1] and sorted(factors[0]) == sorted(factors[1])
@@ -146,7 +157,8 @@ def is_in_an_index(it: Difference) -> bool:
     for inner, outer in zip((it.old, *it.around), it.around, strict=False):
         if isinstance(outer, ast.Subscript) and inner is outer.slice:
             return True
-        if called(outer) == "roll" and isinstance(outer, ast.Call) and inner in outer.args[1:]:
+        first = PLACES_FROM.get(called(outer))
+        if first is not None and isinstance(outer, ast.Call) and inner in outer.args[first:]:
             return True
     return isinstance(it.old, ast.Slice)
 

@@ -13,8 +13,8 @@ from typing import Any
 from gradlab.checks.trial import Trial
 from gradlab.faults.syntax_places import SyntaxPlace, places, temporarily_replaced
 from gradlab.node import Array
-from gradlab.repair._constant_values import constant_value
 from gradlab.repair._difference import are_cotangents
+from gradlab.repair._expression_values import expression_values
 from gradlab.repair._insertions import accumulated
 from gradlab.repair._judge import Judge, judge_of
 from gradlab.repair._mistake_names import mistake_of
@@ -236,7 +236,7 @@ def _shown(
     if not mended:
         return None
     names = (
-        mistake_of(edit, wrong, partial(constant_value, function=edit.function, trial=trial))
+        mistake_of(edit, wrong, partial(expression_values, function=edit.function, trial=trial))
         for edit in edits
     )
     mistake = _exchange(edits) or next(filter(None, names), "")

@@ -120,7 +120,7 @@ def with_repairs(
         what = f"the search for a repair of {trial.node.name} raised {type(error).__name__}: {text_of(error)}"
         warn(one_line(f"{what}: please report it"), stacklevel=2)
         return report
-    if not _says_what(known):
+    if not _says_what(known) or (found and _is_another_power(known, found[0])):
         known = _named(known, paths, found[0] if found else None, _wrong_primals(report))
     elif found and found[0].diff:
         # of several mistakes that would explain it, it is the one that the change takes back
@@ -132,6 +132,11 @@ def _says_what(known: Sequence[Finding]) -> bool:
     """Return whether the likeliest finding says what was done, not where gradients are wrong, or how far."""
     sure = next((f for f in known if f.confidence and not f.warns), None)
     return sure is not None and sure.name not in WHERE and sure.confidence >= SURE
+
+
+def _is_another_power(known: Sequence[Finding], repair: Repair) -> bool:
+    """Return whether a power of a primal is missing, which by its numbers is a gradient by the logarithm as well."""
+    return known[0].name == "log-parameter" and bool(repair.diff) and repair.mistake == "missing-factor"
 
 
 def _wrong_primals(report: Report) -> set[str]:

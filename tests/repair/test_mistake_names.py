@@ -55,6 +55,11 @@ NAMED = [
     ("return dy * x / k", "dy * x / k", "dy * x", ""),
     ("return dy * x", "x", "y", "wrong-operand"),
     ("(p, q) = saved", "(p, q)", "(q, p)", "wrong-operand"),
+    ("(p, q) = np.hsplit(dy, 2)", "(p, q)", "(q, p)", "columns-exchanged"),
+    ("return np.bincount(i, dy)", "i", "i + 1", "shifted"),
+    ("return r * dy + r ** 2", "r * dy + r ** 2", "s * dy + s ** 2", "wrong-operand"),
+    ("return r * dy + r ** 2", "r * dy + r ** 2", "s * dy + t ** 2", ""),
+    ("return dy / sigma", "dy / sigma", "dy / sigma / sigma", "missing-factor"),
     ("return dy + k * x", "dy + k * x", "dy", "additive-bias"),
     ("p = np.pad(x, 1)", "np.pad(x, 1)", "np.pad(x, 1, mode='edge')", "border"),
     ("return dh[0]", "dh", "dh.sum(axis=0, keepdims=True)", "missing-broadcast-sum"),
@@ -99,19 +104,23 @@ def test_the_name_of_an_edit(statement, old, new, name):
 
 
 @pytest.mark.parametrize(
-    ("new", "number", "name"),
+    ("new", "values", "name"),
     [
-        ("dy * k", 0.5, "constant-factor"),
-        ("dy * k", None, "missing-factor"),
-        ("dy + k", 1e-3, "epsilon-mismatch"),
-        ("dy + k", 2.0, "missing-term"),
+        ("dy * k", [0.5, 0.5], "constant-factor"),
+        ("dy * k", [0.5, 0.6], "missing-factor"),
+        ("dy * k", [[0.5, 0.6], [0.5, 0.6]], "missing-factor"),
+        ("dy * k", [[0.0, 1.0], [1.0, 1.0]], "masked-region"),
+        ("dy * k", [], "missing-factor"),
+        ("dy + k", [1e-3, 1e-3], "epsilon-mismatch"),
+        ("dy + k", [2.0, 2.0], "missing-term"),
+        ("dy + k", [], "missing-term"),
     ],
 )
-def test_what_is_always_the_same_number_is_told_apart(new, number, name):
+def test_what_is_put_in_is_named_by_what_it_gives(new, values, name):
     (body,) = ast.parse("def backward(dy):\n    return 1 / dy").body
     place = next(p for p in places(body) if ast.unparse(p.node) == "dy")
     edit = Candidate(SimpleNamespace(body=body), place, parsed(new))
-    assert mistake_of(edit, constant=lambda expression: number) == name
+    assert mistake_of(edit, values=lambda expression: [np.array(v) for v in values]) == name
 
 
 def test_the_names_are_those_of_the_diagnosis():
