@@ -1,4 +1,4 @@
-"""Every entry of the corpora of strangers: of the first, and of five more, each written later."""
+"""Every entry of the corpora of strangers: of the first, and of six more, each written later."""
 
 from importlib import import_module
 from pathlib import Path
@@ -20,4 +20,5 @@ THIRD = _entries("[ef]_*.py")
 FOURTH = _entries("[gh]_*.py")
 FIFTH = _entries("[ij]_*.py")
 SIXTH = _entries("[k-n]_*.py")
-STRANGERS = [*FIRST, *SECOND, *THIRD, *FOURTH, *FIFTH, *SIXTH]
+SEVENTH = _entries("[o-r]_*.py")
+STRANGERS = [*FIRST, *SECOND, *THIRD, *FOURTH, *FIFTH, *SIXTH, *SEVENTH]
