@@ -266,3 +266,27 @@ def test_strict_makes_errors_of_breaches():
     assert report.ok
     assert "mutates-argument" in [fault.name for fault in report.faults]
     assert not check_cached_pair(square_forward, in_place, (X,), explore=False, strict=True).ok
+
+
+def rotate(x, y, angle=0.4):
+    return np.cos(angle) * x - np.sin(angle) * y**2, x * y, (x, y, angle)
+
+
+def rotate_back(gx, gy, cache, sign=1):
+    x, y, angle = cache
+    return np.cos(angle) * gx + y * gy, sign * -2 * np.sin(angle) * y * gx + x * gy
+
+
+def odd_back(left, right, cache, sign=1):
+    return rotate_back(left, right, cache, sign)
+
+
+@pytest.mark.parametrize("backward", [rotate_back, odd_back])
+def test_two_cotangents_before_the_cache_by_any_name(backward):
+    points = normal(5, seed=71), normal(5, seed=72)
+    assert check_cached_pair(rotate, backward, points).ok
+    wrong = check_cached_pair(
+        rotate, lambda left, right, cache: backward(left, right, cache, sign=-1), points
+    )
+    assert not wrong.ok
+    assert wrong.faults[0].primal == "y"

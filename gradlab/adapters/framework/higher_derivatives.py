@@ -11,6 +11,7 @@ from gradlab.adapters.framework.forward_mode import NotForwardError
 from gradlab.adapters.framework.leaves import first_line
 from gradlab.adapters.framework.pair_report import ValueTrial, has_right_gradients
 from gradlab.checks import Check, Trial, quiet
+from gradlab.checks.exploration.derived_inputs import smaller
 from gradlab.checks.trial import map_arrays
 from gradlab.checks.trial.large_primals import directional_outcome
 from gradlab.checks.trial.line_slopes import agrees_along_lines
@@ -70,10 +71,11 @@ def higher_derivatives(gradient: Gradient, narrow: bool, order: int | None) -> d
 def _derivative(gradient: Gradient, narrow: bool, order: int, asked: bool) -> Check:
     def run(trials: Sequence[Trial]) -> Iterator[tuple[Trial, CheckResult]]:
         for trial in trials:
-            doubles = trial if not narrow else None
+            small = smaller(trial) or trial
+            doubles = small if not narrow else None
             if any(x.dtype != np.float64 for x in trial.sample.primals):
-                primals = [x.astype(np.float64) for x in trial.primals()]
-                doubles = None if narrow else trial.at("second derivative", primals)
+                primals = [x.astype(np.float64) for x in small.primals()]
+                doubles = None if narrow else small.at("second derivative", primals)
             if doubles is not None and has_right_gradients(doubles):
                 results = _judged(doubles, gradient, order, asked)
                 yield from ((trial, result) for result in results)

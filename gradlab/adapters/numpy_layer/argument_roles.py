@@ -55,7 +55,8 @@ def roles_of(
         if len(cotangents) == 1:
             # some losses are given their predictions under such a name
             loss = forward.scalar or any(map(names.is_target, arguments))
-            return [G, ("arg", 0), ("stored", 0)] if loss else [G]
+            several: list[Role] = [("tuple", 0)] if name.endswith("s") and count > 1 else []
+            return [G, ("arg", 0), ("stored", 0), *several] if loss else [G, *several]
         if place >= outputs and forward.partly:
             return []  # it is the cotangent of an output that is not looked at
         return [("part", place)] if place < outputs else [("zero", 0)]
@@ -64,6 +65,8 @@ def roles_of(
     if name.lower() in ("n", "m", "batch_size", "batch", "bs"):
         return [("batch", 0), ("cache", 0)] if forward.cache else [("batch", 0)]
     unknown = _unknown(name, pointwise, bool(cotangents), len(arguments) if count > 2 else 1)
+    if name.endswith("s") and cotangents:
+        unknown.append(("inputs", 0))  # all of them, as Chainer's functions take them
     return [("cache", 0), *unknown] if forward.cache else unknown
 
 
@@ -88,6 +91,7 @@ def role_text(name: str, role: Role, forward: ForwardCall) -> str:
     meaning = {"g": "the cotangent", "all": "the cotangents", "part": f"the cotangent of output {role[1]}"}
     meaning |= {
         "tuple": "a tuple of the cotangent",
+        "inputs": "a tuple of the inputs",
         "output": "the output",
         "zero": "zeros",
         "none": "zeros",

@@ -88,9 +88,14 @@ def _with_arguments(
     if forward.outputs == ((("item", 0),),) and isinstance(run.returned, tuple) and len(run.returned) == 1:
         # who returns a tuple of one output may be given one of one cotangent
         options = [[("tuple", 0), *option] if option[:1] == [G] else option for option in options]
-    known = cotangents or any(p.name in argument_names(forward) for p in wanted)
-    if len(forward.outputs) == len(wanted) > 1 and len(cotangents) < len(wanted) and not known:
-        options = [[("part", i)] for i in range(len(wanted))]
+    rest = [p for p in wanted if not (forward.cache and names.is_cache(p.name))]
+    told = [
+        p
+        for p in rest
+        if p.name in argument_names(forward) or names.is_input(p.name) or names.is_output(p.name)
+    ]
+    if len(forward.outputs) == len(rest) > 1 and len(cotangents) < len(rest) and not told:
+        options = [[("part", rest.index(p))] if p in rest else [("cache", 0)] for p in wanted]
     # each with a value of its own first
     every = sorted(islice(product(*options), MOST), key=lambda roles: len(roles) - len(set(roles)))
     for roles in every[:TRIED]:
@@ -177,6 +182,8 @@ def _value(role: Role, forward: ForwardCall, run: LayerRun, g: Any) -> Any:
         return _like_outputs(forward, run, tuple(map(_scalar, g)) if isinstance(g, tuple) else _scalar(g))
     if word == "tuple":
         return (_scalar(g),)
+    if word == "inputs":
+        return tuple(run.args)
     if word == "part":
         return _scalar(as_tuple(g)[number])
     if word == "none":

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from gradlab.adapters.foreign_pair.convention import NUMERICAL
 from gradlab.adapters.foreign_pair.convention_search import LOSSES
 from gradlab.adapters.foreign_pair.subject_report import report_on
-from gradlab.adapters.numpy_layer.forward_calls import NOTHING, Told, find_calls
+from gradlab.adapters.numpy_layer.forward_calls import NOTHING, Told, calls_of_any_methods, find_calls
 from gradlab.adapters.numpy_layer.initial_state import is_constant, layer_at_start
 from gradlab.adapters.numpy_layer.layer_error import LayerError, foreign_errors
 from gradlab.adapters.numpy_layer.layer_reading import Reading
@@ -271,6 +271,10 @@ def read_layer(
     if not found and not any(leaves for _, leaves in calls):
         raise LayerError("there are no floats among the inputs, and no parameters: pass inputs as floats")
     reading = choose_reading(held_layer, calls, found, grads, seed)
+    if not (reading.understood or told.forward or told.backward):
+        with contextlib.suppress(LayerError):
+            others = calls_of_any_methods(held_layer, inputs, settings)
+            reading = choose_reading(held_layer, others, found, grads, seed)
     if reading.raised:
         return reading
     bound = with_accumulation(in_its_precision(reading.bound, seed), seed)

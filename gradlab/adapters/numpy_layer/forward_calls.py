@@ -2,8 +2,10 @@
 
 import contextlib
 import inspect
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +50,8 @@ class Told(NamedTuple):
 NOTHING = Told()
 # What takes functions, where a layer is asked for.
 FOR_FUNCTIONS = "check_cached_pair(forward, backward, primals), check_vjp or check_gradient"
+# Of more methods no pair is tried that no name speaks for.
+MOST_METHODS = 5
 # A call to forward, and the floats among its arguments.
 CallWithLeaves = tuple[ForwardCall, tuple[ArgumentLeaf, ...]]
 
@@ -81,7 +85,7 @@ def find_calls(
         finally:
             held_layer.reset()
     if not found and not failed:
-        found += _of_two_methods(held_layer, held, settings)
+        found += calls_of_any_methods(held_layer, inputs, settings)
     if not found:
         raise failed[0] if failed else no_forward(layer)
     return found
@@ -93,26 +97,35 @@ def no_forward(layer: Any) -> LayerError:
     return LayerError(f"{title_of(layer)} has no forward method: {cure}")
 
 
-def _of_two_methods(
-    held_layer: HeldLayer, held: Sequence[Any], settings: Mapping[str, Any]
+def calls_of_any_methods(
+    held_layer: HeldLayer, inputs: Sequence[Any], settings: Mapping[str, Any]
 ) -> list[CallWithLeaves]:
-    """Return the calls of the first of an object's two methods, whatever these are called in whatever language.
+    """Return the calls of an object's methods, each with each other one as its backward, whatever these are called.
 
-    They count only if what the second gives is right.
+    Those that other methods call are parts of them. A call counts only if what its backward gives is right.
     """
     layer = held_layer.layer
-    methods = [
-        name for name, value in vars(type(layer)).items() if inspect.isfunction(value) and name[0] != "_"
-    ]
-    if len(methods) != 2:
-        return []
-    try:
-        forward = _call(layer, methods[0], held, settings)
-        return list(_with_outputs(held_layer, replace(forward, backward=methods[1], unnamed=True)))
-    except Exception:  # whatever these two methods are for
-        return []
-    finally:
+    held = [_private_copy(x) for x in inputs]
+    functions = {name: f for name, f in vars(type(layer)).items() if inspect.isfunction(f)}
+    called = {name for own, f in functions.items() for name in _own_names(f) if name != own}
+    methods = [name for name in functions if name[0] != "_" and name not in called]
+    found: list[CallWithLeaves] = []
+    for name in methods if len(methods) <= MOST_METHODS else ():
+        with contextlib.suppress(Exception):  # whatever these methods are for
+            forward = replace(_call(layer, name, held, settings), unnamed=True)
+            for other in methods:
+                if other != name:
+                    found += _with_outputs(held_layer, replace(forward, backward=other))
         held_layer.reset()
+    return found
+
+
+def _own_names(method: FunctionType) -> set[str]:
+    """Return the names of what a method takes from its own object, as far as its source tells."""
+    own = next(iter(inspect.signature(method).parameters), "")
+    with contextlib.suppress(OSError, TypeError):
+        return set(re.findall(rf"\b{re.escape(own)}\.(\w+)", inspect.getsource(method)))
+    return set(method.__code__.co_names)
 
 
 def _refuse(layer: Any, inputs: Sequence[Any]) -> None:

@@ -284,9 +284,17 @@ class Reading:
         """Whether a gradient that fits bears it out, names without a doubt, or a cotangent that is seen to go in."""
         call = self.bound.backward_call
         if passes_cache(self.bound.held_layer.layer):
-            return True
-        told = call.sure or (call.named and not self.raised)
-        goes_in = self.moves or bool(self.raised) or plain(call.method) in BACKWARD
+            # two functions are a pair since their caller says so, but not what each argument is
+            return call.sure or call.named or any(fit > 0 for fit in self.fits)
+        if self.raised:
+            return call.sure  # what is given to it may be what it cannot take
+        # a derivative that takes no cotangent, and is read as a parameter's by its shape alone, may be of anything
+        if not (
+            call.takes or self.bound.forward_call.scalar or any(p.where is None for p in self.bound.primals)
+        ):
+            return any(fit > 0 for fit in self.fits)
+        told = call.sure or call.named
+        goes_in = self.moves or plain(call.method) in BACKWARD
         return any(fit > 0 for fit in self.fits) or call.likeliest or (told and goes_in)
 
     @property

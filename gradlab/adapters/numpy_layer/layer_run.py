@@ -178,7 +178,7 @@ class ForwardCall:
     backward, cotangent : str
         What the caller says that backward's method, and the argument or attribute for the cotangent, is called.
     unnamed : bool
-        Whether no name says that its method is forward: the object has two methods, and this is the first.
+        Whether no name says that its method is forward, and `backward` is not what the caller says but a guess.
     """
 
     method: str

@@ -1,5 +1,6 @@
 """The behaviour of the chosen reading: its precision, which gradients add up, what is random, what is ignored."""
 
+import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -8,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from gradlab.adapters.foreign_pair.function_patch import in_double
+from gradlab.adapters.numpy_layer import naming_conventions as names
+from gradlab.adapters.numpy_layer.argument_roles import argument_names, is_wanted
 from gradlab.adapters.numpy_layer.forward_arguments import ArgumentLeaf
 from gradlab.adapters.numpy_layer.layer_reading import BoundLayer, Primal, cotangent
+from gradlab.adapters.numpy_layer.layer_run import method_of
 from gradlab.adapters.numpy_layer.number_places import attribute_names, follow, objects
 from gradlab.adapters.numpy_layer.recording_optimizer import RecordingOptimizer
 from gradlab.checks.trial import map_arrays, quiet
@@ -352,6 +356,50 @@ def ignores_cotangent(bound: BoundLayer, seed: int) -> bool:
         )
     pairs = [(a, b) for a, b in zip(one, three, strict=True) if a is not None]
     return bool(pairs) and all(np.array_equal(a, b) for a, b in pairs) and any(np.any(a) for a, _ in pairs)
+
+
+def ignored_argument(bound: BoundLayer, seed: int) -> str:
+    """Return the name of the one argument that backward asks for, of no forward's, and makes no use of; else nothing.
+
+    Where there is more than one output, such an argument can be their cotangent alone.
+    """
+    call, forward = bound.backward_call, bound.forward_call
+    if call.takes or not call.method or all(np.size(y) == 1 for y in bound.run(bound.values, {}).outputs):
+        return ""
+    try:
+        parameters = inspect.signature(method_of(bound.held_layer.layer, call.method)).parameters.values()
+    except (TypeError, ValueError):
+        return ""
+    wanted = [p.name for p in parameters if p.default is p.empty and is_wanted(p)]
+    others = (names.is_input, names.is_output, names.is_target, names.is_prediction)
+    if len(wanted) != 1 or wanted[0] in argument_names(forward) or any(are(wanted[0]) for are in others):
+        return ""
+    found = []
+    with quiet():
+        try:
+            for stream in range(2):
+                run = bound.run(bound.values, {})
+                g = cotangent(run, np.random.default_rng([seed, 31, stream]))
+                run.given_back = method_of(run.layer, call.method)(g)
+                found.append([p.slots[0].array(run) for p in bound.primals])
+        except Exception:  # what takes something else, and not a cotangent
+            return ""
+    same = all(a is not None and b is not None and np.array_equal(a, b) for a, b in zip(*found, strict=True))
+    return wanted[0] if same else ""
+
+
+def writes_over_its_output(bound: BoundLayer) -> bool:
+    """Return whether a second forward writes into what the first one returned."""
+    with quiet():
+        try:
+            run = bound.run([x.copy() for x in bound.values], {})
+            first = [x for x in bound.forward_call.raw(run) if isinstance(x, np.ndarray)]
+            before = [x.copy() for x in first]
+            run.rewind()
+            bound.run([np.asarray(0.7 * x, x.dtype) for x in bound.values], {}, fresh=False)
+        except Exception:  # what takes no other numbers
+            return False
+    return not all(map(np.array_equal, first, before))
 
 
 def moves_with_cotangent(bound: BoundLayer, seed: int) -> bool:

@@ -13,6 +13,7 @@ from gradlab.adapters.numpy_layer.layer_reading import BoundLayer, Primal, Readi
 from gradlab.adapters.numpy_layer.layer_run import passes_cache, resets, title_of, vars_of
 from gradlab.adapters.numpy_layer.learned_behaviour import (
     clearing_method,
+    ignored_argument,
     inputs_spoiled_by_a_step,
     is_compared,
     keeps_a_state,
@@ -22,6 +23,7 @@ from gradlab.adapters.numpy_layer.learned_behaviour import (
     uncleared_gradients,
     with_ones,
     works_once,
+    writes_over_its_output,
 )
 from gradlab.adapters.numpy_layer.naming_conventions import is_gradient_of, is_parameter, is_plain_parameter
 from gradlab.adapters.numpy_layer.number_places import GRAD, follow
@@ -201,6 +203,17 @@ def remarks(reading: Reading, subject: Subject, printed: bool, strict: bool, see
         row = _row(subject.name, "repeatable", "", breach, f"{evidence}: {cure}")
         finding = Finding("mutates-argument", "", 0.8, evidence, cure, warns=breach is Verdict.WARNING)
         found.append((row, finding))
+    if name := "" if reading.raised else ignored_argument(reading.bound, seed):
+        evidence = f"the gradients are the same whatever is given as {name}: right for ones alone"
+        row = _row(subject.name, "linear_in_cotangent", "", Verdict.WRONG, f"{evidence}: multiply by {name}")
+        found.append((row, Finding("ignores-cotangent", "", 0.9, evidence, f"multiply by {name}")))
+    if not reading.raised and writes_over_its_output(reading.bound):
+        evidence, cure = (
+            "a later forward writes into the output that an earlier one returned",
+            "return a copy",
+        )
+        finding = Finding("aliases-memory", "", 0.9, evidence, cure, warns=breach is Verdict.WARNING)
+        found.append((_row(subject.name, "owns_its_memory", "", breach, f"{evidence}: {cure}"), finding))
     for name in spoiled_inputs(reading.bound, seed) if not reading.raised else ():
         evidence, cure = f"what is given as {name} is written into", "work on a copy"
         finding = Finding("mutates-argument", name, 0.9, evidence, cure, warns=breach is Verdict.WARNING)

@@ -101,7 +101,14 @@ def _repeated_ids(bound: BoundLayer, settings: Mapping[str, Any]) -> Iterator[Va
                 repeated = repeated.reshape(value.shape)
                 if not np.array_equal(repeated, value):
                     how = f"{name} with repeats{' in a row' if tied and not whole else ''}"
-                    yield variation_of(how, bound, {name: repeated}, excused=tied and not whole)
+                    excused = (tied and not whole) or _are_bounds(value)
+                    yield variation_of(how, bound, {name: repeated}, excused=excused)
+
+
+def _are_bounds(integers: Array) -> bool:
+    """Return whether integers say where parts begin: from 0 up, and not one after the other."""
+    steps = np.diff(integers) if integers.ndim == 1 else np.zeros(0)
+    return bool(steps.size and integers[0] == 0 and (steps > 0).all() and (steps > 1).any())
 
 
 def _has_equal_neighbours(integers: Array) -> bool:

@@ -23,10 +23,13 @@ from gradlab.checks.exploration.redrawn_values import redrawn
 from gradlab.checks.trial import Trial
 from gradlab.checks.trial.domain import brought_inside
 from gradlab.checks.trial.interruptible import within
+from gradlab.checks.trial.line_slopes import is_right_along_lines
 from gradlab.node import Array, as_tuple, named_rng
 
 # Which arrays belong to the batch is guessed from their leading lengths: so many guesses are tried at the most.
 GUESSES = 8
+# Of more elements than this a batch is cut to about so many before anything else is changed.
+LARGE, KEPT = 50_000, 5_000
 # Of the ways to make a square oblong, so many are tried, and so many are used.
 OBLONGS_TRIED, OBLONGS = 64, 2
 
@@ -70,7 +73,7 @@ class Derivation:
     complete: bool = False
 
     def __post_init__(self) -> None:
-        self._ways = _ways(self.trial)
+        self._ways = _ways(smaller(self.trial) or self.trial)
 
     def __iter__(self) -> Iterator[DerivedTrials]:
         place = 0
@@ -99,6 +102,28 @@ class Derivation:
         else:
             self.left.append(how)
         return True
+
+
+def smaller(trial: Trial) -> Trial | None:
+    """Return the trial with the first rows of a large batch, from which others are derived in its place.
+
+    None where the primals are not that many, where the function takes no other batch, and where it is not right there:
+    what is wrong in fewer rows is to be found from all.
+    """
+
+    def found(trial: Trial) -> Trial | None:
+        n, elements = _batch_size(trial), sum(x.size for x in trial.sample.primals)
+        if n is None or trial.registered or elements <= LARGE or not takes_other_shapes(trial):
+            return None
+        size = max(2, n * KEPT // elements)
+        some = trials_with_batch(trial, f"the first {size} rows", size) if size < n else ()
+        for cut in some:
+            is_small = sum(x.size for x in cut.sample.primals) <= LARGE
+            return cut if is_small and is_right_along_lines(cut) else None
+        return None
+
+    known: Trial | None = trial.remembered("smaller", found)
+    return known
 
 
 def derivation(trial: Trial) -> Derivation:

@@ -1,12 +1,13 @@
 """What a layer remembers: put back for every evaluation, and as it was when the check is over."""
 
+import contextlib
 import pickle
 import random
 
 import numpy as np
 import pytest
 
-from gradlab import check_layer
+from gradlab import Verdict, check_layer
 from gradlab.adapters.numpy_layer import LayerError
 
 GENERATOR = np.random.default_rng(5)
@@ -367,7 +368,7 @@ class SmoothInPlace:
 def test_a_buffer_that_is_returned_for_the_input_is_no_parameters_gradient():
     report = check_layer(SmoothInPlace(5), normal(5, seed=34))
     assert report.ok
-    assert [fault.name for fault in report.faults if fault.confidence] == ["aliases-memory"]
+    assert {fault.name for fault in report.faults if fault.confidence} == {"aliases-memory"}
 
 
 class Taps:
@@ -522,3 +523,115 @@ def test_a_matrix_that_is_not_square_is_not_inverted():
 
     for layer in (Determinants(), Widened()):
         assert check_layer(layer, np.eye(3) + 0.1 * normal(2, 3, 3, seed=45)).ok
+
+
+class Chain:
+    """In the manner of old Chainer: the base class gives forward and backward tuples."""
+
+    def __call__(self, *inputs):
+        self.inputs = inputs
+        return self.forward(inputs)[0]
+
+
+class Langmuir(Chain):
+    def __init__(self, sign=1):
+        self.sign = sign
+
+    def forward(self, inputs):
+        p, K = inputs
+        self.free = 1 / (1 + p @ K)
+        return (p * K * self.free[:, None],)
+
+    def backward(self, inputs, grad_outputs):
+        p, K = inputs
+        (gt,) = grad_outputs
+        theta = p * K * self.free[:, None]
+        gq = self.free[:, None] * (gt - self.sign * np.sum(gt * theta, axis=1, keepdims=True))
+        return gq * K, np.sum(gq * p, axis=0)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_tuples_of_inputs_and_cotangents(sign):
+    p, K = np.abs(normal(5, 3, seed=46)), np.abs(normal(3, seed=47))
+    assert check_layer(Langmuir(sign), p, K, explore=False).ok is (sign == 1)
+
+
+def test_what_an_unsure_call_raises_is_no_mistake():
+    class Odd(Langmuir):
+        def backward(self, inputs, grad_outputs, how):
+            return super().backward(inputs, grad_outputs) if how == "all" else None
+
+    p, K = np.abs(normal(5, 3, seed=46)), np.abs(normal(3, seed=47))
+    with contextlib.suppress(LayerError):
+        verdicts = {row.verdict for row in check_layer(Odd(), p, K, explore=False).rows}
+        assert Verdict.WRONG not in verdicts
+
+
+class Step:
+    """An implicit step: F and dF are parts of `solve` and `adjoint`, and L is nobody's parameter."""
+
+    def __init__(self, factor=1.0):
+        self.L, self.factor = np.eye(3) * -0.5 + 0.1, factor
+
+    def F(self, u):
+        return self.L @ u - u**3
+
+    def dF(self, u):
+        return self.L - np.diag(3 * u**2)
+
+    def solve(self, u):
+        v = u.copy()
+        for _ in range(40):
+            v = v - np.linalg.solve(np.eye(3) - 0.1 * self.dF(v), v - u - 0.1 * self.F(v))
+        self.v = v
+        return v.copy()
+
+    def adjoint(self, lam):
+        return self.factor * np.linalg.solve((np.eye(3) - 0.1 * self.dF(self.v)).T, lam)
+
+
+def test_parts_of_a_pair_of_methods_are_not_checked_in_its_place():
+    assert check_layer(Step(), normal(3, seed=48)).ok
+    # nothing says that these two are a pair but that they are right
+    report = check_layer(Step(factor=2.0), normal(3, seed=48), explore=False)
+    assert not report.ok
+    assert all(row.verdict is not Verdict.WRONG for row in report.rows)
+
+
+class Triplet:
+    """A loss for each example, whose backward is given its cotangent under a name of another language."""
+
+    def __init__(self, used):
+        self.used = used
+
+    def forward(self, ancla, pos):
+        self.d = ancla - pos
+        return (self.d**2).sum(axis=1)
+
+    def backward(self, dsalida):
+        g = 2 * self.d * (dsalida[:, None] if self.used else 1.0)
+        return g, -g
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_an_argument_of_backward_that_makes_no_difference(used):
+    report = check_layer(Triplet(used), normal(4, 3, seed=49), normal(4, 3, seed=50), explore=False)
+    assert report.ok is used
+    assert used or report.faults[0].name == "ignores-cotangent"
+
+
+class Features:
+    def __init__(self, shape):
+        self.buf = np.empty(shape)
+
+    def forward(self, x):
+        return np.exp(x, out=self.buf)
+
+    def backward(self, dout):
+        return dout * self.buf
+
+
+def test_an_output_that_the_next_forward_writes_over():
+    report = check_layer(Features((2, 3)), normal(2, 3, seed=51), explore=False)
+    assert report.ok
+    assert "a later forward writes into the output" in report.faults[0].sentence

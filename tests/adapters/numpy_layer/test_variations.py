@@ -168,6 +168,22 @@ def test_a_bond_that_is_written_over_is_no_error():
     assert not check_layer(Chain(twice=True), stiffness, bonds).ok
 
 
+class Bags:
+    """Sums over parts of a row; where two begin at one place, reduceat gives the element there, and no empty sum."""
+
+    def forward(self, x, begins):
+        self.x, sizes = x, np.diff(np.append(begins, len(x)))
+        self.bag = np.repeat(np.arange(len(begins)), sizes)
+        return np.add.reduceat(x**2, begins) * (1 + np.arange(len(begins)))
+
+    def backward(self, dout):
+        return 2 * self.x * (dout * (1 + np.arange(len(dout))))[self.bag]
+
+
+def test_where_parts_begin_is_not_repeated():
+    assert check_layer(Bags(), normal(6, seed=9), np.array([0, 2, 5])).ok
+
+
 class Rotation:
     """Points (N, 2, H) by matrices (N, 2, 3), of which forward takes the first two rows, whatever follows them."""
 
