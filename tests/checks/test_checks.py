@@ -1,11 +1,14 @@
 """Each check rejects the wrong node that it is there for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gradlab import Sample, Verdict
 from gradlab.checks import CHECKS
 from gradlab.checks.trial import Trial
+from gradlab.checks.trial.large_primals import catches_zeros, directional_outcome
 from gradlab.node import Node
 from gradlab.running.check_rows import explore_trials, run_checks
 from gradlab.running.check_vjp import check_vjp
@@ -397,3 +400,24 @@ def test_a_setting_that_is_a_tuple_of_arrays_is_no_breach_and_can_be_one():
     assert check_vjp(forward, backward, (x,), settings={"index": index}, checks=checks).ok
     spoilt = check_vjp(forward, backward, (x,), settings={"index": index, "spoil": True}, checks=checks)
     assert "forward writes into index" in str(spoilt)
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward"),
+    [
+        (square, d_square),
+        (lambda x: (0 * x, x), lambda x, g: (0 * g,)),
+        (lambda x: (1e15 + x, x), lambda x, g: (g.copy(),)),
+        (lambda x: (x * (np.arange(x.size) == 5), x), lambda x, g: (g * (np.arange(x.size) == 5),)),
+    ],
+)
+def test_whether_zeros_would_be_caught_in_large_primals_is_known_from_what_passed(forward, backward):
+    """A pass says how large an error would have been caught: the same as is seen when zeros are tried."""
+    trial = replace(
+        trial_of(forward, backward, np.random.default_rng(3).standard_normal(1500)), full_below=100
+    )
+    assert trial.is_large
+    quick = catches_zeros(trial, 0)
+    unknown = replace(directional_outcome(trial).results[0], sensitivity=None)
+    directional_outcome(trial).results[0] = unknown
+    assert catches_zeros(trial, 0) == quick

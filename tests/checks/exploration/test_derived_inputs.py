@@ -169,3 +169,49 @@ def test_shrinking_compiled_code_that_holds_integers_cuts_nothing():
     trial = trial_of(square, d_square, [X], holds_integers=True)
     smallest = shrink(trial, lambda trial: True)
     assert smallest.sample.primals[0].tolist() == np.zeros((3, 4)).tolist()
+
+
+LARGE = np.random.default_rng(12).standard_normal((300, 400))
+
+
+def test_of_a_large_batch_the_first_rows_are_changed():
+    points = list(derived_trials(trial_of(square, d_square, [LARGE])))
+    assert {"redrawn", "times 0.5", "plus 3", "axes of 400 made 401"} <= {d.how for d in points}
+    assert all(x.size < 20_000 for d in points for t in d.trials for x in t.sample.primals)
+    ours = next(derived_trials(trial_of(square, d_square, [LARGE], registered=True)))
+    assert ours.trials[0].sample.primals[0].shape == LARGE.shape
+
+
+@pytest.mark.parametrize(
+    "name", ["another batch is refused", "wrong in few rows", "a batch that stays large"]
+)
+def test_all_rows_are_changed_where_the_first_say_nothing(name):
+    def fixed(x):
+        if len(x) != len(LARGE):
+            raise ValueError("of this many rows alone")
+        return square(x)
+
+    def wrong(x, g):
+        return (2 * x * g * (1 if len(x) > 100 else 2),)
+
+    forward, backward, primals = {
+        "another batch is refused": (fixed, d_square, [LARGE]),
+        "wrong in few rows": (square, wrong, [LARGE]),
+        "a batch that stays large": (
+            lambda x, w: (x @ w, (x, w)),
+            lambda r, g: (g @ r[1].T, r[0].T @ g),
+            [LARGE[:4], LARGE.T],
+        ),
+    }[name]
+    first = next(derived_trials(trial_of(forward, backward, primals)))
+    assert first.how == "redrawn"
+    assert first.trials[0].sample.primals[0].shape == primals[0].shape
+
+
+def test_what_is_wrong_beyond_a_large_batch_is_found_in_its_first_rows():
+    def wrong(x, g):
+        return (2 * np.clip(x, -20, 20) * g,)
+
+    report = check_vjp(square, wrong, (LARGE,), repair=False)
+    assert [row.verdict for row in report.rows if row.check == "matches_numerical"] == ["pass", "warning"]
+    assert not check_vjp(square, wrong, (10 * LARGE,), repair=False).ok
