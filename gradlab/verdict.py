@@ -105,9 +105,10 @@ def atol_for(estimate: Estimate, dtype: Any) -> Array:
     slope of the function (at a minimum nothing else has a size); besides, the slope that may be there without a trace
     in the function, and the smallest number that `dtype` has all its digits for.
     """
-    known = np.abs(estimate.value[np.isfinite(estimate.value)])
+    finite = np.isfinite(estimate.value)
     info = np.finfo(dtype)
-    size = float(known.max(initial=0.0)) + np.where(np.isfinite(estimate.terms), estimate.terms, 0.0)
+    largest = float(np.max(np.abs(estimate.value), initial=0.0, where=finite))
+    size = largest + np.where(np.isfinite(estimate.terms), estimate.terms, 0.0)
     size = size + np.where(np.isfinite(estimate.scale), estimate.scale, 0.0)
     unseen = np.where(np.abs(estimate.value) <= estimate.error, estimate.unseen, 0.0)
     return np.asarray(ATOL_ULPS * float(info.eps) * size + unseen + float(info.tiny))
@@ -170,18 +171,21 @@ def compare(
     with np.errstate(all="ignore"):
         severity = np.nan_to_num(np.where(distance > 0, distance / allowed, 0.0), nan=np.inf)
     index = np.unravel_index(np.argmax(np.where(chosen, severity, -1.0)), analytic.shape)
-    known = ~unknown
-    size = _size(analytic[known], expected[known], floor[known], eps)
+    known = [analytic, expected, floor, distance, estimate.error]
+    if unknown.any():
+        known = [array[~unknown] for array in known]
+    of_analytic, of_expected, of_floor, of_distance, of_error = known
+    size = _size(of_analytic, of_expected, of_floor, eps)
     passed = verdict is Verdict.PASS
     # the present deviation may point the other way, and the sum of the two must still exceed what is allowed
     caught = allowed + distance
     return CheckResult(
         verdict=verdict,
         primal=primal,
-        relative_error=_relative_error(analytic[known], distance[known], expected[known], floor[known], size),
-        absolute_error=float(np.max(distance[known], initial=0.0)),
+        relative_error=_relative_error(of_analytic, of_distance, of_expected, of_floor, size),
+        absolute_error=float(np.max(of_distance, initial=0.0)),
         reference_error=float(estimate.error[index]),
-        relative_bound=float(np.max(estimate.error[known], initial=0.0)) / size,
+        relative_bound=float(np.max(of_error, initial=0.0)) / size,
         sensitivity=sensitivity(caught, size) if passed else None,
         element_sensitivity=element_sensitivity(caught, expected) if passed else None,
         worst_index=tuple(int(i) for i in index),
@@ -200,10 +204,13 @@ def _expected(analytic: Array, estimate: Estimate) -> Array:
 
 def _largest(estimate: Estimate) -> float:
     """Return the size of the gradient: its largest element, or `ZERO_BESIDE` ordinary slopes if all are zero."""
-    known = np.isfinite(estimate.value) & np.isfinite(estimate.error)
-    size = np.abs(estimate.value[known])
-    ordinary = float(np.max(estimate.scale[known], initial=0.0))
-    if (size <= estimate.error[known]).all():
+    value, error, scale = estimate.value, estimate.error, estimate.scale
+    known = np.isfinite(value) & np.isfinite(error)
+    if not known.all():
+        value, error, scale = value[known], error[known], scale[known]
+    size = np.abs(value)
+    ordinary = float(np.max(scale, initial=0.0))
+    if (size <= error).all():
         return ordinary * ZERO_BESIDE
     largest = float(np.max(size, initial=0.0))
     return ordinary * STATIONARY if largest <= RESIDUE * ordinary else largest
