@@ -88,7 +88,8 @@ def _with_arguments(
     if forward.outputs == ((("item", 0),),) and isinstance(run.returned, tuple) and len(run.returned) == 1:
         # who returns a tuple of one output may be given one of one cotangent
         options = [[("tuple", 0), *option] if option[:1] == [G] else option for option in options]
-    rest = [p for p in wanted if not (forward.cache and names.is_cache(p.name))]
+    caches = [p for p in wanted if names.is_cache(p.name)] or wanted[-1:] if forward.cache else []
+    rest = [p for p in wanted if p not in caches]
     told = [
         p
         for p in rest

@@ -284,8 +284,9 @@ class Reading:
         """Whether a gradient that fits bears it out, names without a doubt, or a cotangent that is seen to go in."""
         call = self.bound.backward_call
         if passes_cache(self.bound.held_layer.layer):
-            # two functions are a pair since their caller says so, but not what each argument is
-            return call.sure or call.named or any(fit > 0 for fit in self.fits)
+            # two functions are a pair since their caller says so; not every one of several outputs may have a cotangent
+            sure = call.sure or call.named or not self.bound.forward_call.partly
+            return sure or any(fit > 0 for fit in self.fits)
         if self.raised:
             return call.sure  # what is given to it may be what it cannot take
         # a derivative that takes no cotangent, and is read as a parameter's by its shape alone, may be of anything
