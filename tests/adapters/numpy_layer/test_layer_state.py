@@ -373,13 +373,16 @@ def test_a_buffer_that_is_returned_for_the_input_is_no_parameters_gradient():
 
 class Taps:
     def forward(self, x):
-        self.x = x
-        return 2 * x + np.concatenate([np.zeros(2), x[:-2]])
+        y = 2 * x
+        y[2:] += x[:-2]
+        return y
 
     def backward(self, dout):
         if len(dout) < 2:
             raise ValueError("shorter than what it looks back")
-        return 2 * dout + np.concatenate([dout[2:], np.zeros(2)])
+        dx = 2 * dout
+        dx[:-2] += dout[2:]
+        return dx
 
 
 def test_one_step_of_time_may_be_too_short():
