@@ -189,6 +189,12 @@ def _called(f: Form, numpy: str) -> Iterator[Form]:
             function = getattr(np, name)
             yield Form(f"{numpy}.{name}({f.text})", ATOM, f.size + 2, tuple(map(function, real)))
         yield Form(f"{numpy}.exp(-{f.within(PRODUCT)})", ATOM, f.size + 3, tuple(np.exp(-v) for v in real))
+        bell = f"{numpy}.exp(-{f.within(ATOM)}**2 / 2)"
+        yield Form(bell, ATOM, f.size + 6, tuple(np.exp(-(v**2) / 2) for v in real))
+        yield Form(
+            f"{bell} / (2 * {numpy}.pi)**0.5", PRODUCT, f.size + 12,
+            tuple(np.exp(-(v**2) / 2) / np.sqrt(2 * np.pi) for v in real),
+        )  # fmt: skip
         yield Form(
             f"1 / (1 + {numpy}.exp(-{f.within(PRODUCT)}))", PRODUCT, f.size + 6,
             tuple(1 / (1 + np.exp(-v)) for v in real),

@@ -160,16 +160,22 @@ def _lines(
 ) -> Iterator[Repair]:
     """Yield the lines of which each could explain all that the gradients lack, those that could explain least first."""
     found: dict[tuple[str, int], tuple[int, int]] = {}
+    handed_on: set[tuple[str, int]] = set()
     for suspect in suspects:
+        arguments = {argument.arg for argument in suspect.function.body.args.args}
         for place in places(suspect.function.body):
             if not goes_on():
                 break
             told = _response_of_line(suspect, place, judge, base) if suspect.is_suspicious(place) else None
             if told is not None:
-                line = getattr(place.statement, "lineno", 0)
-                found.setdefault((suspect.function.file, line), (told.rank, len(found)))
-    for file, line in sorted(found, key=lambda at: found[at]):
-        yield _line(file, line)
+                at = suspect.function.file, getattr(place.statement, "lineno", 0)
+                found.setdefault(at, (told.rank, len(found)))
+                name = place.node.id if isinstance(place.node, ast.Name) else ""
+                if name in arguments and (name == "g" or are_cotangents([name])):
+                    handed_on.add(at)
+    for at in sorted(found, key=lambda at: found[at]):
+        # a line that hands the cotangent on as it is lacks the slope of what forward does there
+        yield _line(*at, "straight-through" if at in handed_on else "")
 
 
 def _response_of_line(suspect: Suspect, place: SyntaxPlace, judge: Judge, base: Array) -> Response | None:
