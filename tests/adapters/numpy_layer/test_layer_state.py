@@ -636,3 +636,41 @@ def test_an_output_that_the_next_forward_writes_over():
     report = check_layer(Features((2, 3)), normal(2, 3, seed=51), explore=False)
     assert report.ok
     assert "a later forward writes into the output" in report.faults[0].sentence
+
+
+class Shift:
+    """Its two gradients are the same numbers, and in the parameter's shape that is no accident."""
+
+    def __init__(self, sign=1):
+        self.b, self.sign = normal(2, 3, seed=52), sign
+
+    def forward(self, x):
+        return x + self.b
+
+    def backward(self, dout):
+        self.db = self.sign * dout
+        return dout
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_gradient_that_equals_the_inputs_is_still_the_parameters(sign):
+    report = check_layer(Shift(sign), normal(2, 3, seed=53), explore=False)
+    assert {row.primal for row in report.rows if row.check == "matches_numerical"} == {"x", "b"}
+    assert report.ok is (sign == 1)
+
+
+class Errors:
+    """A loss for each element, which gives zeros back for its targets."""
+
+    def forward(self, x, t):
+        self.x, self.t = x, t
+        return np.exp(x) - t * x**2
+
+    def backward(self, dout):
+        return dout * (np.exp(self.x) - 2 * self.t * self.x), np.zeros_like(self.t)
+
+
+def test_zeros_for_targets_are_no_gradient():
+    report = check_layer(Errors(), normal(2, 3, seed=54), normal(2, 3, seed=55), explore=False)
+    assert report.ok
+    assert {row.primal for row in report.rows if row.check == "matches_numerical"} == {"x"}

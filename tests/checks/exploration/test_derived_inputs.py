@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gradlab import check_vjp
-from gradlab.checks.exploration.derived_inputs import derived_trials
+from gradlab.checks.exploration.derived_inputs import counts_all, derived_trials
 from gradlab.checks.exploration.other_shapes import integers_in, may_be_cut
 from gradlab.checks.exploration.smallest_inputs import shrink
 from gradlab.checks.trial import Trial
@@ -215,3 +215,17 @@ def test_what_is_wrong_beyond_a_large_batch_is_found_in_its_first_rows():
     report = check_vjp(square, wrong, (LARGE,), repair=False)
     assert [row.verdict for row in report.rows if row.check == "matches_numerical"] == ["pass", "warning"]
     assert not check_vjp(square, wrong, (10 * LARGE,), repair=False).ok
+
+
+@pytest.mark.parametrize(
+    ("used", "counts"), [(lambda x: x, True), (lambda x: x[:, :2], False), (lambda x: 0 * x, True)]
+)
+def test_what_is_added_counts_along_every_axis_by_itself(used, counts):
+    """Where rows and columns are added, the rows may count and the columns not."""
+
+    def forward(x):
+        return (used(x) ** 2).sum(axis=1), x
+
+    given = trial_of(forward, d_square, [X[:2, :2]])
+    longer = trial_of(forward, d_square, [X[:3, :3]])
+    assert counts_all(given, longer) is counts
