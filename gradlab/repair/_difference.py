@@ -74,10 +74,12 @@ def _smallest(outer: Difference) -> Iterator[Difference]:
 
 
 def text(node: object) -> str:
+    """Return what a piece of syntax is, without where it stands."""
     return ast.dump(node) if isinstance(node, ast.AST) else repr(node)
 
 
 def same(a: object, b: object) -> bool:
+    """Return whether two pieces of syntax are the same."""
     return text(a) == text(b)
 
 

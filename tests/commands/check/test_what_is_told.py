@@ -19,6 +19,16 @@ TOLD = """
         def come_back_wrong(self, e):
             return 2 * self.x**2 * e
 
+    class Lost:
+        # no name says which of its methods is forward, nor is any right as the backward of the other
+
+        def go(self, x):
+            self.x = x
+            return x**3
+
+        def come_back(self, e):
+            return 2 * self.x**2 * e
+
     def its_backward(layer, g):
         return 3 * layer.x**2 * g
 
@@ -100,7 +110,7 @@ WRONG = {
 }
 MISUSED = {
     "no such method": (["told:Odd", "--forward", "gone"], "give a method's name, or MODULE:FUNCTION"),
-    "a forward that has to be told": (["told:Odd"], "Odd has no forward method: call it forward, or give --forward"),
+    "a forward that has to be told": (["told:Lost"], "Lost has no forward method: call it forward, or give --forward"),
     "no such cotangent": (["told:Odd", "--forward", "go", "--cotangent", "u"], "cotangent is 'u'"),
     "a function without a pair": (["told:lone"], "or give --grad FUNCTION or --jac FUNCTION"),
     "an array for a gradient": (["told:curve", "--grad", "curve_slopes"], "give --jac, or return one real number"),
