@@ -154,6 +154,8 @@ def _matrix_factors(node: ast.AST) -> list[str]:
 
 
 def is_in_an_index(it: Difference) -> bool:
+    if isinstance(it.old, ast.Name) and isinstance(it.new, ast.Name):
+        return False  # other places altogether, and not so many places further
     for inner, outer in zip((it.old, *it.around), it.around, strict=False):
         if isinstance(outer, ast.Subscript) and inner is outer.slice:
             return True

@@ -57,6 +57,7 @@ NAMED = [
     ("(p, q) = saved", "(p, q)", "(q, p)", "wrong-operand"),
     ("(p, q) = np.hsplit(dy, 2)", "(p, q)", "(q, p)", "columns-exchanged"),
     ("return np.bincount(i, dy)", "i", "i + 1", "shifted"),
+    ("return dy[src]", "src", "dst", "wrong-operand"),
     ("return r * dy + r ** 2", "r * dy + r ** 2", "s * dy + s ** 2", "wrong-operand"),
     ("return r * dy + r ** 2", "r * dy + r ** 2", "s * dy + t ** 2", ""),
     ("return dy / sigma", "dy / sigma", "dy / sigma / sigma", "missing-factor"),

@@ -61,7 +61,9 @@ def roles_of(
             return []  # it is the cotangent of an output that is not looked at
         return [("part", place)] if place < outputs else [("zero", 0)]
     if names.is_target(name):
-        return [("arg", _target(forward))]
+        # where forward gives no cost, gT is the cotangent of T and no ground truth
+        target: list[Role] = [("arg", _target(forward))]
+        return target if cotangents or forward.scalar else [*target, G]
     if name.lower() in ("n", "m", "batch_size", "batch", "bs"):
         return [("batch", 0), ("cache", 0)] if forward.cache else [("batch", 0)]
     unknown = _unknown(name, pointwise, bool(cotangents), len(arguments) if count > 2 else 1)

@@ -61,7 +61,7 @@ def find_backward_calls(forward: ForwardCall, run: LayerRun) -> Iterator[Backwar
             say = f"{name}(the output, with the cotangent on it)"
             yield BackwardCall(say, partial(_handed_back, name), method=name, named=True)
         plain = list(_with_arguments(name, parameters, forward, run))
-        if not forward.backward and _is_an_inverse(name, parameters, forward, run):
+        if (forward.unnamed or not forward.backward) and _is_an_inverse(name, parameters, forward, run):
             plain = [replace(backward_call, inverse=True) for backward_call in plain]
         yield from plain
         yield from _with_attribute(name, parameters, forward, run)

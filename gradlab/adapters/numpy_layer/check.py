@@ -11,7 +11,13 @@ from typing import Any, Unpack
 from gradlab.adapters.foreign_pair.convention import NUMERICAL
 from gradlab.adapters.foreign_pair.convention_search import LOSSES
 from gradlab.adapters.foreign_pair.subject_report import report_on
-from gradlab.adapters.numpy_layer.forward_calls import NOTHING, Told, calls_of_any_methods, find_calls
+from gradlab.adapters.numpy_layer.forward_calls import (
+    NOTHING,
+    Told,
+    calls_of_any_methods,
+    find_calls,
+    no_forward,
+)
 from gradlab.adapters.numpy_layer.initial_state import is_constant, layer_at_start
 from gradlab.adapters.numpy_layer.layer_error import LayerError, foreign_errors
 from gradlab.adapters.numpy_layer.layer_reading import Reading
@@ -24,7 +30,7 @@ from gradlab.adapters.numpy_layer.learned_behaviour import (
     moves_with_cotangent,
     with_accumulation,
 )
-from gradlab.adapters.numpy_layer.reading_choice import choose_reading
+from gradlab.adapters.numpy_layer.reading_choice import NoBackwardError, choose_reading
 from gradlab.adapters.numpy_layer.report_subject import remarks, subject_of
 from gradlab.adapters.numpy_layer.static_function import with_context
 from gradlab.checks.trial import quiet
@@ -270,11 +276,18 @@ def read_layer(
     held_layer, found = layer_at_start(layer, calls, params)
     if not found and not any(leaves for _, leaves in calls):
         raise LayerError("there are no floats among the inputs, and no parameters: pass inputs as floats")
-    reading = choose_reading(held_layer, calls, found, grads, seed)
-    if not (reading.understood or told.forward or told.backward):
+    reading: Reading | None = None
+    refused: LayerError | None = None
+    try:
+        reading = choose_reading(held_layer, calls, found, grads, seed)
+    except NoBackwardError as error:
+        refused = error
+    if not (told.forward or told.backward or (reading and reading.understood)):
         with contextlib.suppress(LayerError):
             others = calls_of_any_methods(held_layer, inputs, settings)
             reading = choose_reading(held_layer, others, found, grads, seed)
+    if reading is None:
+        raise refused or no_forward(layer)
     if reading.raised:
         return reading
     bound = with_accumulation(in_its_precision(reading.bound, seed), seed)

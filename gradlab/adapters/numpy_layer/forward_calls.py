@@ -102,7 +102,7 @@ def calls_of_any_methods(
 ) -> list[CallWithLeaves]:
     """Return the calls of an object's methods, each with each other one as its backward, whatever these are called.
 
-    Those that other methods call are parts of them. A call counts only if what its backward gives is right.
+    Those that other methods call are parts of them. See `choose_reading` for which of these calls count.
     """
     layer = held_layer.layer
     held = [_private_copy(x) for x in inputs]
@@ -112,7 +112,8 @@ def calls_of_any_methods(
     found: list[CallWithLeaves] = []
     for name in methods if len(methods) <= MOST_METHODS else ():
         with contextlib.suppress(Exception):  # whatever these methods are for
-            forward = replace(_call(layer, name, held, settings), unnamed=True)
+            alone = len(methods) == 2 and name == methods[0]
+            forward = replace(_call(layer, name, held, settings), unnamed=True, alone=alone)
             for other in methods:
                 if other != name:
                     found += _with_outputs(held_layer, replace(forward, backward=other))

@@ -294,6 +294,8 @@ class Reading:
             call.takes or self.bound.forward_call.scalar or any(p.where is None for p in self.bound.primals)
         ):
             return any(fit > 0 for fit in self.fits)
+        if self.bound.forward_call.unnamed:
+            return True  # such a reading is chosen only where it is borne out
         told = call.sure or call.named
         goes_in = self.moves or plain(call.method) in BACKWARD
         return any(fit > 0 for fit in self.fits) or call.likeliest or (told and goes_in)

@@ -179,6 +179,8 @@ class ForwardCall:
         What the caller says that backward's method, and the argument or attribute for the cotangent, is called.
     unnamed : bool
         Whether no name says that its method is forward, and `backward` is not what the caller says but a guess.
+    alone : bool
+        Whether the object has these two methods and no others, the first one first.
     """
 
     method: str
@@ -194,6 +196,7 @@ class ForwardCall:
     backward: str = ""
     cotangent: str = ""
     unnamed: bool = False
+    alone: bool = False
 
     def run(
         self,

@@ -77,8 +77,7 @@ def choose_reading(
             continue
         if reading.perfect:
             return reading
-        # what no name says is forward is one only if what comes back is right
-        if bound.backward_call.inverse or (bound.forward_call.unnamed and min(reading.fits) < 1):
+        if bound.backward_call.inverse or not _is_borne_out(reading, seed):
             continue
         found.append(reading)
     if found:
@@ -86,6 +85,29 @@ def choose_reading(
     if all(forward.unnamed for forward, _ in calls):
         raise no_forward(held_layer.layer)
     return _raising(held_layer, failed)
+
+
+def _is_borne_out(reading: Reading, seed: int) -> bool:
+    """Return whether something speaks for a reading: its names, or what comes back.
+
+    What no name says is forward is one where what comes back is right; and, where an object has two methods and no
+    more, where the second takes its argument in as a cotangent goes in, linearly.
+    """
+    bound = reading.bound
+    if not bound.forward_call.unnamed or min(reading.fits) == 1:
+        return True
+    if not (bound.forward_call.alone and bound.backward_call.takes):
+        return False
+    rng = np.random.default_rng([seed, 32])
+    with quiet():
+        output, residuals = bound.forward(*bound.values)
+        if isinstance(output, tuple):
+            return False
+        a, b = (np.asarray(rng.standard_normal(np.shape(output)), np.asarray(output).dtype) for _ in range(2))
+        first, second, both = (bound.backward(residuals, g) for g in (a, b, a + 2 * b))
+    parts = [(x, y, z) for x, y, z in zip(first, second, both, strict=True) if x is not None]
+    linear = all(np.allclose(x + 2 * y, z, 1e-6, 1e-9) for x, y, z in parts)
+    return linear and any(np.any(x) for x, _, _ in parts)
 
 
 def _candidates(

@@ -403,13 +403,60 @@ class Puissance:
         return 3 * self.double * self.entree**2 * sortie
 
 
-def test_two_methods_of_any_name_count_where_they_are_right():
-    assert check_layer(Puissance(), normal(2, 3, seed=36)).ok
-    # what may be no backward at all is not called a wrong one
+def test_two_methods_of_any_name_are_a_pair():
+    """By what comes back: right gradients, or a cotangent that goes in linearly where there are no other methods."""
+    x = normal(2, 3, seed=36)
+    assert check_layer(Puissance(), x).ok
+    assert check_layer(Puissance(double=2.0), x, explore=False).faults[0].name == "constant-factor"
+
+    class Others(Puissance):
+        def avant(self, entree):
+            return super().avant(entree)
+
+        def arriere(self, sortie):
+            return super().arriere(sortie)
+
+        def decale(self, entree):
+            return entree + 1
+
+    assert check_layer(Others(), x).ok
+    # of three methods two may be anything, and what is no backward at all is not called a wrong one
     with pytest.raises(LayerError, match="has no forward method: call it forward, or pass forward="):
-        check_layer(Puissance(double=2.0), normal(2, 3, seed=36))
-    report = check_layer(Puissance(double=2.0), normal(2, 3, seed=36), forward="avant", backward="arriere")
+        check_layer(Others(double=2.0), x)
+    report = check_layer(Others(double=2.0), x, forward="avant", backward="arriere")
     assert report.faults[0].name == "constant-factor"
+
+
+class Scaler:
+    """Two methods that are no forward and no backward: the one takes back what the other did."""
+
+    def stretch(self, x):
+        return 3 * x + 1
+
+    def shrink(self, y):
+        return (y - 1) / 3
+
+
+class Halves(Scaler):
+    def stretch(self, x):
+        return 3 * x
+
+    def shrink(self, y):
+        return y / 3
+
+
+class Picks(Scaler):
+    def stretch(self, x):
+        return x**2
+
+    def shrink(self, y):
+        return np.abs(y)
+
+
+@pytest.mark.parametrize("kind", [Scaler, Halves, Picks])
+def test_two_methods_that_are_something_else_are_called_nothing(kind):
+    with pytest.raises(LayerError, match="has no forward method"):
+        check_layer(kind(), normal(2, 3, seed=36))
 
 
 class Arrhenius:
@@ -593,10 +640,9 @@ class Step:
 
 def test_parts_of_a_pair_of_methods_are_not_checked_in_its_place():
     assert check_layer(Step(), normal(3, seed=48)).ok
-    # nothing says that these two are a pair but that they are right
     report = check_layer(Step(factor=2.0), normal(3, seed=48), explore=False)
-    assert not report.ok
-    assert all(row.verdict is not Verdict.WRONG for row in report.rows)
+    assert report.faults[0].name == "constant-factor"
+    assert {row.primal for row in report.rows if row.check == "matches_numerical"} == {"u"}
 
 
 class Triplet:
@@ -674,3 +720,24 @@ def test_zeros_for_targets_are_no_gradient():
     report = check_layer(Errors(), normal(2, 3, seed=54), normal(2, 3, seed=55), explore=False)
     assert report.ok
     assert {row.primal for row in report.rows if row.check == "matches_numerical"} == {"x"}
+
+
+class Warmed:
+    """The cotangent of T is called gT here, as a ground truth may be elsewhere."""
+
+    def __init__(self, sign=1):
+        self.sign = sign
+
+    def forward(self, sun):
+        self.T = np.tanh(sun)
+        return self.T
+
+    def backward(self, gT):
+        return self.sign * gT * (1 - self.T**2)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_cotangent_that_is_called_as_a_target_is(sign):
+    report = check_layer(Warmed(sign), normal(5, seed=56), explore=False)
+    assert report.ok is (sign == 1)
+    assert sign == 1 or report.faults[0].name == "sign-flipped"

@@ -20,7 +20,7 @@ TOLD = """
             return 2 * self.x**2 * e
 
     class Lost:
-        # no name says which of its methods is forward, nor is any right as the backward of the other
+        # no name says which of its methods is forward, nor is any right as the backward of another
 
         def go(self, x):
             self.x = x
@@ -28,6 +28,9 @@ TOLD = """
 
         def come_back(self, e):
             return 2 * self.x**2 * e
+
+        def move(self, x):
+            return x + 1
 
     def its_backward(layer, g):
         return 3 * layer.x**2 * g
