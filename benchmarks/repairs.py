@@ -68,7 +68,6 @@ FIRST_SIGHT = {
     "sixth": (64, 75),
     "seventh": (63, 73),
     "eighth": (58, 64),
-    "eighth": (58, 64),
 }
 EXACT = ("the original's source", "the original's, bit for bit")
 RIGHT = (*EXACT, "another right one")

@@ -61,11 +61,11 @@ SEVENTH_STORY = """A seventh corpus, written by four others after the sixth had 
 corpus is older than two of the names". At that sight 63 of the 88 wrong ones were mended, and the right line was named
 for 73."""
 EIGHTH_STORY = """An eighth corpus, written by four others after the seventh had been mended, of the same four
-kinds, a third of its last part with methods and names of other languages: 100 right, 88 wrong, 12 in their behaviour. Its first
-sight was taken of the code as it stood at the commit "Tests: what is added counts along each axis, zeros for targets".
-At that sight 58 of the 88 wrong ones were mended, and the right line was named for 64; the seven that raised were
-objects of which no method's name says what is forward, or backward, and the one right object that was called wrong
-names its cotangent gT."""
+kinds, a third of its last part with methods and names of other languages: 100 right, 88 wrong, 12 in their
+behaviour. Its first sight was taken of the code as it stood at the commit "Tests: what is added counts along each
+axis, zeros for targets". At that sight 58 of the 88 wrong ones were mended, and the right line was named for 64; the
+seven that raised were objects of which no method's name says what is forward, or backward, and the one right object
+that was called wrong names its cotangent gT."""
 LATER_STORY = """Two names of mistakes, `missing-factor` and `wrong-operand`, are younger than the first five corpora,
 and the second than all six. Somebody who had not read the code either said of which entries they are true
 (`tests/corpora/strangers/later_names.json`); that counts in the columns of now, and in no first sight."""
