@@ -67,7 +67,7 @@ axis, zeros for targets". At that sight 58 of the 88 wrong ones were mended, and
 seven that raised were objects of which no method's name says what is forward, or backward, and the one right object
 that was called wrong names its cotangent gT."""
 LATER_STORY = """Two names of mistakes, `missing-factor` and `wrong-operand`, are younger than the first five corpora,
-and the second than all six. Somebody who had not read the code either said of which entries they are true
+and the second than the first six. Somebody who had not read the code either said of which entries they are true
 (`tests/corpora/strangers/later_names.json`); that counts in the columns of now, and in no first sight."""
 BOOKS_STORY = """160 layers, losses and nets of Deep Learning from Scratch (both volumes), of CS231n's
 assignments and of deeplearning.ai's, typed anew as a learner would from what they describe; all are right
