@@ -20,6 +20,8 @@ MISSED = {
     "model of arrays that carry their gradient as g": "arrays with attributes are not looked into",
     "cosines with prototypes, added up in random order": "the last digits of sums are not watched",
     "logistic regression that centres its batch in place": "check_model does not watch its data",
+    "v: ELBO loss in pinyin: gradient by log sigma": "what forward is called is to be told",
+    "v: two-tower cosine in German: the user's gradient without dout": "what forward is called is to be told",
     "sampled softmax: every forward draws other negatives": "what forward draws is held, as for dropout",
 }
 

@@ -101,11 +101,16 @@ def test_a_forward_that_pickle_cannot_send(cluster_map):
     primals = (RNG.standard_normal(70),)
     given = {"method": "central", "explore": False}
     alone, found = (
-        check_vjp(lambda x: (x**3, x), lambda x, g: (3 * x**2 * g,), primals, **given, workers=workers)
+        check_vjp(lambda x: (x * x * x, x), lambda x, g: (3 * x**2 * g,), primals, **given, workers=workers)
         for workers in (None, cluster_map)
     )
     assert alone.ok
-    assert without_times(alone) == without_times(found)
+    # a bound is learned from the elements that one process sees, and differs a little with how these are shared out
+    bounds = ("reference_error", "relative_bound", "sensitivity", "element_sensitivity")
+    for one, other in zip(without_times(alone), without_times(found), strict=True):
+        for name in bounds:
+            assert one.pop(name) == pytest.approx(other.pop(name), rel=0.05)
+        assert one == other
 
 
 def test_what_a_task_raises_is_raised(cluster_map):
