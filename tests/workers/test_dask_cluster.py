@@ -109,7 +109,8 @@ def test_a_forward_that_pickle_cannot_send(cluster_map):
     bounds = ("reference_error", "relative_bound", "sensitivity", "element_sensitivity")
     for one, other in zip(without_times(alone), without_times(found), strict=True):
         for name in bounds:
-            assert one.pop(name) == pytest.approx(other.pop(name), rel=0.05)
+            mine, theirs = one.pop(name), other.pop(name)
+            assert mine == theirs or mine == pytest.approx(theirs, rel=0.05)
         assert one == other
 
 
