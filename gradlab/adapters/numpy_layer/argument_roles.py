@@ -45,7 +45,11 @@ def roles_of(
         # a lone argument of a method named after a direction may be the cotangent whatever it is called
         return [same] if count > 1 or (pointwise and cotangents) else ([same, G] if pointwise else [G, same])
     if names.is_rate(name) and name not in cotangents[:1]:
-        return [("rate", 0)]
+        rate: Role = ("rate", 0)
+        if cotangents or forward.scalar:
+            return [rate]
+        # where nothing else can be the cotangent, drate is that of a rate
+        return [G, rate] if name.startswith("d") else [rate, G]
     if names.is_optimizer(name):
         return [("optimizer", 0)]
     if names.is_cache(name) and forward.cache:

@@ -512,7 +512,9 @@ class Tempered:
         return self.beta * (dout @ self.W.T)
 
 
-@pytest.mark.parametrize(("beta", "ok"), [(0.7, True), (np.array([0.7, 0.2, 0.4]), False)])
+@pytest.mark.parametrize(
+    ("beta", "ok"), [(0.7, True), (np.array([0.7, 0.2, 0.4]), False), (np.array([1.0, 0, 1]), True)]
+)
 def test_a_plain_number_owes_no_gradient(beta, ok):
     report = check_layer(Tempered(beta), normal(4, 3, seed=40), explore=False)
     assert report.ok is ok
@@ -739,5 +741,26 @@ class Warmed:
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_cotangent_that_is_called_as_a_target_is(sign):
     report = check_layer(Warmed(sign), normal(5, seed=56), explore=False)
+    assert report.ok is (sign == 1)
+    assert sign == 1 or report.faults[0].name == "sign-flipped"
+
+
+class Reaction:
+    """Its output is a rate, and the cotangent of that is called drate."""
+
+    def __init__(self, sign=1):
+        self.sign = sign
+
+    def forward(self, c):
+        self.c = c
+        return 2 * c**1.5
+
+    def backward(self, drate):
+        return self.sign * 3 * drate * self.c**0.5
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_cotangent_that_is_called_as_a_learning_rate_is(sign):
+    report = check_layer(Reaction(sign), np.abs(normal(5, seed=57)), explore=False)
     assert report.ok is (sign == 1)
     assert sign == 1 or report.faults[0].name == "sign-flipped"
