@@ -62,7 +62,7 @@ def _inside(outer: Difference) -> Iterator[Difference]:
     differing = [(a, b) for a, b in pairs if not same(a, b)]
     if all(isinstance(a, ast.AST) and isinstance(b, ast.AST) for a, b in differing):
         for a, b in differing:
-            yield Difference(a, b, (old, *around))  # type: ignore[arg-type]
+            yield Difference(a, b, (old, *around))  # type: ignore[arg-type]  # of `all` no type is narrowed
 
 
 def _smallest(outer: Difference) -> Iterator[Difference]:

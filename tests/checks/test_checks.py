@@ -421,3 +421,11 @@ def test_whether_zeros_would_be_caught_in_large_primals_is_known_from_what_passe
     unknown = replace(directional_outcome(trial).results[0], sensitivity=None)
     directional_outcome(trial).results[0] = unknown
     assert catches_zeros(trial, 0) == quick
+
+
+def test_what_backward_raises_in_large_primals_says_nothing_of_the_samples():
+    def raising(x, g):
+        raise RuntimeError("no way")
+
+    trial = replace(trial_of(square, raising, np.arange(1.0, 200.0)), full_below=100)
+    assert catches_zeros(trial, 0)

@@ -22,6 +22,7 @@ MISSED = {
     "logistic regression that centres its batch in place": "check_model does not watch its data",
     "v: ELBO loss in pinyin: gradient by log sigma": "what forward is called is to be told",
     "v: two-tower cosine in German: the user's gradient without dout": "what forward is called is to be told",
+    "v: soft rounding in pinyin: gradient passed straight through": "nothing says that its two methods are a pair",
     "sampled softmax: every forward draws other negatives": "what forward draws is held, as for dropout",
 }
 

@@ -172,9 +172,8 @@ def _wrong_rows(given: Trial, there: Trial, variation: Variation) -> list[Row]:
     ]
     if variation.excused or variation.refusable:
         found = [row for row in found if row.analytic is not None]
-    excused = variation.excused or (
-        bool(found) and bool(variation.settings) and _counts_no_more(given, there)
-    )
+    compared = bool(found) and all(row.analytic is not None for row in found)
+    excused = variation.excused or (compared and bool(variation.settings) and _counts_no_more(given, there))
     return [replace(row, verdict=Verdict.WARNING) for row in found] if excused else found
 
 

@@ -110,11 +110,12 @@ def calls_of_any_methods(
     called = {name for own, f in functions.items() for name in _own_names(f) if name != own}
     methods = [name for name in functions if name[0] != "_" and name not in called]
     found: list[CallWithLeaves] = []
-    for name in methods if len(methods) <= MOST_METHODS else ():
+    some = [name for name in methods if not names.acts(name)]
+    for name in some if len(methods) <= MOST_METHODS else ():
         with contextlib.suppress(Exception):  # whatever these methods are for
             alone = len(methods) == 2 and name == methods[0]
             forward = replace(_call(layer, name, held, settings), unnamed=True, alone=alone)
-            for other in methods:
+            for other in some:
                 if other != name:
                     found += _with_outputs(held_layer, replace(forward, backward=other))
         held_layer.reset()
@@ -123,9 +124,9 @@ def calls_of_any_methods(
 
 def _own_names(method: FunctionType) -> set[str]:
     """Return the names of what a method takes from its own object, as far as its source tells."""
-    own = next(iter(inspect.signature(method).parameters), "")
+    own = method.__code__.co_varnames[:1]
     with contextlib.suppress(OSError, TypeError):
-        return set(re.findall(rf"\b{re.escape(own)}\.(\w+)", inspect.getsource(method)))
+        return {name for x in own for name in re.findall(rf"\b{x}\.(\w+)", inspect.getsource(method))}
     return set(method.__code__.co_names)
 
 

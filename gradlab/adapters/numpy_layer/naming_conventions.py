@@ -25,6 +25,11 @@ _BACKWARD_WORD = re.compile(r"backwards?|back|bprop|bwd|gradients?|grad|derivati
 _NOT_BACKWARD = re.compile(
     r"zero|clear|reset|flush|^get_?|^set_?|update|apply_|numer|check|clip|accumul|init|load|save|register|feedback"
 )
+# What does more than compute is not called to see what it may be.
+_ACTS = re.compile(
+    r"^(save|load|dump|write|read|send|post|plot|show|draw|print|fit|train|learn|update|delete|remove|close|open|"
+    r"export|import|upload|download|log$|start|stop|exec|del_|rm_)"
+)
 # Methods that are named after a derivative, rather than after a direction, give f'(x) as often as they take dout.
 POINTWISE = re.compile(r"deriv|prime|grad|^d$|^df$|diff|^d_|_d$|delta")
 
@@ -105,6 +110,11 @@ def forward_stem(name: str) -> str:
 def looks_like_forward(name: str) -> bool:
     """Return whether a method of this name may be a forward pass, though its name says more than that."""
     return bool(_LIKE_FORWARD.search(name.lower())) and not _NOT_BACKWARD.search(name.lower())
+
+
+def acts(name: str) -> bool:
+    """Return whether a method of this name does something in the world, or learns, and does not only compute."""
+    return bool(_ACTS.match(_lower(name)))
 
 
 def is_cotangent(name: str) -> bool:

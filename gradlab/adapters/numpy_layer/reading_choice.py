@@ -91,7 +91,8 @@ def _is_borne_out(reading: Reading, seed: int) -> bool:
     """Return whether something speaks for a reading: its names, or what comes back.
 
     What no name says is forward is one where what comes back is right; and, where an object has two methods and no
-    more, where the second takes its argument in as a cotangent goes in, linearly.
+    more, where the second takes its argument in as a cotangent goes in, linearly, and what it gives depends on what
+    the first was given. Two filters do not.
     """
     bound = reading.bound
     if not bound.forward_call.unnamed or min(reading.fits) == 1:
@@ -100,14 +101,22 @@ def _is_borne_out(reading: Reading, seed: int) -> bool:
         return False
     rng = np.random.default_rng([seed, 32])
     with quiet():
-        output, residuals = bound.forward(*bound.values)
-        if isinstance(output, tuple):
+        try:
+            output, residuals = bound.forward(*bound.values)
+            if isinstance(output, tuple):
+                return False
+            a, b = (np.asarray(rng.standard_normal(np.shape(output)), output.dtype) for _ in range(2))
+            first, second, both = (_known(bound.backward(residuals, g)) for g in (a, b, a + 2 * b))
+            moved = bound.forward(*(np.asarray(0.7 * x, x.dtype) for x in bound.values))[1]
+            elsewhere = _known(bound.backward(moved, a))
+        except Exception:  # what takes some numbers only takes no cotangent
             return False
-        a, b = (np.asarray(rng.standard_normal(np.shape(output)), np.asarray(output).dtype) for _ in range(2))
-        first, second, both = (bound.backward(residuals, g) for g in (a, b, a + 2 * b))
-    parts = [(x, y, z) for x, y, z in zip(first, second, both, strict=True) if x is not None]
-    linear = all(np.allclose(x + 2 * y, z, 1e-6, 1e-9) for x, y, z in parts)
-    return linear and any(np.any(x) for x, _, _ in parts)
+    linear = all(np.allclose(x + 2 * y, z, 1e-6, 1e-9) for x, y, z in zip(first, second, both, strict=True))
+    return linear and not all(np.allclose(x, y, 1e-6, 1e-9) for x, y in zip(first, elsewhere, strict=True))
+
+
+def _known(gradients: Sequence[Any]) -> list[Array]:
+    return [np.array(d) for d in gradients if d is not None]
 
 
 def _candidates(

@@ -120,6 +120,19 @@ def test_repeated_ids():
     assert "ids with repeats" in report.faults[0].sentence
 
 
+class Single(Embedding):
+    def backward(self, dout):
+        if len(set(self.ids.tolist())) < len(self.ids):
+            raise ValueError("an id twice")
+        super().backward(dout)
+
+
+def test_what_repeated_ids_make_backward_raise_is_a_row():
+    report = check_layer(Single(assign=True), np.array([0, 1, 4, 3]))
+    assert not report.ok
+    assert [row.sample for row in report.rows if "an id twice" in row.note] == ["given, ids with repeats"]
+
+
 class Ranking:
     """Plackett-Luce: `order` holds a permutation in each row, so that everything is written that is made."""
 
