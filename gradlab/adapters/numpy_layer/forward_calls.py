@@ -106,7 +106,8 @@ def calls_of_any_methods(
     """
     layer = held_layer.layer
     held = [_private_copy(x) for x in inputs]
-    functions = {name: f for name, f in vars(type(layer)).items() if inspect.isfunction(f)}
+    kinds = reversed(type(layer).__mro__)
+    functions = {name: f for kind in kinds for name, f in vars(kind).items() if inspect.isfunction(f)}
     called = {name for own, f in functions.items() for name in _own_names(f) if name != own}
     methods = [name for name in functions if name[0] != "_" and name not in called]
     found: list[CallWithLeaves] = []
