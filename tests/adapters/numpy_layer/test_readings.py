@@ -133,7 +133,7 @@ class Filters(Scaler):
 
 class Bounded(Puissance):
     def arriere(self, sortie):
-        if np.abs(sortie).max() > 1e-3:
+        if np.abs(sortie).max() > 2.5:
             raise OverflowError("out of range")
         return sortie
 
