@@ -80,6 +80,7 @@ VALUE_HYPOTHESES: tuple[Callable[[PrimalEvidence], Finding | None], ...] = (
     _missing_paths.path_through_other_primals,
     _output_places.right_at_one_end,
     _other_functions.straight_through,
+    _other_functions.roughly_the_same_function,
 )
 
 

@@ -15,6 +15,9 @@ from gradlab.node import Array, as_tuple
 # A function that is nearly forward has a gradient that is off by no more than CLOSE, and one with rounded constants by
 # no more than ROUNDED, relative to the largest element.
 CLOSE, ROUNDED = 0.05, 1e-4
+# A rougher one is off by no more than ROUGH where the primal is no more than WIDER times as large as at the samples:
+# far out an approximation is another function.
+ROUGH, WIDER = 0.15, 1.5
 # An epsilon counts for less where the primals are LARGER times as large, and for less again where they are that once
 # more: both times the relative error falls to the same share of what it was, of no more than FADED, to within ALIKE.
 LARGER, FADED, ALIKE = 4.0, 0.3, 2.0
@@ -22,6 +25,7 @@ LARGER, FADED, ALIKE = 4.0, 0.3, 2.0
 SAME, TINY = 1e-5, 1e-6
 # More planes of two axes are not looked at.
 SLICES = 64
+OF_FORWARD = "differentiate the approximation that forward computes, not the function that it stands for"
 # A pattern in so many entries is no chance.
 ENOUGH = 6
 
@@ -298,8 +302,39 @@ def nearly_the_same_function(evidence: PrimalEvidence) -> Finding | None:
     if size <= ROUNDED:
         cure = "write the constants with all their digits, the same in forward and backward"
         return evidence.finding("rounded-constants", 0.9, f"{shown}, not as by float32", cure)
-    cure = "differentiate the approximation that forward computes, not the function that it stands for"
-    return evidence.finding("other-approximation", 0.7, f"{shown}, everywhere that was looked at", cure)
+    return evidence.finding("other-approximation", 0.7, f"{shown}, everywhere that was looked at", OF_FORWARD)
+
+
+def roughly_the_same_function(evidence: PrimalEvidence) -> Finding | None:
+    """See whether the gradient is that of a rougher approximation, as large and of the same sign where primals are.
+
+    Asked last, as many a small mistake looks so.
+    """
+    widest = WIDER * max((_largest(evidence.primal(p)) for p in evidence.points if p.is_given), default=0.0)
+    given = [p for p in evidence.all_wrong_points if p.is_given]
+    near = [p for p in evidence.all_wrong_points if p.is_given or _largest(evidence.primal(p)) <= widest]
+    if not given or len(near) < ENOUGH or not all(_is_rough(evidence, p) for p in given):
+        return None
+    if np.mean([_is_rough(evidence, p) for p in near]) < ALMOST_ALL:
+        return None
+    if not all(is_smooth(evidence, p) for p in given):
+        return None
+    shown = (
+        f"the gradient has the right signs, and is off by up to {ROUGH:.0%} of its largest element, smoothly"
+    )
+    return evidence.finding("other-approximation", 0.6, shown, OF_FORWARD)
+
+
+def _largest(x: Array) -> float:
+    return float(np.nan_to_num(np.abs(x)).max(initial=0.0))
+
+
+def _is_rough(evidence: PrimalEvidence, p: PointEvidence) -> bool:
+    right = p.numerical(evidence.i)
+    if _relative_error(evidence, p) > ROUGH:
+        return False
+    seen = np.abs(right) > ROUGH * _largest(right)
+    return bool((np.sign(right) == np.sign(evidence.analytic(p)))[seen].all())
 
 
 def _relative_error(evidence: PrimalEvidence, p: PointEvidence) -> float:

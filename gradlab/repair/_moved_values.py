@@ -4,11 +4,12 @@ import ast
 from collections.abc import Collection
 from copy import deepcopy
 
-from gradlab.repair._difference import Difference, are_cotangents, called, same, text
+from gradlab.faults.syntax_nodes import number_in
+from gradlab.repair._difference import Difference, are_cotangents, called, narrowed, same, text
 from gradlab.repair._insertions import REDUCTIONS
 
 # From which argument on these functions take places, not values.
-PLACES_FROM = {"roll": 1, "take": 1, "take_along_axis": 1, "bincount": 0}
+PLACES_FROM = {"roll": 1, "take": 1, "take_along_axis": 1, "put_along_axis": 1, "bincount": 0}
 TRANSPOSES = ("T", "mT", "transpose", "swapaxes")
 
 
@@ -40,12 +41,30 @@ def sums(it: Difference) -> bool:
     return (whole or term) and any(same(it.old, part) for part in (summed, *it.new.args))
 
 
+def takes_the_mean_of_another_axis(it: Difference) -> bool:
+    """Return whether a mean is put in over an axis that was left out of one before."""
+    keeps = [k.arg for k in it.new.keywords] if isinstance(it.new, ast.Call) else []
+    whole = (
+        it.new.func.value if isinstance(it.new, ast.Call) and isinstance(it.new.func, ast.Attribute) else None
+    )
+    return called(it.new) == "mean" and "keepdims" in keeps and whole is not None and same(whole, it.old)
+
+
 def has_operands_exchanged(it: Difference) -> bool:
+    return called(it.old) in ("einsum", "tensordot", "outer") and _have_other_order(it)
+
+
+def is_another_kronecker_product(it: Difference) -> bool:
+    """Return whether the operands of a Kronecker product, and with them its rows and columns, are exchanged."""
+    return called(it.old) == "kron" and _have_other_order(it)
+
+
+def _have_other_order(it: Difference) -> bool:
+    """Return whether two calls of one function have the same arguments in another order."""
     if not isinstance(it.old, ast.Call) or not isinstance(it.new, ast.Call):
         return False
     both = [[text(a) for a in call.args] for call in (it.old, it.new)]
-    alike = same(it.old.func, it.new.func) and called(it.old) in ("einsum", "tensordot", "outer")
-    return alike and both[0] != both[1] and sorted(both[0]) == sorted(both[1])
+    return same(it.old.func, it.new.func) and both[0] != both[1] and sorted(both[0]) == sorted(both[1])
 
 
 class _Untransposed(ast.NodeTransformer):
@@ -86,11 +105,15 @@ def is_turned_as_it_is_reshaped(it: Difference) -> bool:
 
 
 def is_turned_round(it: Difference) -> bool:
-    """Return whether an array is taken from its end."""
-    return any(
-        isinstance(a, ast.Subscript) and ast.unparse(a.slice) == "::-1" and same(a.value, b)
-        for a, b in ((it.new, it.old), (it.old, it.new))
-    )
+    """Return whether an array is taken from its end, or in the order in which another one is sorted."""
+    for a, b in ((it.new, it.old), (it.old, it.new)):
+        if isinstance(a, ast.Subscript) and ast.unparse(a.slice) == "::-1":
+            again = isinstance(b, ast.Subscript) and ast.unparse(b.slice) in (":", "::1")
+            if same(a.value, b.value if again and isinstance(b, ast.Subscript) else b):
+                return True
+        if _is_index(it) and called(a) in ("sort", "argsort") and isinstance(a, ast.Call):
+            return any(same(b, argument) for argument in a.args)
+    return False
 
 
 def is_added_up_from_the_end(it: Difference) -> bool:
@@ -154,15 +177,42 @@ def _matrix_factors(node: ast.AST) -> list[str]:
 
 
 def is_in_an_index(it: Difference) -> bool:
-    if isinstance(it.old, ast.Name) and isinstance(it.new, ast.Name):
-        return False  # other places altogether, and not so many places further
+    """Return whether it is so many places further, and not at other places altogether."""
+    *_, least = narrowed(it)
+    another = ast.Name | ast.Attribute
+    if isinstance(least.old, another) and isinstance(least.new, another):
+        return False
+    return _is_index(it) or isinstance(it.old, ast.Slice)
+
+
+def _is_index(it: Difference) -> bool:
     for inner, outer in zip((it.old, *it.around), it.around, strict=False):
         if isinstance(outer, ast.Subscript) and inner is outer.slice:
             return True
         first = PLACES_FROM.get(called(outer))
         if first is not None and isinstance(outer, ast.Call) and inner in outer.args[first:]:
             return True
-    return isinstance(it.old, ast.Slice)
+    return False
+
+
+def is_another_item(it: Difference) -> bool:
+    """Return whether another item of an array is taken, both by a number that is written out."""
+    return _array_of_another_item(it) is not None
+
+
+def is_another_item_of_a_cotangent(it: Difference) -> bool:
+    array = _array_of_another_item(it)
+    return array is not None and are_cotangents([getattr(array, "id", getattr(array, "attr", ""))])
+
+
+def _array_of_another_item(it: Difference) -> ast.expr | None:
+    *_, least = narrowed(it)
+    if number_in(least.old) is None or number_in(least.new) is None:
+        return None
+    # in a slice, or in a sum, a number says how far, and not which
+    outer = next((o for o in least.around if not isinstance(o, ast.Tuple | ast.UnaryOp)), None)
+    inside = isinstance(outer, ast.Subscript) and isinstance(outer.ctx, ast.Load)
+    return outer.value if inside and isinstance(outer, ast.Subscript) else None
 
 
 def is_in_a_range(it: Difference) -> bool:

@@ -18,6 +18,7 @@ from gradlab.repair._expression_values import expression_values
 from gradlab.repair._insertions import accumulated
 from gradlab.repair._judge import Judge, judge_of
 from gradlab.repair._mistake_names import mistake_of
+from gradlab.repair._needed_values import mistake_at
 from gradlab.repair._other_lengths import counts, is_right_at_other_lengths
 from gradlab.repair._reachable import reachable
 from gradlab.repair._rendering import Change, edited_text, tokens_of
@@ -160,9 +161,8 @@ def _lines(
 ) -> Iterator[Repair]:
     """Yield the lines of which each could explain all that the gradients lack, those that could explain least first."""
     found: dict[tuple[str, int], tuple[int, int]] = {}
-    handed_on: set[tuple[str, int]] = set()
+    mistakes: dict[tuple[str, int], str] = {}
     for suspect in suspects:
-        arguments = {argument.arg for argument in suspect.function.body.args.args}
         for place in places(suspect.function.body):
             if not goes_on():
                 break
@@ -170,12 +170,9 @@ def _lines(
             if told is not None:
                 at = suspect.function.file, getattr(place.statement, "lineno", 0)
                 found.setdefault(at, (told.rank, len(found)))
-                name = place.node.id if isinstance(place.node, ast.Name) else ""
-                if name in arguments and (name == "g" or are_cotangents([name])):
-                    handed_on.add(at)
+                mistakes[at] = mistakes.get(at) or mistake_at(told, suspect.function.body)
     for at in sorted(found, key=lambda at: found[at]):
-        # a line that hands the cotangent on as it is lacks the slope of what forward does there
-        yield _line(*at, "straight-through" if at in handed_on else "")
+        yield _line(*at, mistakes[at])
 
 
 def _response_of_line(suspect: Suspect, place: SyntaxPlace, judge: Judge, base: Array) -> Response | None:

@@ -121,7 +121,8 @@ def with_repairs(
         warn(one_line(f"{what}: please report it"), stacklevel=2)
         return report
     if not _says_what(known) or (found and _is_another_power(known, found[0])):
-        known = _named(known, paths, found[0] if found else None, _wrong_primals(report))
+        named = next((repair for repair in found if repair.mistake), found[0] if found else None)
+        known = _named(known, paths, named, _wrong_primals(report))
     elif found and found[0].diff:
         # of several mistakes that would explain it, it is the one that the change takes back
         known = sorted(known, key=lambda finding: finding.name != found[0].mistake)

@@ -15,8 +15,7 @@ NAN_AT_ZERO = {"prod", "cumprod", "standard deviation"}
 
 # Tried in test_other_functions.py and test_places.py.
 OTHER_FUNCTIONS = {
-    "wrong-order", "other-approximation", "rounded-constants", "epsilon-mismatch", "straight-through",
-    "columns-exchanged",
+    "wrong-order", "rounded-constants", "epsilon-mismatch", "straight-through", "columns-exchanged",
 }  # fmt: skip
 # Told by the change that takes them back alone: tests/repair/test_mistake_names.py.
 BY_REPAIR = {"missing-factor", "wrong-operand"}
@@ -73,7 +72,10 @@ def test_every_name_is_given_to_some_layer(first_names):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_what_fits_no_name_gets_none(first_names):
-    assert {first_names[mistake.name] for mistake in WRONG if not mistake.diagnosis} == {""}
+    named = {mistake.name: first_names[mistake.name] for mistake in WRONG if not mistake.diagnosis}
+    # the slope of one variable that is nearly forward's is that of another function, whatever was forgotten in it
+    assert named.pop("gelu, inner derivative without the cubic term") == "other-approximation"
+    assert set(named.values()) == {""}
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
