@@ -1,4 +1,4 @@
-"""Every entry of the corpora of strangers: of the first, and of seven more, each written later."""
+"""Every entry of the corpora of strangers: of the first, and of eight more, each written later."""
 
 from importlib import import_module
 from pathlib import Path
@@ -22,4 +22,5 @@ FIFTH = _entries("[ij]_*.py")
 SIXTH = _entries("[k-n]_*.py")
 SEVENTH = _entries("[o-r]_*.py")
 EIGHTH = _entries("[s-v]_*.py")
-STRANGERS = [*FIRST, *SECOND, *THIRD, *FOURTH, *FIFTH, *SIXTH, *SEVENTH, *EIGHTH]
+NINTH = _entries("[w-z]_*.py")
+STRANGERS = [*FIRST, *SECOND, *THIRD, *FOURTH, *FIFTH, *SIXTH, *SEVENTH, *EIGHTH, *NINTH]
