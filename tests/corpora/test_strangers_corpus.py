@@ -23,6 +23,7 @@ MISSED = {
     "v: ELBO loss in pinyin: gradient by log sigma": "what forward is called is to be told",
     "v: two-tower cosine in German: the user's gradient without dout": "what forward is called is to be told",
     "v: soft rounding in pinyin: gradient passed straight through": "nothing says that its two methods are a pair",
+    "Elman network that carries its state to the next call": "what has a method that resets it is reset",
     "sampled softmax: every forward draws other negatives": "what forward draws is held, as for dropout",
 }
 

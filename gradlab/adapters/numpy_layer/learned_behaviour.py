@@ -402,6 +402,24 @@ def writes_over_its_output(bound: BoundLayer) -> bool:
     return not all(map(np.array_equal, first, before))
 
 
+def complex_gradients(bound: BoundLayer, seed: int) -> dict[str, float]:
+    """Return, for each primal whose gradient is complex, how large its imaginary part is beside the real one."""
+    found = {}
+    with quiet():
+        try:
+            run = bound.run(bound.values, {})
+            g = cotangent(run, np.random.default_rng([seed, 33]))
+            run.given_back = bound.backward_call.give(bound.forward_call, run, g)
+            for p in bound.primals:
+                d = p.slots[0].read(run)
+                if np.iscomplexobj(d):
+                    size = float(np.abs(np.real(d)).max(initial=0.0)) or 1.0
+                    found[p.name] = float(np.abs(np.imag(d)).max(initial=0.0)) / size
+        except Exception:  # told elsewhere
+            return {}
+    return found
+
+
 def moves_with_cotangent(bound: BoundLayer, seed: int) -> bool:
     """Return whether backward, where it takes the cotangent, gives something else for another one."""
     if not bound.backward_call.takes:

@@ -243,11 +243,14 @@ def write(held: Any, values: Array, assign: Callable[[Any], None]) -> None:
 
 
 def assign(root: Any, path: Path, value: Any) -> None:
-    """Put something else at a path."""
+    """Put something else at a path; where a tuple ends there, another tuple takes its place."""
     owner = follow(root, path[:-1])
     kind, key = path[-1]
     if kind == "attr":
         setattr(owner, key, value)
+    elif is_a(owner, tuple) and len(path) > 1:
+        parts = [*owner[:key], value, *owner[key + 1 :]]
+        assign(root, path[:-1], tuple(parts) if type(owner) is tuple else type(owner)(*parts))
     else:
         owner[key] = value
 

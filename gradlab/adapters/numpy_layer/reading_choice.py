@@ -28,6 +28,7 @@ from gradlab.adapters.numpy_layer.number_places import leaves as leaves_of
 from gradlab.adapters.numpy_layer.parameter_discovery import Occurrence, Parameter
 from gradlab.checks.trial import quiet
 from gradlab.node import Array, as_tuple
+from gradlab.running.foreign_function import is_foreign
 
 # So many readings are tried at the most.
 READINGS = 60
@@ -73,7 +74,11 @@ def choose_reading(
         except (NoGradientError, FixedPointError):
             raise
         except Exception as error:  # whatever a wrong guess makes a layer raise
-            failed.append((bound, run, f"{bound.backward_call.said} {error_text(error)}"))
+            told = error_text(error)
+            if not isinstance(error, LayerError) and not is_foreign(error):
+                # what gradlab stumbles over says nothing of the layer
+                told = f"could not be followed ({told})"
+            failed.append((bound, run, f"{bound.backward_call.said} {told}"))
             continue
         if reading.perfect:
             return reading
@@ -147,7 +152,7 @@ def _raising(held_layer: HeldLayer, failed: Sequence[tuple[BoundLayer, LayerRun,
         raise NoBackwardError(f"{kind} has no method that looks like a backward pass: {cure}")
     bound, run, raised = next((part for part in failed if part[0].backward_call.sure), failed[0])
     inputs = differentiated_inputs(bound, run)
-    if not inputs or " raised " not in raised:
+    if not inputs or " raised " not in raised or " could not be followed " in raised:
         raise NoBackwardError(f"{kind}.{raised}: return the gradient, or store it beside what it belongs to")
     lost = GradientSlot("what it raised", lambda run: None)
     primals = tuple(Primal(leaf.name, leaf.value, leaf, None, (lost,)) for leaf in inputs)

@@ -13,6 +13,7 @@ from gradlab.adapters.numpy_layer.layer_reading import BoundLayer, Primal, Readi
 from gradlab.adapters.numpy_layer.layer_run import passes_cache, resets, title_of, vars_of
 from gradlab.adapters.numpy_layer.learned_behaviour import (
     clearing_method,
+    complex_gradients,
     ignored_argument,
     inputs_spoiled_by_a_step,
     is_compared,
@@ -91,6 +92,8 @@ def _note(bound: BoundLayer, primal: Any) -> str:
     return f"gradient of {primal.name}: {places}{multiplied}, written by {bound.backward_call.said}{added}"
 
 
+# An imaginary part is rounding where it is no larger than this, beside the real one.
+NO_PART = 1e-9
 # How far an epsilon may change a loss, relative to it, for the gradient without it to be meant, or more, where it
 # does so at the given point; and where it is what the loss is about.
 NEGLIGIBLE, MORE, DECISIVE = 1e-6, 4.0, 1e-3
@@ -197,6 +200,12 @@ def remarks(reading: Reading, subject: Subject, printed: bool, strict: bool, see
             found.append(
                 (_row(subject.name, "shapes_and_dtypes", p.name, breach, f"{evidence}: {cure}"), finding)
             )
+    for name, share in complex_gradients(reading.bound, seed).items() if not reading.raised else ():
+        more = f", with an imaginary part of {share:.1g} of the real one" if share > NO_PART else ""
+        evidence, cure = f"the gradient of {name} is complex{more}", "return its real part, if that is meant"
+        verdict = Verdict.WRONG if more else breach
+        finding = Finding("wrong-dtype", name, 0.9, evidence, cure, warns=verdict is Verdict.WARNING)
+        found.append((_row(subject.name, "shapes_and_dtypes", name, verdict, f"{evidence}: {cure}"), finding))
     if not reading.raised and works_once(reading.bound, seed):
         evidence = "a second backward after the same forward gives other gradients"
         cure = "leave what forward saved as it is"

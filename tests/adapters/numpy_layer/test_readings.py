@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradlab import Verdict, check_layer
-from gradlab.adapters.numpy_layer import LayerError
+from gradlab.adapters.numpy_layer import LayerError, reading_choice
 
 
 def normal(*shape, seed=0):
@@ -465,3 +465,61 @@ def test_a_cotangent_that_is_called_as_a_learning_rate_is(sign):
     report = check_layer(Reaction(sign), np.abs(normal(5, seed=57)), explore=False)
     assert report.ok is (sign == 1)
     assert sign == 1 or report.faults[0].name == "sign-flipped"
+
+
+class LogLossOfASeason:
+    """Numbers stand in tuples, in a list of them."""
+
+    def __init__(self, games):
+        self.games = games
+
+    def forward(self, ratings):
+        gap = np.array([ratings[a] - ratings[b] for a, b, _ in self.games])
+        self.p, self.n = 1 / (1 + np.exp(-gap)), len(ratings)
+        scores = np.array([score for _, _, score in self.games])
+        return -np.sum(scores * np.log(self.p) + (1 - scores) * np.log(1 - self.p))
+
+    def backward(self):
+        d = np.zeros(self.n)
+        for (a, b, score), p in zip(self.games, self.p, strict=True):
+            d[a] += p - score
+            d[b] -= p - score
+        return d
+
+
+def test_numbers_in_tuples_can_be_put_back():
+    season = LogLossOfASeason([(0, 1, 1.0), (2, 1, 0.5), (0, 2, 0.0)])
+    assert check_layer(season, normal(3)).ok
+    assert season.games == [(0, 1, 1.0), (2, 1, 0.5), (0, 2, 0.0)]
+
+
+def test_what_gradlab_stumbles_over_is_no_mistake_of_the_layer(monkeypatch):
+    monkeypatch.setattr(reading_choice, "traces_of", None)
+    with pytest.raises(LayerError, match="could not be followed") as error:
+        check_layer(Taps(), normal(5))
+    assert str(error.value).endswith("store it beside what it belongs to")
+
+
+class Doubled:
+    """Twice its input, by way of a spectrum."""
+
+    def __init__(self, turn):
+        self.turn = turn
+
+    def forward(self, x):
+        return np.fft.ifft(2 * np.fft.fft(x)).real
+
+    def backward(self, g):
+        return self.turn(np.fft.ifft(2 * np.fft.fft(g)))
+
+
+@pytest.mark.parametrize(
+    ("turn", "verdict"),
+    [(np.real, "right"), (lambda d: d, "warning"), (lambda d: d + 0.5j, "wrong")],
+)
+def test_a_complex_gradient_is_told(turn, verdict):
+    report = check_layer(Doubled(turn), normal(5))
+    told = {str(row.verdict) for row in report.rows if "is complex" in row.note}
+    assert told == {verdict} - {"right"}
+    assert report.ok == (verdict != "wrong")
+    assert [fault.name for fault in report.faults if fault.confidence] == ["wrong-dtype"] * len(told)
