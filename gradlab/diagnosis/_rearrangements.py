@@ -136,8 +136,13 @@ def axes_permuted(evidence: PrimalEvidence) -> Finding | None:
             confidence = evidence.explained_share(partial(_permuted, evidence, order))
             if confidence:
                 observed = f"analytic = numerical with its axes in the order {order}"
+                # two that are exchanged are a transpose, of each matrix in the array
+                two = sum(k != i for i, k in enumerate(order)) == 2
                 return evidence.finding(
-                    "axes-permuted", confidence, observed, "undo the permutation by its inverse"
+                    "transposed" if two else "axes-permuted",
+                    confidence,
+                    observed,
+                    "undo the permutation by its inverse",
                 )
     confidence = evidence.explained_share(
         lambda p: _same_numbers(evidence.analytic(p), p.numerical(evidence.i))

@@ -61,6 +61,12 @@ def is_another_cotangent(it: Difference) -> bool:
     return type(it.old) is type(it.new) and (alike or (isinstance(it.old, ast.Attribute) and of_one))
 
 
+def is_another_returned(it: Difference) -> bool:
+    """Return whether another gradient is returned in a primal's place."""
+    names = [getattr(x, "id", "") for x in (it.old, it.new)]
+    return are_cotangents(names) and [type(x) for x in it.around[:2]] == [ast.Tuple, ast.Return]
+
+
 def is_a_bound_of_a_mask(it: Difference) -> bool:
     operators = (type(it.old), type(it.new))
     return any(operators in ((a, b), (b, a)) for a, b in STRICT.items())

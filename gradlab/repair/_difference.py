@@ -37,9 +37,12 @@ def narrowed(outer: Difference) -> Iterator[Difference]:
     """Yield a difference, then what differs inside it as long as that is one piece, or one in several places."""
     yield outer
     inner = list(_inside(outer))
+    if len(inner) != 1:
+        inner = list(_of_factors(outer))
     if len(inner) == 1:
         yield from narrowed(inner[0])
         return
+    inner = list(_inside(outer))
     least = [difference for one in inner for difference in _smallest(one)]
     if least and all(same(d.old, least[0].old) and same(d.new, least[0].new) for d in least):
         yield least[0]
@@ -63,6 +66,31 @@ def _inside(outer: Difference) -> Iterator[Difference]:
     if all(isinstance(a, ast.AST) and isinstance(b, ast.AST) for a, b in differing):
         for a, b in differing:
             yield Difference(a, b, (old, *around))  # type: ignore[arg-type]  # of `all` no type is narrowed
+
+
+def _of_factors(outer: Difference) -> Iterator[Difference]:
+    """Yield the factor that another one stands for, of two products that have all others in any order."""
+    factors = [_factors(node) for node in (outer.old, outer.new)]
+    if min(map(len, factors)) < 2:
+        return
+    texts = [[text(factor) for factor in some] for some in factors]
+    old, new = (
+        [factor for factor in some if text(factor) not in others]
+        for some, others in zip(factors, texts[::-1], strict=True)
+    )
+    if len(old) == len(new) == 1 and len(texts[0]) == len(texts[1]):
+        yield Difference(old[0], new[0], (outer.old, *outer.around))
+
+
+def _factors(node: ast.AST) -> list[ast.AST]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        return [*_factors(node.left), *_factors(node.right)]
+    return [node]
+
+
+def pieces(outer: Difference) -> list[Difference]:
+    """Return the smallest pieces that differ."""
+    return list(_smallest(outer))
 
 
 def _smallest(outer: Difference) -> Iterator[Difference]:

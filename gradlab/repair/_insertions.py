@@ -345,7 +345,10 @@ def keywords_put(near: Sequence[ast.AST]) -> Edit:
 
 
 def rounds_joined(names: Sequence[str]) -> Edit:
-    """Return the edit of what is computed in a loop: a factor or a term more, or what the round before left."""
+    """Return the edit of what is computed in a loop: a factor or a term more, or what the round before left.
+
+    A factor may be missing of one term of a sum.
+    """
 
     def edit(node: ast.AST) -> Iterator[ast.AST]:
         if not isinstance(node, ast.Assign) or len(node.targets) != 1:
@@ -354,6 +357,8 @@ def rounds_joined(names: Sequence[str]) -> Edit:
             other = ast.Name(name, ast.Load())
             for op in (ast.Mult(), ast.Div(), ast.Add(), ast.Sub()):
                 yield changed(node, value=ast.BinOp(node.value, op, other))
+            for number in range(len(_terms(node.value)) if isinstance(node.value, ast.BinOp) else 0):
+                yield changed(node, value=_with_factor(node.value, [number], other))
         target = node.targets[0]
         if isinstance(target, ast.Name) and not any(
             isinstance(x, ast.Name) and x.id == target.id for x in ast.walk(node.value)
@@ -364,6 +369,23 @@ def rounds_joined(names: Sequence[str]) -> Edit:
                 yield changed(node, value=ast.BinOp(node.value, ast.Add(), term))
 
     return edit
+
+
+def _terms(sums: ast.expr) -> list[ast.expr]:
+    """Return the terms of a sum; of anything else itself."""
+    if isinstance(sums, ast.BinOp) and isinstance(sums.op, ast.Add | ast.Sub):
+        return [*_terms(sums.left), *_terms(sums.right)]
+    return [sums]
+
+
+def _with_factor(sums: ast.expr, left: list[int], factor: ast.expr) -> ast.expr:
+    """Return a sum in which the term of a number is multiplied by a factor; `left` is that number, counted down."""
+    if isinstance(sums, ast.BinOp) and isinstance(sums.op, ast.Add | ast.Sub):
+        return changed(
+            sums, left=_with_factor(sums.left, left, factor), right=_with_factor(sums.right, left, factor)
+        )
+    left[0] -= 1
+    return ast.BinOp(sums, ast.Mult(), factor) if left[0] == -1 else sums
 
 
 def operands_put(names: Sequence[str]) -> Edit:

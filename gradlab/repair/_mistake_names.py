@@ -8,7 +8,15 @@ import numpy as np
 
 from gradlab.node import Array
 from gradlab.repair import _changed_values, _moved_values
-from gradlab.repair._difference import Difference, are_cotangents, enclosing, factor_of, narrowed, same
+from gradlab.repair._difference import (
+    Difference,
+    are_cotangents,
+    enclosing,
+    factor_of,
+    narrowed,
+    pieces,
+    same,
+)
 from gradlab.repair._tiers import Candidate
 
 # No larger term keeps a root or a denominator from being zero.
@@ -24,6 +32,7 @@ MISTAKES: tuple[tuple[str, Callable[[Difference], bool]], ...] = (
     ("wrong-sum-axis", _moved_values.takes_the_mean_of_another_axis),
     ("missing-broadcast-sum", _moved_values.sums),
     ("axes-permuted", _moved_values.is_another_kronecker_product),
+    ("transposed", _moved_values.has_letters_exchanged),
     ("transposed", _moved_values.is_transposed),
     ("transposed", _moved_values.has_operands_exchanged),
     ("transposed", _moved_values.is_added_up_from_the_end),
@@ -34,6 +43,7 @@ MISTAKES: tuple[tuple[str, Callable[[Difference], bool]], ...] = (
     ("columns-exchanged", _moved_values.is_of_joined_parts),
     ("wrong-cotangent", _moved_values.is_of_unpacked_cotangents),
     ("swapped-primals", _moved_values.is_of_returned_parts),
+    ("swapped-primals", _changed_values.is_another_returned),
     ("wrong-cotangent", _changed_values.is_another_cotangent),
     ("wrong-order", _moved_values.is_a_product_in_another_order),
     ("tie-or-kink", _changed_values.is_a_bound_of_a_mask),
@@ -68,12 +78,18 @@ def mistake_of(edit: Candidate, wrong: Collection[str] = (), values: Values = la
     outer = Difference(edit.place.node, edit.new, tuple(enclosing(edit)))
     differences = list(narrowed(outer))
     for difference in differences:
-        for name, is_it in MISTAKES:
-            if is_it(difference):
-                return _of_small_term(name, difference, values) or name
+        if name := _told_by_syntax(difference):
+            return _of_small_term(name, difference, values) or name
+    of_each = {_told_by_syntax(piece) for piece in pieces(outer)}
+    if len(of_each) == 1 and of_each != {""}:
+        return of_each.pop()
     arguments = [a.arg for a in edit.function.body.args.args]
     of_factor = (_of_factor(difference, arguments, wrong, values) for difference in differences)
-    return next(filter(None, of_factor), _of_operand(differences[-1], arguments))
+    return next(filter(None, of_factor), _of_operand(differences[-1], arguments, values))
+
+
+def _told_by_syntax(it: Difference) -> str:
+    return next((name for name, is_it in MISTAKES if is_it(it)), "")
 
 
 def _number(values: Sequence[Array]) -> float | None:
@@ -115,13 +131,19 @@ def _of_factor(it: Difference, arguments: Collection[str], wrong: Collection[str
     known = values(factor)
     if _number(known) is not None:
         return "constant-factor"
-    if known and all(v.size > 1 and np.isin(v, (0, 1)).all() for v in known):
+    if _are_masks(known):
         return "masked-region"
     at_once = all(isinstance(outer, ast.Return | ast.Tuple | ast.FunctionDef) for outer in it.around)
     return "straight-through" if handed_on and at_once else "missing-factor"
 
 
-def _of_operand(it: Difference, arguments: Collection[str]) -> str:
+def _are_masks(known: Sequence[Array]) -> bool:
+    return bool(known) and all(v.size > 1 and np.isin(v, (0, 1)).all() for v in known)
+
+
+def _of_operand(it: Difference, arguments: Collection[str], values: Values) -> str:
+    if all(isinstance(x, ast.expr) and _are_masks(values(x)) for x in (it.old, it.new)):
+        return "masked-region"
     if _moved_values.is_of_a_split(it, arguments):
         return "columns-exchanged"
     other = _changed_values.is_another_operand(it) or _moved_values.is_of_unpacked_parts(it)

@@ -54,6 +54,15 @@ def has_operands_exchanged(it: Difference) -> bool:
     return called(it.old) in ("einsum", "tensordot", "outer") and _have_other_order(it)
 
 
+def has_letters_exchanged(it: Difference) -> bool:
+    """Return whether two letters of an operand of an einsum are exchanged."""
+    texts = [getattr(x, "value", None) for x in (it.old, it.new)]
+    inside = any(called(outer) == "einsum" for outer in it.around[:1])
+    return (
+        inside and all(isinstance(t, str) for t in texts) and sorted(str(texts[0])) == sorted(str(texts[1]))
+    )
+
+
 def is_another_kronecker_product(it: Difference) -> bool:
     """Return whether the operands of a Kronecker product, and with them its rows and columns, are exchanged."""
     return called(it.old) == "kron" and _have_other_order(it)

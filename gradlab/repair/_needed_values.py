@@ -29,14 +29,16 @@ def mistake_at(told: Response, function: ast.FunctionDef) -> str:
     function : FunctionDef
         In which the expression stands.
     """
-    arguments = {argument.arg for argument in function.args.args}
+    stored = {x.id for x in ast.walk(function) if isinstance(x, ast.Name) and isinstance(x.ctx, ast.Store)}
+    # what has another value later is not what came in
+    arguments = {argument.arg for argument in function.args.args} - stored
     if _is_the_cotangent(told, arguments):
         return "" if _is_written_to(told.place, function) else "straight-through"
     given = np.concatenate([value.ravel() for value in told.values])
     if given.size < ENOUGH or told.rank < given.size:
         # several values would do
         return ""
-    needed = given + np.linalg.lstsq(told.matrix, told.missing, rcond=None)[0]
+    needed = given + told.change
     size = float(max(np.abs(given).max(), np.abs(needed).max()))
     off = np.abs(needed - given) > SAME * size
     absent = [np.abs(values) <= SAME * size for values in (given, needed)]

@@ -131,6 +131,8 @@ def _written(text: str, new: ast.AST, wrapped: set[str], compound: list[str]) ->
     written = ast.unparse(ast.fix_missing_locations(marked))
     if " ** " not in text:
         written = written.replace(" ** ", "**")
+    if "'" not in text:
+        written = written.replace("'", '"')
     for name, (segment, node) in held.items():
         if isinstance(node, COMPOUND):
             compound.append(segment)

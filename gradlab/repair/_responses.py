@@ -41,6 +41,8 @@ class Response:
         The derivative of all gradients with respect to all that it gave.
     missing : ndarray
         What the gradients lack.
+    change : ndarray
+        The least that it would have to give besides, to make up for that.
     """
 
     place: SyntaxPlace
@@ -48,6 +50,7 @@ class Response:
     scopes: list[Mapping[str, Any]]
     matrix: Array
     missing: Array
+    change: Array
 
     @property
     def rank(self) -> int:
@@ -211,11 +214,12 @@ def _measured(place: SyntaxPlace, judge: Judge, base: Array, probe: Probe) -> Re
     matrix = np.where(
         known[:, None], np.stack([c for c in columns if c is not None], axis=1) - base[:, None], 0.0
     )
-    solution = np.linalg.lstsq(matrix, missing, rcond=None)[0]
-    off = np.abs(matrix @ solution - missing).max(initial=0.0)
-    if not off <= EXPLAINED * np.abs(missing).max(initial=0.0):
+    # what is known to fewer digits counts for less
+    near = np.where(known, judge.allowed, 0.0) + EXPLAINED * np.abs(missing).max(initial=0.0)
+    change = np.linalg.lstsq(matrix / near[:, None], missing / near, rcond=None)[0]
+    if not (np.abs(matrix @ change - missing) <= near).all():
         return None
-    return Response(place, arrays, scopes, matrix, missing)
+    return Response(place, arrays, scopes, matrix, missing, change)
 
 
 def value_places(places: Iterator[SyntaxPlace], lines: set[int]) -> Iterator[SyntaxPlace]:

@@ -22,7 +22,7 @@ class _Everywhere(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
-def _repeated(statement: Statement) -> list[str]:
+def repeated(statement: Statement) -> list[str]:
     """Return the texts of the variables and attributes that stand in a statement's value more than once."""
     parts = [
         x for x in ast.walk(statement.value or ast.Constant(None)) if isinstance(x, ast.Name | ast.Attribute)
@@ -40,7 +40,7 @@ def everywhere(others: Mapping[str, list[str]]) -> Edit:
     def edit(node: ast.AST) -> Iterator[ast.AST]:
         if not isinstance(node, Statement) or node.value is None:
             return
-        for text in _repeated(node):
+        for text in repeated(node):
             turned = _Everywhere(text, lambda x: ast.Attribute(x, "T", ast.Load()))
             yield changed(node, value=turned.visit(deepcopy(node.value)))
             for other in others.get(text, ()):
@@ -48,26 +48,3 @@ def everywhere(others: Mapping[str, list[str]]) -> Edit:
                 yield changed(node, value=renamed.visit(deepcopy(node.value)))
 
     return edit
-
-
-def slices_exchanged(node: ast.AST) -> Iterator[ast.AST]:
-    """Exchange the slices of what is written and what is read: a step back where it was one forward."""
-    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-    if not isinstance(node, ast.Assign | ast.AugAssign) or not isinstance(target, ast.Subscript):
-        return
-    read = [x for x in ast.walk(node.value) if isinstance(x, ast.Subscript) and _has_slice(x)]
-    if len(read) != 1 or not _has_slice(target) or ast.dump(read[0].slice) == ast.dump(target.slice):
-        return
-    value = deepcopy(node.value)
-    place = next(x for x in ast.walk(value) if isinstance(x, ast.Subscript) and _has_slice(x))
-    place.slice = deepcopy(target.slice)
-    written = changed(target, slice=read[0].slice)
-    yield (
-        changed(node, targets=[written], value=value)
-        if isinstance(node, ast.Assign)
-        else changed(node, target=written, value=value)
-    )
-
-
-def _has_slice(node: ast.Subscript) -> bool:
-    return any(isinstance(part, ast.Slice) for part in ast.walk(node.slice))

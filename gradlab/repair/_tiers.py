@@ -9,6 +9,12 @@ import numpy as np
 from gradlab.faults.source_edits import source_edits
 from gradlab.faults.syntax_places import SyntaxPlace, places, temporarily_replaced
 from gradlab.node import Array
+from gradlab.repair._exchanges import (
+    factors_exchanged,
+    names_exchanged,
+    slices_exchanged,
+    subscripts_exchanged,
+)
 from gradlab.repair._forms import as_array, atoms
 from gradlab.repair._insertions import (
     LIKELY,
@@ -28,9 +34,10 @@ from gradlab.repair._judge import Judge
 from gradlab.repair._missing_forms import mended_expressions
 from gradlab.repair._responses import as_assigned, response, value_places
 from gradlab.repair._source_function import SourceFunction
-from gradlab.repair._statement_edits import everywhere, slices_exchanged
+from gradlab.repair._statement_edits import everywhere
 from gradlab.repair._suspects import Suspect
 
+EXCHANGES = (slices_exchanged, factors_exchanged, subscripts_exchanged)
 # What is added to keep something from being zero is no larger.
 SMALL = 0.1
 
@@ -69,7 +76,8 @@ def likely_insertions(
             literals_put(suspect.near),
             summands_put(_small_numbers(suspect)),
         ]
-        yield from _edited(suspect, [*LIKELY, *nearby, everywhere(_alike(suspect)), slices_exchanged])
+        alike = _alike(suspect)
+        yield from _edited(suspect, [*LIKELY, *nearby, everywhere(alike), names_exchanged(alike), *EXCHANGES])
 
 
 def _alike(suspect: Suspect) -> dict[str, list[str]]:

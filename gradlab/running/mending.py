@@ -150,10 +150,10 @@ def _named(
     """Return findings with the mistake that a repair takes back and with the paths that are wrong, which come first."""
     proven = repair is not None and bool(repair.diff)
     told = list(map(_of_path, paths))
+    # where a gradient is wrong exactly where a condition holds, its branch says more than what was not proven
+    branch = [f for f in known[:1] if f.name == "masked-region" and f.confidence >= EXACTLY]
     # a change that was proven says it better, but for what is missing, of which it does not say why
     if told and (not proven or repair is None or repair.mistake in ("", MISSING)):
-        # where a gradient is wrong exactly where a condition holds, its branch says more
-        branch = [f for f in known[:1] if f.name == "masked-region" and f.confidence >= EXACTLY]
         return [*branch, *told, *(f for f in known if f not in branch)]
     same = [finding for finding in known if repair and finding.name == repair.mistake]
     if repair and repair.mistake and not same:
@@ -161,7 +161,8 @@ def _named(
         evidence = f"with line {repair.line} of {repair.shown_file} changed, {said}"
         primal = next(iter(wrong)) if len(wrong) == 1 else ""
         same = [Finding(repair.mistake, primal, 1.0 if proven else 0.8, evidence, cure)]
-    return [*same, *(finding for finding in known if finding not in same)]
+    first = [*same, *branch] if proven else [*branch, *same]
+    return [*first, *(finding for finding in known if finding not in first)]
 
 
 def _of_path(path: LostPath) -> Finding:

@@ -66,6 +66,22 @@ KINDS = {
         "return (g,)",
         "return (g * (np.exp(-x**2 / 2) / (2 * np.pi)**0.5),)",
     ),
+    "letters of an einsum": (
+        'w = np.vander([1.0, 2.0, 3.0, 4.0])\n'
+        '    return np.einsum("abc,cd->abd", x.reshape(2, 2, 4), w), w',
+        'd = np.einsum("abd,cd->bac", g, x)\n    return (d.reshape(4, 4),)',
+        'd = np.einsum("bad,cd->bac", g, x)',
+    ),
+    "two matrices in the wrong order, in two products": (
+        "p = np.vander([1.0, 2.0, 3.0, 4.0])\n    return x @ p @ x.T, (x, p)",
+        "f, p = x\n    return (g @ p.T @ f + g.T @ p @ f,)",
+        "return (g @ f @ p.T + g.T @ f @ p,)",
+    ),
+    "two variables exchanged": (
+        "s, c = np.arange(4.0) + 0.3, np.arange(4.0)[::-1] - 1.2\n    return np.exp(s * x) - c * x, (x, s, c)",
+        "s = x[1]\n    c = x[2]\n    x = x[0]\n    return (g * (c * np.exp(c * x) - s),)",
+        "return (g * (s * np.exp(s * x) - c),)",
+    ),
     "a number written into items": (
         "return np.where(x > 1, 3 * x, x**2), x",
         "d = 2 * x\n    d[x > 1] = 1\n    return (g * d,)",
@@ -104,6 +120,19 @@ def test_what_the_round_before_left(tmp_path):
     )
     (repair,) = check_vjp(module.forward, module.backward, (X[0, :2],), explore=False).repairs
     assert repair.after == "dh = np.array([1.0, h]) + rate * dh"
+
+
+def test_a_factor_of_one_term_in_a_loop(tmp_path):
+    module = module_of(
+        tmp_path,
+        "h, kept = x, []\n    for _ in range(3):\n        f = 1 / (1 + np.exp(-h))\n        kept.append((h, f))\n"
+        "        h = 0.5 * h + np.tanh(f * x) + f\n    return h, (x, kept)",
+        "x, kept = x\n    dx, dh = 0, g\n    for h, f in kept[::-1]:\n        dt = dh * (1 - np.tanh(f * x) ** 2)\n"
+        "        slope = f * (1 - f)\n        dx = dx + dt\n        dh = 0.5 * dh + (dt * x + dh) * slope\n"
+        "    return (dx + dh,)",
+    )
+    (repair,) = check_vjp(module.forward, module.backward, (X,), explore=False).repairs
+    assert repair.after == "dx = dx + dt * f"
 
 
 def test_a_change_that_writes_into_a_list_spoils_none_after_it(tmp_path):

@@ -30,6 +30,12 @@ NAMED = [
     ("x = x.astype(np.float32)", "x.astype(np.float32)", "x", "float32-round-trip"),
     ("return np.hstack([a, b])", "[a, b]", "[b, a]", "columns-exchanged"),
     ("return (a, b)", "(a, b)", "(b, a)", "swapped-primals"),
+    ("return (da, dm, ds)", "dm", "ds", "swapped-primals"),
+    ("return np.einsum('ij,jk->ik', dy, w)", "'ij,jk->ik'", "'ij,kj->ik'", "transposed"),
+    ("dx[1:] += dy[:-1]", "dx[1:] += dy[:-1]", "dx[:-1] += dy[1:]", "shifted"),
+    ("return r * dy * s", "r * dy * s", "s * t * dy", "wrong-operand"),
+    ("return a * dy + b", "a * dy + b", "-a * dy - b", "sign-flipped"),
+    ("return a * dy + b", "a * dy + b", "a * dy[1:] - b", ""),
     ("return dy * (x > 0)", "x > 0", "x >= 0", "tie-or-kink"),
     ("return dy * (x > 0)", "x", "y", "masked-region"),
     ("return np.where(m, dy, 0)", "m", "~m", "masked-region"),
@@ -107,7 +113,7 @@ NAMED = [
 
 
 def parsed(text):
-    if ":" in text:
+    if ":" in text and "=" not in text:
         return ast.parse(f"x[{text}]", mode="eval").body.slice
     (statement,) = ast.parse(text).body
     return statement.value if isinstance(statement, ast.Expr) and "add.at" not in text else statement
@@ -132,6 +138,7 @@ def test_the_name_of_an_edit(statement, old, new, name):
         ("dy + k", [1e-3, 1e-3], "epsilon-mismatch"),
         ("dy + k", [2.0, 2.0], "missing-term"),
         ("dy + k", [], "missing-term"),
+        ("k", [[0.0, 1.0], [1.0, 1.0]], "masked-region"),
     ],
 )
 def test_what_is_put_in_is_named_by_what_it_gives(new, values, name):

@@ -23,9 +23,9 @@ def told(given, needed, lines="d = g * s\n    return d @ w", rank=None):
     (function,) = ast.parse(f"def backward(self, g, w):\n    {lines}").body
     place = next(p for p in places(function) if p.parent is p.statement and p.field == "value")
     matrix = np.random.default_rng(0).standard_normal((40, given.size))[:, :rank] @ np.eye(given.size)[:rank]
-    missing = matrix @ (needed - given).ravel()
+    change = (needed - given).ravel()
     scope = {"self": SimpleNamespace(), "g": G, "w": V}
-    return mistake_at(Response(place, [given], [scope], matrix, missing), function)
+    return mistake_at(Response(place, [given], [scope], matrix, matrix @ change, change), function)
 
 
 @pytest.mark.parametrize(
