@@ -356,3 +356,24 @@ def test_one_element_that_is_wrong_nearly_everywhere(far, name):
     report = check_gradient(lambda x: x @ x, gradient, np.array([0.4, -0.9, 1.1, 0.2]), repair=False)
     names = [fault.name for fault in report.faults if fault.confidence]
     assert (names[:1] == [name]) if name else "single-element" not in names
+
+
+def handed_on(share):
+    """Return the backward of sums from step to step, which hands on a share of what comes back."""
+
+    def backward(x, g):
+        d, carry = np.zeros_like(x), np.zeros_like(g[0])
+        for t in range(len(x) - 1, -1, -1):
+            d[t] = carry = g[t] + share * np.cos(carry) * carry
+        return (d,)
+
+    return backward
+
+
+def test_all_but_the_last_step_is_no_region():
+    """What is wrong there was handed on."""
+    x = np.random.default_rng(3).standard_normal((6, 2, 3))
+    forward = lambda x: (np.cumsum(x, axis=0), x)
+    report = check_vjp(forward, handed_on(0.5), (x,), explore=False, repair=False)
+    assert not report.ok
+    assert "masked-region" not in [fault.name for fault in report.faults]
