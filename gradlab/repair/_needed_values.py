@@ -16,8 +16,8 @@ SAME = 1e-4
 ENOUGH = 6
 # What is nearly right has the sign of what is needed, and mostly between 1 / NEARLY and NEARLY of its size.
 NEARLY, MOSTLY = 2.0, 0.8
-# The ends of an axis are no more than this share of it each.
-END = 0.25
+# The ends of an axis are no more than this share of it each; that both are wrong is a chance where there are few.
+END, LONG = 0.25, 8
 
 
 def mistake_at(told: Response, function: ast.FunctionDef) -> str:
@@ -121,4 +121,4 @@ def _is_at_the_ends(off: Array, both: bool) -> bool:
     end = int(END * len(off))
     if not end or off[end:-end].any():
         return False
-    return not both or bool(off[:end].any() and off[-end:].any())
+    return not both or (len(off) >= LONG and bool(off[:end].any() and off[-end:].any()))

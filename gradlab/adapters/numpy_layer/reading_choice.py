@@ -13,6 +13,7 @@ from gradlab.adapters.numpy_layer.backward_calls import find_backward_calls
 from gradlab.adapters.numpy_layer.forward_arguments import ArgumentLeaf
 from gradlab.adapters.numpy_layer.forward_calls import FOR_FUNCTIONS, CallWithLeaves, no_forward
 from gradlab.adapters.numpy_layer.gradient_assignment import (
+    BackwardTraces,
     assign_inputs,
     assign_parameters,
     differentiated_inputs,
@@ -23,7 +24,7 @@ from gradlab.adapters.numpy_layer.gradient_assignment import (
 from gradlab.adapters.numpy_layer.initial_state import matters
 from gradlab.adapters.numpy_layer.layer_error import LayerError, error_text
 from gradlab.adapters.numpy_layer.layer_reading import BoundLayer, Primal, Reading, cotangent
-from gradlab.adapters.numpy_layer.layer_run import GradientSlot, HeldLayer, LayerRun, title_of
+from gradlab.adapters.numpy_layer.layer_run import GradientSlot, HeldLayer, LayerRun, slot_at, title_of
 from gradlab.adapters.numpy_layer.number_places import leaves as leaves_of
 from gradlab.adapters.numpy_layer.parameter_discovery import Occurrence, Parameter
 from gradlab.checks.trial import quiet
@@ -195,7 +196,28 @@ def _attempt(bound: BoundLayer, parameters: Sequence[Parameter], grads: Any, see
     without = [
         x for x in differentiated_inputs(bound, run) if x.name not in inputs and not _is_in_dict(bound, x)
     ]
-    return Reading(bound, tuple(fits(bound, seed)), tuple(missing), tuple(without))
+    bound, fitting = _with_sums(bound, traces, seed)
+    return Reading(bound, fitting, tuple(missing), tuple(without))
+
+
+def _with_sums(bound: BoundLayer, traces: BackwardTraces, seed: int) -> tuple[BoundLayer, tuple[float, ...]]:
+    """Take the whole's gradient of a part's parameter, where what the part holds is not right, and the whole's is.
+
+    A part that is used twice may hold the share of one use, and the whole the sum, by the same name.
+    """
+    fitting = fits(bound, seed)
+    for i, p in enumerate(bound.primals):
+        own = p.slots[0].path
+        if p.where is None or fitting[i] == 1 or own is None or len(own) < 3 or own[-1][0] != "attr":
+            continue
+        whole = (("attr", "layer"), own[-1])
+        if traces.changed.get(whole[1:]) is None:
+            continue
+        primals = (*bound.primals[:i], replace(p, slots=(slot_at(whole),)), *bound.primals[i + 1 :])
+        other = replace(bound, primals=primals)
+        if (known := fits(other, seed))[i] == 1:
+            bound, fitting = other, known
+    return bound, tuple(fitting)
 
 
 def _without_inputs(

@@ -523,3 +523,45 @@ def test_a_complex_gradient_is_told(turn, verdict):
     assert told == {verdict} - {"right"}
     assert report.ok == (verdict != "wrong")
     assert [fault.name for fault in report.faults if fault.confidence] == ["wrong-dtype"] * len(told)
+
+
+class Encoder:
+    def __init__(self):
+        self.W = normal(3, 2, seed=5)
+
+    def forward(self, x):
+        self.x, self.y = x, np.tanh(x @ self.W)
+        return self.y
+
+    def backward(self, dy):
+        dz = dy * (1 - self.y**2)
+        self.dW = self.x.T @ dz
+        return dz @ self.W.T
+
+
+class Twins:
+    """Uses one part twice, and adds up what comes back each time."""
+
+    def __init__(self, share):
+        self.encoder, self.share = Encoder(), share
+
+    def forward(self, left, right):
+        self.left = left
+        self.far = self.encoder.forward(left) - self.encoder.forward(right)
+        return np.sum(self.far**2, axis=1)
+
+    def backward(self, dout):
+        d = 2 * self.far * dout[:, None]
+        dright = self.encoder.backward(-d)
+        self.dW = self.share * self.encoder.dW
+        self.encoder.forward(self.left)
+        dleft = self.encoder.backward(d)
+        self.dW = self.dW + self.encoder.dW
+        return dleft, dright
+
+
+@pytest.mark.parametrize("share", [1, 2])
+def test_the_sum_that_the_whole_holds(share):
+    report = check_layer(Twins(share), normal(4, 3), normal(4, 3, seed=1))
+    wrong = {row.primal for row in report.rows if row.verdict is Verdict.WRONG}
+    assert wrong == (set() if share == 1 else {"encoder.W"})
