@@ -150,7 +150,7 @@ def added_decay(xp):
     return lambda x: (xp.sin(x), (x,)), lambda r, g: (g * xp.cos(r[0]) + 0.01,)
 
 
-@wrong("axes-permuted", (1, 2, 2))
+@wrong("transposed", (1, 2, 2))
 def permuted(xp):
     return lambda x: (x**2, (x,)), lambda r, g: (xp.swapaxes(2 * r[0] * g, 1, 2),)
 
