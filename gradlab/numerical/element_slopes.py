@@ -6,7 +6,7 @@ import numpy as np
 
 from gradlab.node import Array
 from gradlab.numerical.element_scan import Quotients, Scan
-from gradlab.numerical.ladder import Slopes, slopes
+from gradlab.numerical.ladder import SAFETY, Slopes, slopes
 from gradlab.numerical.plain_slopes import PlainSlopes, plain_slopes
 
 Method = Literal["auto", "central", "forward", "backward", "complex-step"]
@@ -23,6 +23,8 @@ SETTLED, SETTLED_EXTENDED = 1e-10, 1e-12
 FLAT = 4 * float(np.finfo(np.float64).eps)
 # The textbook's step, for the methods that take one step.
 STEP = 1e-4
+# An error of which more than this share is truncation is one of steps that are too long.
+TRUNCATED = 0.9
 # Steps of this size, relative to the ladder's largest, are far above the rounding of x.
 COARSE = 2.0**-16
 # At kinks so many outputs are looked at together, of all elements.
@@ -247,11 +249,15 @@ def _next_steps(scan: Scan, sides: SidedSlopes, count: int) -> Array:
     If the slope drifts beside the edge of f's domain, and no window was believed, between the two smallest steps: the
     edge may be nearer than all others. If the steps of the window that was believed lie far apart, between them. Else,
     if one side's slope is known far better than the central slope, below the window: a kink lies near on the other
-    side, and f is smooth from there to x. Else above the window, against rounding: towards the next larger step, or
-    beyond the largest.
+    side, and f is smooth from there to x. Below it as well where nothing but truncation is in the way: f takes another
+    course within the window. Else above the window, against rounding: towards the next larger step, or beyond the
+    largest.
     """
     best = sides.best()
     beside_kink = np.fmin(sides.right.error, sides.left.error) < best.error / 10
+    # from the largest step on: where the larger ones were passed over, f may have lost digits there
+    whole = (best.top == 0) & (SAFETY * best.truncation > TRUNCATED * best.error)
+    too_long = beside_kink | whole
     taken = ~np.isnan(scan.h)
     beside_edge = (taken & np.isnan(scan.above + scan.below).all(axis=2)).any(axis=1)
     steps = np.full((len(scan.h), count), np.nan, dtype=scan.h.dtype)
@@ -274,7 +280,7 @@ def _next_steps(scan: Scan, sides: SidedSlopes, count: int) -> Array:
         if gaps.size and gaps.max() > 8:
             widest = first + int(gaps.argmax())
             high, low = h[widest], h[widest + 1]
-        elif beside_kink[e] and (below := np.flatnonzero(h[last:-1] > 8 * h[last + 1 :])).size:
+        elif too_long[e] and (below := np.flatnonzero(h[last:-1] > 8 * h[last + 1 :])).size:
             high, low = h[last + below[0]], h[last + below[0] + 1]
         elif top == 0:
             high, low = max(h[0] * 4.0 ** (count + 1), 0.3), h[0]

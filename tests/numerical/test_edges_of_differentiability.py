@@ -119,6 +119,17 @@ def test_a_staircase_finer_than_the_steps_is_noticed(width, x):
         assert accused(estimate, -10.0)
 
 
+@pytest.mark.parametrize("x", [-1.37, 0.13, 0.61, 0.88, 1.66])
+def test_another_course_within_the_long_steps(x):
+    """Smooth steps of a stair: where they join, the second derivative jumps."""
+    cell = lambda t: np.floor(2 * t) + 0.5
+    f = lambda t: cell(t) + np.tanh(4 * (2 * t - cell(t))) / np.tanh(2) / 2
+    truth = 4 / np.tanh(2) / np.cosh(4 * (2 * x - cell(x))) ** 2
+    estimate = at(f, x)
+    assert covers(estimate, truth), estimate
+    assert estimate.error < 1e-8 * truth
+
+
 def test_a_staircase_of_powers_of_two_is_noticed_unless_it_may_be_rounding():
     for digits in (6, 12, 16, 20):
         estimate = at(lambda t, n=digits: np.floor(t * 2.0**n) / 2.0**n, 0.7000045)

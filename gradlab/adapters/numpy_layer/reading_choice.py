@@ -83,7 +83,9 @@ def choose_reading(
             continue
         if reading.perfect:
             return reading
-        if bound.backward_call.inverse or not _is_borne_out(reading, seed):
+        # a rotation's way back is its inverse, and a gradient where it leaves one of what it is turned by
+        learned = any(p.where is not None for p in reading.bound.primals)
+        if (bound.backward_call.inverse and not learned) or not _is_borne_out(reading, seed):
             continue
         found.append(reading)
     if found:

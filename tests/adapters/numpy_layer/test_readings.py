@@ -565,3 +565,26 @@ def test_the_sum_that_the_whole_holds(share):
     report = check_layer(Twins(share), normal(4, 3), normal(4, 3, seed=1))
     wrong = {row.primal for row in report.rows if row.verdict is Verdict.WRONG}
     assert wrong == (set() if share == 1 else {"encoder.W"})
+
+
+class Turn:
+    """Turns points by an angle; the way back is the turn back."""
+
+    def __init__(self, angle, factor):
+        self.angle, self.factor = np.array([angle]), factor
+
+    def forward(self, x):
+        (self.c,), (self.s,), self.x = np.cos(self.angle), np.sin(self.angle), x
+        return x @ np.array([[self.c, self.s], [-self.s, self.c]])
+
+    def backward(self, g):
+        slope = self.x @ np.array([[-self.s, self.c], [-self.c, -self.s]])
+        self.dangle = self.factor * np.array([np.sum(g * slope)])
+        return g @ np.array([[self.c, -self.s], [self.s, self.c]])
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_an_inverse_that_leaves_a_gradient_is_a_backward_pass(factor):
+    report = check_layer(Turn(0.6, factor), normal(5, 2))
+    wrong = {row.primal for row in report.rows if row.verdict is Verdict.WRONG}
+    assert wrong == (set() if factor == 1 else {"angle"})
