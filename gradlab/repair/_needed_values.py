@@ -8,6 +8,7 @@ import numpy as np
 from gradlab.faults.syntax_places import SyntaxPlace
 from gradlab.node import Array
 from gradlab.repair._difference import are_cotangents
+from gradlab.repair._forms import atoms
 from gradlab.repair._responses import Response
 
 # Two numbers are one to within this, relative to the largest; smaller ones are zero.
@@ -60,10 +61,35 @@ def mistake_at(told: Response, function: ast.FunctionDef) -> str:
     seen = ~absent[0] | ~absent[1]
     with np.errstate(all="ignore"):
         ratio = needed[seen] / given[seen]
+    if any(_is_a_factor(factor, ratio, told.values[0].shape) for factor in _factors(told) if seen.all()):
+        return "missing-factor"
     near = (ratio >= 1 / NEARLY) & (ratio <= NEARLY)
     if ratio.size >= ENOUGH and (ratio > 0).all() and near.mean() >= MOSTLY:
         return "other-approximation" if np.ptp(ratio) > SAME else "constant-factor"
     return ""
+
+
+def _factors(told: Response) -> list[Array]:
+    """Return the arrays in scope, where the expression ran once."""
+    forms = atoms(told.scopes) if len(told.values) == 1 else []
+    return [form.values[0] for form in forms if form.values[0].size > 1]
+
+
+def _is_a_factor(factor: Array, ratio: Array, shape: tuple[int, ...]) -> bool:
+    """Return whether the ratio is a factor, or one over it, whose axes are the first or the last of a shape."""
+    rows = factor.reshape(*factor.shape, *(1,) * max(0, len(shape) - factor.ndim))
+    for spread in (factor, rows):
+        if not _fit(spread.shape, shape):
+            continue
+        whole = np.broadcast_to(spread, shape).ravel()
+        if any(np.allclose(ratio * part, other, SAME, 0) for part, other in ((1.0, whole), (whole, 1.0))):
+            return True
+    return False
+
+
+def _fit(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    ends = zip(shape[::-1], whole[::-1], strict=False)
+    return len(shape) <= len(whole) and all(a in (1, b) for a, b in ends)
 
 
 def _is_the_cotangent(told: Response, arguments: Collection[str]) -> bool:

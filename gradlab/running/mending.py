@@ -120,7 +120,7 @@ def with_repairs(
         what = f"the search for a repair of {trial.node.name} raised {type(error).__name__}: {text_of(error)}"
         warn(one_line(f"{what}: please report it"), stacklevel=2)
         return report
-    if not _says_what(known) or (found and _is_another_power(known, found[0])):
+    if not _says_what(known) or (found and _says_more(known, found[0])):
         named = next((repair for repair in found if repair.mistake), found[0] if found else None)
         known = _named(known, paths, named, _wrong_primals(report))
     elif found and found[0].diff:
@@ -135,9 +135,14 @@ def _says_what(known: Sequence[Finding]) -> bool:
     return sure is not None and sure.name not in WHERE and sure.confidence >= SURE
 
 
-def _is_another_power(known: Sequence[Finding], repair: Repair) -> bool:
-    """Return whether a power of a primal is missing, which by its numbers is a gradient by the logarithm as well."""
-    return known[0].name == "log-parameter" and bool(repair.diff) and repair.mistake == "missing-factor"
+def _says_more(known: Sequence[Finding], repair: Repair) -> bool:
+    """Return whether a proven change says what the numbers alone do not.
+
+    That a power of a primal is missing, which by its numbers is a gradient by the logarithm as well; or that shares are
+    overwritten, where it looks as if some cotangents were not used.
+    """
+    of_power = known[0].name == "log-parameter" and repair.mistake == "missing-factor"
+    return bool(repair.diff) and (of_power or repair.mistake == "last-write-wins")
 
 
 def _wrong_primals(report: Report) -> set[str]:

@@ -14,6 +14,7 @@ RNG = np.random.default_rng(4)
 V = RNG.uniform(0.5, 2.0, (3, 8)) * RNG.choice([-1, 1], (3, 8))
 G = RNG.standard_normal((3, 8))
 FIRST = np.arange(24).reshape(3, 8) % 2 == 0
+GAIN, ROWS = RNG.uniform(0.7, 1.4, (3, 8)), RNG.uniform(0.7, 1.4, 3)
 ENDS = np.zeros((3, 8), bool)
 ENDS[:, [0, 1, -2, -1]] = True
 
@@ -24,7 +25,7 @@ def told(given, needed, lines="d = g * s\n    return d @ w", rank=None):
     place = next(p for p in places(function) if p.parent is p.statement and p.field == "value")
     matrix = np.random.default_rng(0).standard_normal((40, given.size))[:, :rank] @ np.eye(given.size)[:rank]
     change = (needed - given).ravel()
-    scope = {"self": SimpleNamespace(), "g": G, "w": V}
+    scope = {"self": SimpleNamespace(gain=GAIN, row=GAIN[:1], rows=ROWS), "g": G, "w": V}
     return mistake_at(Response(place, [given], [scope], matrix, matrix @ change, change), function)
 
 
@@ -45,6 +46,9 @@ def told(given, needed, lines="d = g * s\n    return d @ w", rank=None):
         (G, G * np.abs(V), "straight-through"),
         (V * np.where(FIRST, 1, -1), V, ""),
         (V, V * np.exp(2 * V), ""),
+        (V, V * GAIN, "missing-factor"),
+        (V, V / GAIN[:1], "missing-factor"),
+        (V, V * ROWS[:, None], "missing-factor"),
         (RNG.standard_normal((3, 8)), V, ""),
         (V[:1, :4], 1.25 * V[:1, :4], ""),
     ],

@@ -15,8 +15,8 @@ FORWARD = (
 )  # fmt: skip
 BACKWARD = (
     "backward", "backprop", "bprop", "back", "bwd", "backwardpass", "backwardprop", "backpropagate",
-    "backpropagation", "backwardpropagation", "backwards", "vjp", "pullback", "gradient", "grad", "gradients",
-    "derivative", "deriv", "prime", "derive", "diff", "delta", "backwardactivation", "computegradient",
+    "backpropagation", "backwardpropagation", "backwards", "vjp", "pullback", "adjoint", "gradient", "grad",
+    "gradients", "derivative", "deriv", "prime", "derive", "diff", "delta", "backwardactivation", "computegradient",
     "computegradients", "calcgradient", "inputgradient", "dloss", "d", "df",
 )  # fmt: skip
 _LIKE_FORWARD = re.compile(r"forward|fprop|fwd")
