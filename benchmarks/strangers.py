@@ -30,6 +30,7 @@ from tests.corpora.strangers.catalogue import (
     SECOND,
     SEVENTH,
     SIXTH,
+    TENTH,
     THIRD,
 )
 from tests.corpora.strangers.outcome import PACKAGE, counted, is_right, outcome
@@ -81,6 +82,11 @@ right, 88 wrong, 12 in their behaviour. Its first sight was taken of the code as
 a line gives beside what is needed there, ...", beside other work on two cores. At that sight 55 of the 88 wrong ones
 were mended, and the right line was named for 68. While the code of that commit was being finished, its authors' lists
 of titles had been read, of three of the four parts, and no entry."""
+TENTH_STORY = """A tenth corpus, written by four others after the ninth had been mended, of the same four kinds: 100
+right, 88 wrong, 12 in their behaviour. Its first sight was taken of the code as it stood at the commit "Two exchanged
+axes are a transpose, ...", beside other work on two cores; nobody who mends it had read so much as a title. At that
+sight 60 of the 88 wrong ones were mended, and the right line was named for 73. The one right object that was called
+wrong adds up in the order of a set, and so has other last digits at each call."""
 LATER_STORY = """Two names of mistakes, `missing-factor` and `wrong-operand`, are younger than the first five corpora,
 and the second than the first six. Somebody who had not read the code either said of which entries they are true
 (`tests/corpora/strangers/later_names.json`); that counts in the columns of now, and in no first sight."""
@@ -109,6 +115,7 @@ def main() -> None:
             section("The seventh corpus", SEVENTH_STORY, SEVENTH, "first_sight_of_seventh.json", style),
             section("The eighth corpus", EIGHTH_STORY, EIGHTH, "first_sight_of_eighth.json", style),
             section("The ninth corpus", NINTH_STORY, NINTH, "first_sight_of_ninth.json", style),
+            section("The tenth corpus", TENTH_STORY, TENTH, "first_sight_of_tenth.json", style),
             section_of_books(),
         ]
     )

@@ -1,12 +1,13 @@
 """Each check rejects the wrong node that it is there for."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from gradlab import Sample, Verdict
-from gradlab.checks import CHECKS
+from gradlab.checks import CHECKS, repeatable
 from gradlab.checks.trial import Trial
 from gradlab.checks.trial.large_primals import catches_zeros, directional_outcome
 from gradlab.node import Node
@@ -429,3 +430,28 @@ def test_what_backward_raises_in_large_primals_says_nothing_of_the_samples():
 
     trial = replace(trial_of(square, raising, np.arange(1.0, 200.0)), full_below=100)
     assert catches_zeros(trial, 0)
+
+
+@pytest.mark.parametrize(
+    ("drift", "strict", "verdict"),
+    [(0.0, False, Verdict.WARNING), (0.0, True, Verdict.WRONG), (1e-9, False, Verdict.WRONG)],
+)
+def test_a_sum_in_another_order_is_the_same_gradient(drift, strict, verdict):
+    """As of a graph that is walked in the order of a set; what changes by more is another gradient."""
+    terms = np.random.default_rng(3).standard_normal(400) * 10.0 ** np.arange(-4, 4).repeat(50)
+    calls = itertools.count()
+
+    def backward(_, g):
+        call = next(calls)
+        shares = (g * terms)[:: -1 if call % 2 else 1]
+        return (np.cumsum(shares)[-1:] * (1 + drift * (call % 2)),)
+
+    sample = Sample("one", (np.ones(1),))
+    trial = Trial(
+        Node("f", "own", lambda x: (x * terms, None), backward, lambda rng: iter([sample])),
+        sample,
+        strict=strict,
+    )
+    assert not np.array_equal(backward(None, terms), backward(None, terms))
+    told = {result.verdict for result in repeatable.check(trial)}
+    assert told == {verdict}

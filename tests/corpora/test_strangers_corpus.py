@@ -1,4 +1,4 @@
-"""1,690 objects in strangers' forms, written by people who had not read the code: no right one is called wrong."""
+"""1,890 objects in strangers' forms, written by people who had not read the code: no right one is called wrong."""
 
 import json
 import sys
@@ -9,7 +9,19 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from .strangers.catalogue import EIGHTH, FIFTH, FIRST, FOURTH, NINTH, SECOND, SEVENTH, SIXTH, STRANGERS, THIRD
+from .strangers.catalogue import (
+    EIGHTH,
+    FIFTH,
+    FIRST,
+    FOURTH,
+    NINTH,
+    SECOND,
+    SEVENTH,
+    SIXTH,
+    STRANGERS,
+    TENTH,
+    THIRD,
+)
 from .strangers.outcome import counted, is_right, outcome
 
 FOLDER = Path(__file__).parent / "strangers"
@@ -68,6 +80,7 @@ def test_what_the_corpora_are():
     assert Counter(entry.truth for entry in SEVENTH) == {"right": 100, "wrong": 88, "habit": 12}
     assert Counter(entry.truth for entry in EIGHTH) == {"right": 100, "wrong": 88, "habit": 12}
     assert Counter(entry.truth for entry in NINTH) == {"right": 100, "wrong": 88, "habit": 12}
+    assert Counter(entry.truth for entry in TENTH) == {"right": 100, "wrong": 88, "habit": 12}
     assert set(MISSED) <= {entry.name for entry in STRANGERS}
     later = json.loads((FOLDER / "later_names.json").read_text(encoding="utf-8"))
     assert set(later) <= {entry.name for entry in STRANGERS if entry.truth == "wrong"}
@@ -93,6 +106,8 @@ def test_the_first_sights_are_kept():
     assert (eighth["right"], eighth["right called wrong"]) == (192, 1)
     ninth = counted(NINTH, json.loads((FOLDER / "first_sight_of_ninth.json").read_text()))
     assert (ninth["right"], ninth["right called wrong"]) == (197, 1)
+    tenth = counted(TENTH, json.loads((FOLDER / "first_sight_of_tenth.json").read_text()))
+    assert (tenth["right"], tenth["right called wrong"]) == (196, 1)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -100,13 +115,13 @@ def test_the_first_sights_are_kept():
     "entry",
     [
         e
-        for e in (*THIRD, *FOURTH, *FIFTH, *SIXTH, *SEVENTH, *EIGHTH, *NINTH)
+        for e in (*THIRD, *FOURTH, *FIFTH, *SIXTH, *SEVENTH, *EIGHTH, *NINTH, *TENTH)
         if e.line and e.truth == "wrong"
     ],
     ids=str,
 )
 def test_the_right_lines_mend_it(entry):
-    path = next(p for p in FOLDER.glob("[e-z]_*.py") if f'"{entry.name}"' in p.read_text(encoding="utf-8"))
+    path = next(p for p in FOLDER.glob("[e-z]*_*.py") if f'"{entry.name}"' in p.read_text(encoding="utf-8"))
     text = path.read_text(encoding="utf-8")
     assert entry.line in text.partition("ENTRIES = [")[0]
     module = ModuleType(f"{__package__}.strangers.mended_{path.stem}")

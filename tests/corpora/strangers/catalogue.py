@@ -1,4 +1,4 @@
-"""Every entry of the corpora of strangers: of the first, and of eight more, each written later."""
+"""Every entry of the corpora of strangers: of the first, and of nine more, each written later."""
 
 from importlib import import_module
 from pathlib import Path
@@ -23,4 +23,5 @@ SIXTH = _entries("[k-n]_*.py")
 SEVENTH = _entries("[o-r]_*.py")
 EIGHTH = _entries("[s-v]_*.py")
 NINTH = _entries("[w-z]_*.py")
-STRANGERS = [*FIRST, *SECOND, *THIRD, *FOURTH, *FIFTH, *SIXTH, *SEVENTH, *EIGHTH, *NINTH]
+TENTH = _entries("t[a-d]_*.py")
+STRANGERS = [*FIRST, *SECOND, *THIRD, *FOURTH, *FIFTH, *SIXTH, *SEVENTH, *EIGHTH, *NINTH, *TENTH]
