@@ -5,7 +5,7 @@ import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import FrozenInstanceError, dataclass
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -247,7 +247,10 @@ def assign(root: Any, path: Path, value: Any) -> None:
     owner = follow(root, path[:-1])
     kind, key = path[-1]
     if kind == "attr":
-        setattr(owner, key, value)
+        try:
+            setattr(owner, key, value)
+        except FrozenInstanceError:  # its numbers are moved all the same, and put back
+            object.__setattr__(owner, key, value)
     elif is_a(owner, tuple) and len(path) > 1:
         parts = [*owner[:key], value, *owner[key + 1 :]]
         assign(root, path[:-1], tuple(parts) if type(owner) is tuple else type(owner)(*parts))

@@ -113,7 +113,10 @@ def check_model(
         here = _checked_loss(loss, params, type(model).__name__)
     except DrawingError as error:
         # `check_layer` holds random generators; a gradient that is wrong even so may be that of other draws
-        held = _as_layer(model, x, t, options)
+        try:
+            held = _as_layer(model, x, t, options)
+        except LayerError:  # what cannot be read as a layer has no more to say
+            raise error from None
         if not held.ok:
             raise error from None
         return held

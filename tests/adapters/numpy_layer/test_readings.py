@@ -1,6 +1,7 @@
 """How layers are read where names say little: by what comes back, and never by a guess."""
 
 import contextlib
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -491,6 +492,23 @@ def test_numbers_in_tuples_can_be_put_back():
     season = LogLossOfASeason([(0, 1, 1.0), (2, 1, 0.5), (0, 2, 0.0)])
     assert check_layer(season, normal(3)).ok
     assert season.games == [(0, 1, 1.0), (2, 1, 0.5), (0, 2, 0.0)]
+
+
+@dataclass(frozen=True)
+class Game:
+    first: int
+    second: int
+    score: float
+
+    def __iter__(self):
+        return iter((self.first, self.second, self.score))
+
+
+def test_numbers_in_frozen_dataclasses_can_be_put_back():
+    games = [Game(0, 1, 1.0), Game(2, 1, 0.5), Game(0, 2, 0.0)]
+    season = LogLossOfASeason(list(games))
+    assert check_layer(season, normal(3)).ok
+    assert season.games == games
 
 
 def test_what_gradlab_stumbles_over_is_no_mistake_of_the_layer(monkeypatch):
