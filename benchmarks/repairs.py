@@ -45,34 +45,11 @@ from gradlab.running.check_rows import first_wrong, run_checks
 from gradlab.verdict import Verdict
 from tests.adapters.framework._wrong_everywhere import WRONG
 from tests.adapters.framework.test_same_everywhere import IN_JAX, in_jax, in_numpy, in_torch
-from tests.corpora.strangers.catalogue import (
-    EIGHTH,
-    FIFTH,
-    FIRST,
-    FOURTH,
-    NINTH,
-    SECOND,
-    SEVENTH,
-    SIXTH,
-    TENTH,
-    THIRD,
-)
+from tests.corpora.strangers.catalogue import CORPORA
 from tests.corpora.strangers.outcome import PACKAGE
 
 # The search for one repair may take so long, and a mended function is held to so many seeds that no search has used.
 SECONDS, FRESH_SEEDS, FULL_SEEDS, FRESH_CALLS = 10.0, range(100, 120), (200, 201), range(100, 105)
-CORPORA = {
-    "first": FIRST,
-    "second": SECOND,
-    "third": THIRD,
-    "fourth": FOURTH,
-    "fifth": FIFTH,
-    "sixth": SIXTH,
-    "seventh": SEVENTH,
-    "eighth": EIGHTH,
-    "ninth": NINTH,
-    "tenth": TENTH,
-}
 STRANGERS = "tests.corpora.strangers"
 # What was mended, and how often the right line was told, when the code first saw a corpus (see strangers.py for when).
 FIRST_SIGHT = {

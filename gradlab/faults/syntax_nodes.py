@@ -52,6 +52,13 @@ def _sum_with(node: ast.expr, value: int | float) -> ast.expr:
     return ast.BinOp(node, ast.Add() if value > 0 else ast.Sub(), ast.Constant(abs(value)))
 
 
+def operands(node: ast.AST, operator: type[ast.operator]) -> list[ast.AST]:
+    """Return what an operator joins in a chain, from left to right; the node itself where it joins nothing."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, operator):
+        return [*operands(node.left, operator), *operands(node.right, operator)]
+    return [node]
+
+
 def has_minus(node: ast.expr) -> bool:
     """Return whether a node is a minus sign and its operand."""
     return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)

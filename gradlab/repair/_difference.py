@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from gradlab.faults.syntax_nodes import operands
 from gradlab.repair._tiers import Candidate
 
 COTANGENTS = ("d", "g")
@@ -70,7 +71,7 @@ def _inside(outer: Difference) -> Iterator[Difference]:
 
 def _of_factors(outer: Difference) -> Iterator[Difference]:
     """Yield the factor that another one stands for, of two products that have all others in any order."""
-    factors = [_factors(node) for node in (outer.old, outer.new)]
+    factors = [operands(node, ast.Mult) for node in (outer.old, outer.new)]
     if min(map(len, factors)) < 2:
         return
     texts = [[text(factor) for factor in some] for some in factors]
@@ -80,12 +81,6 @@ def _of_factors(outer: Difference) -> Iterator[Difference]:
     )
     if len(old) == len(new) == 1 and len(texts[0]) == len(texts[1]):
         yield Difference(old[0], new[0], (outer.old, *outer.around))
-
-
-def _factors(node: ast.AST) -> list[ast.AST]:
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-        return [*_factors(node.left), *_factors(node.right)]
-    return [node]
 
 
 def pieces(outer: Difference) -> list[Difference]:

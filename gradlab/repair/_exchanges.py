@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from copy import deepcopy
 from itertools import combinations
 
-from gradlab.faults.syntax_nodes import changed
+from gradlab.faults.syntax_nodes import changed, operands
 from gradlab.repair._insertions import Edit, parsed
 from gradlab.repair._statement_edits import Statement, repeated
 
@@ -48,21 +48,14 @@ def factors_exchanged(node: ast.AST) -> Iterator[ast.AST]:
     """Exchange two matrices, each with its transpose, in all matrix products of a statement."""
     if not isinstance(node, Statement) or node.value is None:
         return
-    chains = [c for x in ast.walk(node.value) if len(c := _matrices(x)) > 2]
+    chains = [c for x in ast.walk(node.value) if len(c := operands(x, ast.MatMult)) > 2]
     texts = sorted({_without_transpose(factor) for chain in chains for factor in chain})
     for a, b in combinations(texts, 2):
         if sum({a, b} <= {_without_transpose(factor) for factor in chain} for chain in chains) > 1:
             yield changed(node, value=_Reordered(a, b).visit(deepcopy(node.value)))
 
 
-def _matrices(node: ast.AST) -> list[ast.expr]:
-    """Return the factors of a matrix product; of anything else itself."""
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
-        return [*_matrices(node.left), *_matrices(node.right)]
-    return [node] if isinstance(node, ast.expr) else []
-
-
-def _without_transpose(node: ast.expr) -> str:
+def _without_transpose(node: ast.AST) -> str:
     return ast.unparse(node.value if isinstance(node, ast.Attribute) and node.attr in ("T", "mT") else node)
 
 
@@ -73,7 +66,7 @@ class _Reordered(ast.NodeTransformer):
         self.pair = (a, b)
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
-        factors = _matrices(node)
+        factors = [x for x in operands(node, ast.MatMult) if isinstance(x, ast.expr)]
         places = [i for i, factor in enumerate(factors) if _without_transpose(factor) in self.pair]
         if len(factors) < 3 or len(places) != 2:
             return self.generic_visit(node)

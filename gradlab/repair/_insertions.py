@@ -357,8 +357,7 @@ def rounds_joined(names: Sequence[str]) -> Edit:
             other = ast.Name(name, ast.Load())
             for op in (ast.Mult(), ast.Div(), ast.Add(), ast.Sub()):
                 yield changed(node, value=ast.BinOp(node.value, op, other))
-            for number in range(len(_terms(node.value)) if isinstance(node.value, ast.BinOp) else 0):
-                yield changed(node, value=_with_factor(node.value, [number], other))
+            yield from (changed(node, value=value) for value in _with_factor(node.value, other))
         target = node.targets[0]
         if isinstance(target, ast.Name) and not any(
             isinstance(x, ast.Name) and x.id == target.id for x in ast.walk(node.value)
@@ -371,21 +370,13 @@ def rounds_joined(names: Sequence[str]) -> Edit:
     return edit
 
 
-def _terms(sums: ast.expr) -> list[ast.expr]:
-    """Return the terms of a sum; of anything else itself."""
+def _with_factor(sums: ast.expr, factor: ast.expr) -> Iterator[ast.expr]:
+    """Yield a sum with each of its terms multiplied by a factor; anything else is a sum of one."""
     if isinstance(sums, ast.BinOp) and isinstance(sums.op, ast.Add | ast.Sub):
-        return [*_terms(sums.left), *_terms(sums.right)]
-    return [sums]
-
-
-def _with_factor(sums: ast.expr, left: list[int], factor: ast.expr) -> ast.expr:
-    """Return a sum in which the term of a number is multiplied by a factor; `left` is that number, counted down."""
-    if isinstance(sums, ast.BinOp) and isinstance(sums.op, ast.Add | ast.Sub):
-        return changed(
-            sums, left=_with_factor(sums.left, left, factor), right=_with_factor(sums.right, left, factor)
-        )
-    left[0] -= 1
-    return ast.BinOp(sums, ast.Mult(), factor) if left[0] == -1 else sums
+        yield from (changed(sums, left=left) for left in _with_factor(sums.left, factor))
+        yield from (changed(sums, right=right) for right in _with_factor(sums.right, factor))
+    else:
+        yield ast.BinOp(sums, ast.Mult(), factor)
 
 
 def operands_put(names: Sequence[str]) -> Edit:

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Collection
 from copy import deepcopy
 
-from gradlab.faults.syntax_nodes import number_in
+from gradlab.faults.syntax_nodes import number_in, operands
 from gradlab.repair._difference import Difference, are_cotangents, called, narrowed, same, text
 from gradlab.repair._insertions import REDUCTIONS
 
@@ -120,8 +120,9 @@ def is_turned_round(it: Difference) -> bool:
             again = isinstance(b, ast.Subscript) and ast.unparse(b.slice) in (":", "::1")
             if same(a.value, b.value if again and isinstance(b, ast.Subscript) else b):
                 return True
-        if _is_index(it) and called(a) in ("sort", "argsort") and isinstance(a, ast.Call):
-            return any(same(b, argument) for argument in a.args)
+        sorts = _is_index(it) and called(a) in ("sort", "argsort")
+        if sorts and isinstance(a, ast.Call) and any(same(b, argument) for argument in a.args):
+            return True
     return False
 
 
@@ -175,14 +176,8 @@ def is_of_a_split(it: Difference, arguments: Collection[str]) -> bool:
 
 
 def is_a_product_in_another_order(it: Difference) -> bool:
-    factors = [_matrix_factors(node) for node in (it.old, it.new)]
+    factors = [list(map(text, operands(node, ast.MatMult))) for node in (it.old, it.new)]
     return len(factors[0]) > 1 and factors[0] != factors[1] and sorted(factors[0]) == sorted(factors[1])
-
-
-def _matrix_factors(node: ast.AST) -> list[str]:
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
-        return [*_matrix_factors(node.left), *_matrix_factors(node.right)]
-    return [ast.dump(node)]
 
 
 def is_in_an_index(it: Difference) -> bool:

@@ -9,19 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from .strangers.catalogue import (
-    EIGHTH,
-    FIFTH,
-    FIRST,
-    FOURTH,
-    NINTH,
-    SECOND,
-    SEVENTH,
-    SIXTH,
-    STRANGERS,
-    TENTH,
-    THIRD,
-)
+from .strangers.catalogue import CORPORA, STRANGERS, first_sight_of
 from .strangers.outcome import counted, is_right, outcome
 
 FOLDER = Path(__file__).parent / "strangers"
@@ -71,53 +59,39 @@ def test_the_verdict(entry):
 
 def test_what_the_corpora_are():
     assert len({entry.name for entry in STRANGERS}) == len(STRANGERS)
-    assert Counter(entry.truth for entry in FIRST) == {"right": 105, "wrong": 89, "habit": 16}
-    assert Counter(entry.truth for entry in SECOND) == {"right": 60, "wrong": 48, "habit": 12}
-    assert Counter(entry.truth for entry in THIRD) == {"right": 80, "wrong": 68, "habit": 12}
-    assert Counter(entry.truth for entry in FOURTH) == {"right": 100, "wrong": 88, "habit": 12}
-    assert Counter(entry.truth for entry in FIFTH) == {"right": 100, "wrong": 88, "habit": 12}
-    assert Counter(entry.truth for entry in SIXTH) == {"right": 100, "wrong": 88, "habit": 12}
-    assert Counter(entry.truth for entry in SEVENTH) == {"right": 100, "wrong": 88, "habit": 12}
-    assert Counter(entry.truth for entry in EIGHTH) == {"right": 100, "wrong": 88, "habit": 12}
-    assert Counter(entry.truth for entry in NINTH) == {"right": 100, "wrong": 88, "habit": 12}
-    assert Counter(entry.truth for entry in TENTH) == {"right": 100, "wrong": 88, "habit": 12}
+    counts = {title: Counter(entry.truth for entry in entries) for title, entries in CORPORA.items()}
+    later = {"right": 100, "wrong": 88, "habit": 12}
+    assert counts == dict.fromkeys(CORPORA, later) | {
+        "first": {"right": 105, "wrong": 89, "habit": 16},
+        "second": {"right": 60, "wrong": 48, "habit": 12},
+        "third": {"right": 80, "wrong": 68, "habit": 12},
+    }
     assert set(MISSED) <= {entry.name for entry in STRANGERS}
-    later = json.loads((FOLDER / "later_names.json").read_text(encoding="utf-8"))
-    assert set(later) <= {entry.name for entry in STRANGERS if entry.truth == "wrong"}
-    assert {name for names in later.values() for name in names} == {"missing-factor", "wrong-operand"}
+    names = json.loads((FOLDER / "later_names.json").read_text(encoding="utf-8"))
+    assert set(names) <= {entry.name for entry in STRANGERS if entry.truth == "wrong"}
+    assert {name for of_one in names.values() for name in of_one} == {"missing-factor", "wrong-operand"}
 
 
 def test_the_first_sights_are_kept():
-    first = counted(FIRST, json.loads((FOLDER / "first_sight.json").read_text()))
-    assert (first["right"], first["right called wrong"]) == (186, 6)
-    second = counted(SECOND, json.loads((FOLDER / "first_sight_of_second.json").read_text()))
-    assert (second["right"], second["right called wrong"]) == (108, 1)
-    third = counted(THIRD, json.loads((FOLDER / "first_sight_of_third.json").read_text()))
-    assert (third["right"], third["right called wrong"]) == (154, 3)
-    fourth = counted(FOURTH, json.loads((FOLDER / "first_sight_of_fourth.json").read_text()))
-    assert (fourth["right"], fourth["right called wrong"]) == (190, 2)
-    fifth = counted(FIFTH, json.loads((FOLDER / "first_sight_of_fifth.json").read_text()))
-    assert (fifth["right"], fifth["right called wrong"]) == (189, 5)
-    sixth = counted(SIXTH, json.loads((FOLDER / "first_sight_of_sixth.json").read_text()))
-    assert (sixth["right"], sixth["right called wrong"]) == (192, 4)
-    seventh = counted(SEVENTH, json.loads((FOLDER / "first_sight_of_seventh.json").read_text()))
-    assert (seventh["right"], seventh["right called wrong"]) == (194, 4)
-    eighth = counted(EIGHTH, json.loads((FOLDER / "first_sight_of_eighth.json").read_text()))
-    assert (eighth["right"], eighth["right called wrong"]) == (192, 1)
-    ninth = counted(NINTH, json.loads((FOLDER / "first_sight_of_ninth.json").read_text()))
-    assert (ninth["right"], ninth["right called wrong"]) == (197, 1)
-    tenth = counted(TENTH, json.loads((FOLDER / "first_sight_of_tenth.json").read_text()))
-    assert (tenth["right"], tenth["right called wrong"]) == (196, 1)
+    kept = {title: counted(entries, first_sight_of(title)) for title, entries in CORPORA.items()}
+    assert {title: (told["right"], told["right called wrong"]) for title, told in kept.items()} == {
+        "first": (186, 6),
+        "second": (108, 1),
+        "third": (154, 3),
+        "fourth": (190, 2),
+        "fifth": (189, 5),
+        "sixth": (192, 4),
+        "seventh": (194, 4),
+        "eighth": (192, 1),
+        "ninth": (197, 1),
+        "tenth": (196, 1),
+    }
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     "entry",
-    [
-        e
-        for e in (*THIRD, *FOURTH, *FIFTH, *SIXTH, *SEVENTH, *EIGHTH, *NINTH, *TENTH)
-        if e.line and e.truth == "wrong"
-    ],
+    [e for e in STRANGERS if e.line and e.truth == "wrong"],
     ids=str,
 )
 def test_the_right_lines_mend_it(entry):

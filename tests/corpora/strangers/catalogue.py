@@ -1,5 +1,6 @@
 """Every entry of the corpora of strangers: of the first, and of nine more, each written later."""
 
+import json
 from importlib import import_module
 from pathlib import Path
 
@@ -14,14 +15,24 @@ def _entries(files: str) -> list[Stranger]:
     ]
 
 
-FIRST = _entries("[ab]_*.py")
-SECOND = _entries("[cd]_*.py")
-THIRD = _entries("[ef]_*.py")
-FOURTH = _entries("[gh]_*.py")
-FIFTH = _entries("[ij]_*.py")
-SIXTH = _entries("[k-n]_*.py")
-SEVENTH = _entries("[o-r]_*.py")
-EIGHTH = _entries("[s-v]_*.py")
-NINTH = _entries("[w-z]_*.py")
-TENTH = _entries("t[a-d]_*.py")
-STRANGERS = [*FIRST, *SECOND, *THIRD, *FOURTH, *FIFTH, *SIXTH, *SEVENTH, *EIGHTH, *NINTH, *TENTH]
+FILES = {
+    "first": "[ab]_*.py",
+    "second": "[cd]_*.py",
+    "third": "[ef]_*.py",
+    "fourth": "[gh]_*.py",
+    "fifth": "[ij]_*.py",
+    "sixth": "[k-n]_*.py",
+    "seventh": "[o-r]_*.py",
+    "eighth": "[s-v]_*.py",
+    "ninth": "[w-z]_*.py",
+    "tenth": "t[a-d]_*.py",
+}
+CORPORA = {title: _entries(files) for title, files in FILES.items()}
+STRANGERS = [entry for entries in CORPORA.values() for entry in entries]
+
+
+def first_sight_of(title: str) -> dict[str, list[str]]:
+    """Return what was said of each entry of a corpus when the code first saw it: the verdict, and the name."""
+    name = "first_sight.json" if title == "first" else f"first_sight_of_{title}.json"
+    found: dict[str, list[str]] = json.loads((Path(__file__).parent / name).read_text(encoding="utf-8"))
+    return found
