@@ -121,8 +121,7 @@ def with_repairs(
         warn(one_line(f"{what}: please report it"), stacklevel=2)
         return report
     if not _says_what(known) or (found and _says_more(known, found[0])):
-        named = next((repair for repair in found if repair.mistake), found[0] if found else None)
-        known = _named(known, paths, named, _wrong_primals(report))
+        known = _named(known, paths, found, _wrong_primals(report))
     elif found and found[0].diff:
         # of several mistakes that would explain it, it is the one that the change takes back
         known = sorted(known, key=lambda finding: finding.name != found[0].mistake)
@@ -150,9 +149,11 @@ def _wrong_primals(report: Report) -> set[str]:
 
 
 def _named(
-    known: Sequence[Finding], paths: Sequence[LostPath], repair: Repair | None, wrong: Collection[str]
+    known: Sequence[Finding], paths: Sequence[LostPath], found: Sequence[Repair], wrong: Collection[str]
 ) -> list[Finding]:
     """Return findings with the mistake that a repair takes back and with the paths that are wrong, which come first."""
+    # of several lines the first that tells a mistake
+    repair = next((repair for repair in found if repair.mistake), found[0] if found else None)
     proven = repair is not None and bool(repair.diff)
     told = list(map(_of_path, paths))
     # where a gradient is wrong exactly where a condition holds, its branch says more than what was not proven

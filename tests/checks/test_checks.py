@@ -433,13 +433,21 @@ def test_what_backward_raises_in_large_primals_says_nothing_of_the_samples():
 
 
 @pytest.mark.parametrize(
-    ("drift", "strict", "verdict"),
-    [(0.0, False, Verdict.WARNING), (0.0, True, Verdict.WRONG), (1e-9, False, Verdict.WRONG)],
+    ("drift", "moves", "strict", "verdict"),
+    [
+        (0.0, 0.0, False, Verdict.WARNING),
+        (0.0, 0.0, True, Verdict.WRONG),
+        (1e-9, 0.0, False, Verdict.WRONG),
+        (0.0, 1e-15, False, Verdict.WRONG),
+    ],
 )
-def test_a_sum_in_another_order_is_the_same_gradient(drift, strict, verdict):
+def test_a_sum_in_another_order_is_the_same_gradient(drift, moves, strict, verdict):
     """As of a graph that is walked in the order of a set; what changes by more is another gradient."""
     terms = np.random.default_rng(3).standard_normal(400) * 10.0 ** np.arange(-4, 4).repeat(50)
-    calls = itertools.count()
+    calls, forwards = itertools.count(), itertools.count(1)
+
+    def forward(x):
+        return x * terms * (1 + moves * next(forwards)), None
 
     def backward(_, g):
         call = next(calls)
@@ -448,7 +456,7 @@ def test_a_sum_in_another_order_is_the_same_gradient(drift, strict, verdict):
 
     sample = Sample("one", (np.ones(1),))
     trial = Trial(
-        Node("f", "own", lambda x: (x * terms, None), backward, lambda rng: iter([sample])),
+        Node("f", "own", forward, backward, lambda rng: iter([sample])),
         sample,
         strict=strict,
     )

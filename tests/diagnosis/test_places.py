@@ -377,3 +377,12 @@ def test_all_but_the_last_step_is_no_region():
     report = check_vjp(forward, handed_on(0.5), (x,), explore=False, repair=False)
     assert not report.ok
     assert "masked-region" not in [fault.name for fault in report.faults]
+
+
+@pytest.mark.parametrize(
+    ("order", "name"), [((0, 2, 1), "transposed"), ((2, 1, 0), "transposed"), ((1, 2, 0), "axes-permuted")]
+)
+def test_two_exchanged_axes_are_a_transpose(order, name):
+    x = np.random.default_rng(3).standard_normal((3, 3, 3))
+    fault = first_fault(lambda x: (x**3, x), lambda x, g: ((3 * x**2 * g).transpose(order),), x)
+    assert fault.name == name
