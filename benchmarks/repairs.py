@@ -43,6 +43,7 @@ from gradlab.report.pages import made_by
 from gradlab.report.tables import table
 from gradlab.running.check_rows import first_wrong, run_checks
 from gradlab.verdict import Verdict
+from gradlab.workers.child_process import ChildDiedError, in_child
 from tests.adapters.framework._wrong_everywhere import WRONG
 from tests.adapters.framework.test_same_everywhere import IN_JAX, in_jax, in_numpy, in_torch
 from tests.corpora.strangers.catalogue import CORPORA
@@ -50,6 +51,8 @@ from tests.corpora.strangers.outcome import PACKAGE
 
 # The search for one repair may take so long, and a mended function is held to so many seeds that no search has used.
 SECONDS, FRESH_SEEDS, FULL_SEEDS, FRESH_CALLS = 10.0, range(100, 120), (200, 201), range(100, 105)
+# A child that does not end with its search is killed so many seconds later.
+PATIENCE_S = 2.0
 STRANGERS = "tests.corpora.strangers"
 # What was mended, and how often the right line was told, when the code first saw a corpus (see strangers.py for when).
 FIRST_SIGHT = {
@@ -148,7 +151,14 @@ def judged_mutant(which: tuple[str, int]) -> Outcome:
         with quiet():
             return first_wrong([replace(trial, seed=7) for trial in trials], CHECKS) is not None
 
-    repairs = find_repairs(at, rejected, "all checks", lambda: (perf_counter() - start) / SECONDS)
+    def search() -> list[Repair]:
+        return find_repairs(at, rejected, "all checks", lambda: (perf_counter() - start) / SECONDS)
+
+    try:
+        # as a check does it: a candidate may read beyond its memory
+        repairs = in_child(search, SECONDS + PATIENCE_S)
+    except ChildDiedError:
+        repairs = []
     seconds = perf_counter() - start
     mended = [repair for repair in repairs if repair.mended]
     ended = _judged(node, mended[0].mended, function) if mended else "none"
